@@ -1,0 +1,80 @@
+/* A device that runs, times and describes kernels: harness/device_cpu.c, harness/device_cuda.cu. */
+#ifndef BLROOF_DEVICE_H
+#define BLROOF_DEVICE_H
+
+#include "kernels/operator.h"
+#include "roofline/ceilings.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct device device_t;
+
+/* Readings that change; NAN where the device does not tell. */
+typedef struct {
+    double sm_clock_mhz, power_w, temperature_c;
+    char throttle[48]; /* reasons as the driver names them, "none", or "" where unknown */
+} device_state_t;
+
+/* Work to be timed: one call enqueues launch number `index` on `stream`. */
+typedef status_t (*work_t)(void *arg, int index, stream_t stream);
+
+/* A recorded sequence of launches that can be replayed (a CUDA graph; a loop on the CPU). */
+typedef struct recording recording_t;
+
+/* Receives one key,value fact about the device (rows of run.csv). */
+typedef void (*fact_t)(void *ctx, const char *key, const char *value);
+
+/*
+ * Everything the harness asks of a device. Functions return STATUS_OK or fail(...).
+ *  count      how many there are now; 0, and a one-line reason, if none can be used
+ *  open       number `index`
+ *  alloc      STATUS_OOM when it does not fit; memory is 256-byte aligned
+ *  fill       bytes set to `byte` (0xFF is NaN in every dtype)
+ *  record     prepares `launches` consecutive launches of `work`; cold flushes before each, untimed
+ *  replay     runs them once and waits; *us is microseconds a launch
+ *  kernels    kernels that one launch of the recorded work starts (0 if unknown)
+ *  run        enqueues launch `index` directly and waits; errors of the kernel surface here
+ *  stream_us  microseconds a launch when `launches` are enqueued one by one, gaps included
+ */
+typedef struct {
+    device_kind_t kind;
+    int (*count)(char *why, size_t why_len);
+    status_t (*open)(int index, device_t **out);
+    void (*close)(device_t *);
+    void (*facts)(device_t *, fact_t fact, void *ctx);
+    status_t (*state)(device_t *, device_state_t *);
+    status_t (*alloc)(device_t *, size_t bytes, void **out);
+    void (*free)(device_t *, void *);
+    status_t (*upload)(device_t *, void *dst, const void *src, size_t bytes);
+    status_t (*download)(device_t *, void *dst, const void *src, size_t bytes);
+    status_t (*copy)(device_t *, void *dst, const void *src, size_t bytes);
+    status_t (*fill)(device_t *, void *dst, int byte, size_t bytes);
+    status_t (*run)(device_t *, work_t work, void *arg, int index);
+    status_t (*record)(device_t *, work_t work, void *arg, int launches, bool cold,
+                       recording_t **out);
+    status_t (*replay)(device_t *, recording_t *, double *us);
+    int (*kernels)(const recording_t *);
+    void (*discard)(recording_t *);
+    status_t (*stream_us)(device_t *, work_t work, void *arg, int launches, double *us);
+    status_t (*ceilings)(device_t *, ceiling_emit_t emit, void *ctx);
+} device_ops_t;
+
+struct device {
+    const device_ops_t *ops;
+    device_info_t info;
+    char id[32];    /* "cpu", "cuda:0" */
+    char name[128]; /* model name */
+};
+
+void device_register(const device_ops_t *ops);
+#define REGISTER_DEVICE(object) BLROOF_REGISTER(device, object)
+
+/* Opens "cpu", "cuda", "cuda:1"; NULL or "auto" is the best there is: a GPU, else the CPU. */
+status_t device_open(const char *spec, device_t **out);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,126 @@
+/*
+ * The contract between kernels and the rest of blroof: problems, structures, variants.
+ *
+ * A structure (kernels/<structure>/<structure>.c) says what is computed: shapes, FLOPs, fp64
+ * reference. A variant (one file beside it) says how on one kind of device. Both register
+ * themselves; nothing else has to know their names.
+ */
+#ifndef BLROOF_OPERATOR_H
+#define BLROOF_OPERATOR_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "harness/status.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef enum { DTYPE_FP32, DTYPE_BF16, DTYPE_FP16, DTYPE_COUNT } dtype_t;
+#define DTYPE_BIT(dtype) (1u << (dtype))
+
+const char *dtype_name(dtype_t dtype); /* "fp32", "bf16", "fp16" */
+size_t dtype_size(dtype_t dtype);      /* bytes an element */
+
+/* One layer y = x W on `tokens` rows. blocks is b and rank is r of the design; 0 where unused. */
+typedef struct {
+    dtype_t dtype;
+    int64_t tokens, in_features, out_features, blocks, rank;
+} problem_t;
+
+typedef enum { TENSOR_INPUT, TENSOR_WEIGHT, TENSOR_OUTPUT } tensor_role_t;
+
+enum { MAX_TENSORS = 8, MAX_DIMS = 4, MAX_INTERMEDIATES = 8, WHY_LEN = 160 };
+
+/* A dense row-major array (last dimension contiguous); unused dims are 1. */
+typedef struct {
+    const char *name;
+    tensor_role_t role;
+    int64_t dims[MAX_DIMS];
+} tensor_t;
+
+int64_t tensor_count(const tensor_t *tensor); /* elements */
+
+/*
+ * What is computed, independent of any implementation.
+ *  validate   false, and a reason in why[why_len], where the mathematics does not allow the problem
+ *  tensors    fills out[] in canonical order and layout: the input X [tokens][in_features] first,
+ *             the output Y [tokens][out_features] last, weights between; returns how many
+ *  flops      algorithmic FLOPs (a multiply-add is 2)
+ *  reference  one output row in fp64. in[] are the tensors but the output, as floats that already
+ *             hold the rounded values of the dtype; in[0] is that one row of X
+ *  stages     how many times a result is rounded to the dtype, the output included
+ */
+typedef struct {
+    const char *name, *summary;
+    int stages;
+    bool (*validate)(const problem_t *problem, char *why, size_t why_len);
+    int (*tensors)(const problem_t *problem, tensor_t out[MAX_TENSORS]);
+    double (*flops)(const problem_t *problem);
+    void (*reference)(const problem_t *problem, const float *const *in, double *out_row);
+} structure_t;
+
+typedef enum { DEVICE_CPU, DEVICE_CUDA, DEVICE_KIND_COUNT } device_kind_t;
+const char *device_kind_name(device_kind_t kind); /* "cpu", "cuda" */
+
+/* Facts about the device that a variant may depend on. */
+typedef struct {
+    device_kind_t kind;
+    int cores;                   /* CPU threads used, or SMs */
+    int compute_capability;      /* 80, 90, ...; 0 on a CPU */
+    int64_t cache_bytes;         /* last-level cache: L3, or the GPU's L2 */
+    int64_t smem_bytes;          /* most dynamic shared memory a block may ask for; 0 on a CPU */
+    int64_t private_cache_bytes; /* L2 of one core; 0 on a GPU */
+} device_info_t;
+
+/* Order of the output's columns: blocks outermost (k, j), or innermost (j, k) as Monarch's original
+ * code. */
+typedef enum { ORDER_KJ, ORDER_JK } output_order_t;
+
+typedef void *stream_t; /* cudaStream_t, or NULL on the CPU */
+
+/*
+ * One implementation of a structure on one kind of device. NULL members are optional unless marked.
+ *  baseline         the honest yardstick whose error sets the tolerance of the other variants
+ *  dtypes           required: DTYPE_BIT() of each dtype it computes in
+ *  supports         false, and a reason, for a problem that is valid but beyond this variant
+ *  intermediates    bytes of each intermediate it writes to memory and reads back once; returns how
+ *                   many. Modelled traffic = compulsory bytes + 2 x their sum (as the paper's Table
+ * 2) cuda_core_flops  the part of the structure's FLOPs that runs outside the matrix units (GPU
+ * only) pack             offline re-layout of weight `tensor` (never timed): returns the packed
+ * element count, and fills dst (elements of the dtype) unless it is NULL; canonical if NULL
+ *  workspace        bytes of device scratch for one launch, 256-byte aligned
+ *  launch           required: enqueue on stream. tensors[] are device pointers in the structure's
+ *                   order, weights packed. Allocates nothing and prints nothing. The first launch
+ * of a shape is never captured or timed, so it may choose an algorithm.
+ */
+typedef struct {
+    const char *structure, *name, *summary;
+    device_kind_t device;
+    bool baseline;
+    output_order_t output_order;
+    unsigned dtypes;
+    bool (*supports)(const problem_t *, const device_info_t *, char *why, size_t why_len);
+    int (*intermediates)(const problem_t *, double bytes[MAX_INTERMEDIATES]);
+    double (*cuda_core_flops)(const problem_t *);
+    int64_t (*pack)(const problem_t *, int tensor, const void *src, void *dst);
+    size_t (*workspace)(const problem_t *, const device_info_t *);
+    status_t (*launch)(const problem_t *, void *const *tensors, void *workspace, stream_t stream);
+} variant_t;
+
+void structure_register(const structure_t *structure);
+void variant_register(const variant_t *variant);
+
+#define BLROOF_REGISTER(kind, object)                                                              \
+    __attribute__((constructor)) static void register_##object(void) {                             \
+        kind##_register(&object);                                                                  \
+    }
+#define REGISTER_STRUCTURE(object) BLROOF_REGISTER(structure, object)
+#define REGISTER_VARIANT(object) BLROOF_REGISTER(variant, object)
+
+#ifdef __cplusplus
+}
+#endif
+#endif

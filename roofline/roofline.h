@@ -1,0 +1,61 @@
+/*
+ * The roofline model: pure arithmetic, no I/O. SI units throughout (bytes, FLOP, seconds).
+ *
+ * Williams, Waterman, Patterson, "Roofline", CACM 52(4), 2009; the hierarchical form after
+ * Yang, Kurth, Williams, "Hierarchical Roofline analysis for GPUs", 2019.
+ */
+#ifndef BLROOF_ROOFLINE_H
+#define BLROOF_ROOFLINE_H
+
+#include "roofline/ceilings.h"
+
+/* The best measured value of each kind for one dtype; NAN where there is none. */
+typedef struct {
+    double compute_flops;        /* matrix units (a CPU: its FMA units), FLOP/s */
+    double cuda_core_flops;      /* CUDA cores in fp32, FLOP/s */
+    double dram_bytes, l2_bytes; /* bytes/s */
+    double launch_s;             /* seconds that one dependent kernel costs inside a graph */
+} roof_ceilings_t;
+
+typedef enum {
+    BOUND_COMPUTE,
+    BOUND_CUDA_CORE,
+    BOUND_DRAM,
+    BOUND_L2,
+    BOUND_LATENCY,
+    BOUND_COUNT
+} bound_t;
+const char *bound_name(bound_t bound); /* compute | cuda_core | dram | l2 | latency */
+
+/* What one launch of a point asks of the device. */
+typedef struct {
+    double compute_flops, cuda_core_flops; /* on matrix units, on CUDA cores */
+    double dram_bytes, l2_bytes;
+    int kernels; /* dependent kernels one launch starts */
+} demand_t;
+
+typedef struct {
+    double seconds; /* the least time the ceilings allow */
+    bound_t bound;  /* the ceiling that sets it */
+} roof_t;
+
+roof_ceilings_t roof_ceilings_none(void); /* all NAN */
+/* Folds one measured ceiling in: the envelope (fastest) of its kind, for points of `dtype`. */
+void roof_ceilings_add(roof_ceilings_t *ceilings, const ceiling_t *row, const char *dtype);
+
+/* Largest of the terms; terms whose ceiling is NAN are left out. seconds is NAN if none is left. */
+roof_t roof_time(const demand_t *demand, const roof_ceilings_t *ceilings);
+
+/* FLOP/byte; NAN when bytes are not positive. */
+double intensity(double flops, double bytes);
+/* Attainable FLOP/s at an intensity under one compute and one bandwidth ceiling. */
+double attainable_flops(double intensity, double flops_per_s, double bytes_per_s);
+
+/*
+ * Least DRAM bytes of a launch with `count` intermediates that are written and read back, when a
+ * cache of `cache_bytes` may keep any part of each: bytes_min + 2 sum max(0, bytes[i] -
+ * cache_bytes).
+ */
+double dram_bytes_floor(double bytes_min, const double *bytes, int count, double cache_bytes);
+
+#endif
