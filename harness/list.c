@@ -67,9 +67,8 @@ static status_t parse_item(parser_t *p) {
 
 status_t int_list_parse(const char *text, int_list_t *out) {
     status_t st;
+    *out = (int_list_t){calloc(MAX_ITEMS, sizeof *out->values), 0};
     parser_t p = {text, text, out};
-    *out = (int_list_t){0};
-    out->values = malloc(MAX_ITEMS * sizeof *out->values);
     if (!out->values) return fail(STATUS_OOM, "out of memory for a list");
     for (;;) {
         TRY(parse_item(&p));

@@ -100,9 +100,8 @@ typedef struct {
  */
 static status_t axis_values(const loader_t *l, int line, const workload_row_t *row,
                             const axis_t *axis, int_list_t *values) {
-    status_t st = STATUS_OK;
     if (*axis->cell) {
-        st = int_list_parse(axis->cell, values);
+        const status_t st = int_list_parse(axis->cell, values);
         if (st != STATUS_OK)
             return fail(st, "%s:%d:%s: %s", l->path, line, axis->column, last_error());
     } else if (axis->used && !axis->override) {
@@ -215,23 +214,29 @@ static int compare_content(const workload_entry_t *a, const workload_entry_t *b)
     return order ? order : compare_int64(p->rank, q->rank);
 }
 
-/* Equal entries keep the order of the file, so the first of them is the one that stays. */
-static int compare_entries(const void *a, const void *b) {
-    const workload_entry_t *x = *(workload_entry_t *const *)a, *y = *(workload_entry_t *const *)b;
-    const int order = compare_content(x, y);
-    return order ? order : (x > y) - (x < y);
+/* Compares indices of entries; equal ones stay in the order of the file. */
+static int compare_entries(const void *a, const void *b, void *entries) {
+    const int i = *(const int *)a, j = *(const int *)b;
+    const workload_entry_t *all = entries;
+    const int order = compare_content(&all[i], &all[j]);
+    return order ? order : compare_int64(i, j);
 }
 
+/* Keeps the first of equal entries. */
 static status_t drop_duplicates(workload_t *w) {
-    workload_entry_t **sorted = malloc((size_t)w->count * sizeof *sorted);
-    bool *duplicate = calloc((size_t)w->count, sizeof *duplicate);
+    const size_t count = (size_t)w->count;
+    int *sorted = calloc(count, sizeof *sorted);
+    bool *duplicate = calloc(count, sizeof *duplicate);
     status_t st = STATUS_OK;
-    if (!sorted || !duplicate) TRY(fail(STATUS_OOM, "out of memory for a workload"));
-    for (int i = 0; i < w->count; i++) sorted[i] = &w->entries[i];
-    qsort(sorted, (size_t)w->count, sizeof *sorted, compare_entries);
+    if (!sorted || !duplicate) {
+        st = fail(STATUS_OOM, "out of memory for a workload");
+        goto cleanup;
+    }
+    for (int i = 0; i < w->count; i++) sorted[i] = i;
+    qsort_r(sorted, count, sizeof *sorted, compare_entries, w->entries);
     for (int i = 1; i < w->count; i++)
-        if (compare_content(sorted[i - 1], sorted[i]) == 0)
-            duplicate[sorted[i] - w->entries] = true;
+        if (compare_content(&w->entries[sorted[i - 1]], &w->entries[sorted[i]]) == 0)
+            duplicate[sorted[i]] = true;
     int kept = 0;
     for (int i = 0; i < w->count; i++)
         if (!duplicate[i]) w->entries[kept++] = w->entries[i];
@@ -285,10 +290,11 @@ status_t workload_load(const char *name_or_path, const workload_lists_t *lists, 
     TRY(find_file(name_or_path, path));
     set_name(out, path);
     TRY(table_read(&WORKLOAD_TABLE, path, true, on_row, &loader));
-    if (out->count == 0)
-        TRY(fail(STATUS_USAGE, "%s:2:model: no layers: expected a line for each after the header",
-                 path));
-    TRY(drop_duplicates(out));
+    if (out->count > 0)
+        st = drop_duplicates(out);
+    else
+        st = fail(STATUS_USAGE, "%s:2:model: no layers: expected a line for each after the header",
+                  path);
 cleanup:
     if (st != STATUS_OK) workload_free(out);
     return st;

@@ -15,18 +15,8 @@ static const double COUNT_LIMIT = 9007199254740992.0; /* 2^53: above it doubles 
 typedef enum { AT_CELL_START, IN_PLAIN, IN_QUOTES, AFTER_QUOTE } scan_t;
 
 static scan_t scan_step(scan_t scan, int c) {
-    switch (scan) {
-    case IN_QUOTES:
-        return c == '"' ? AFTER_QUOTE : IN_QUOTES;
-    case AFTER_QUOTE:
-        if (c == '"') return IN_QUOTES;
-        break;
-    case AT_CELL_START:
-        if (c == '"') return IN_QUOTES;
-        break;
-    case IN_PLAIN:
-        break;
-    }
+    if (scan == IN_QUOTES) return c == '"' ? AFTER_QUOTE : IN_QUOTES;
+    if (c == '"' && scan != IN_PLAIN) return IN_QUOTES;
     return c == ',' || c == '\n' ? AT_CELL_START : IN_PLAIN;
 }
 
@@ -36,7 +26,7 @@ void row_clear(const table_t *table, void *row) {
     memset(row, 0, table->row_size);
     for (int i = 0; i < table->count; i++)
         if (table->columns[i].type != CELL_TEXT)
-            *(double *)((char *)row + table->columns[i].offset) = NAN;
+            *(double *)(void *)((char *)row + table->columns[i].offset) = NAN;
 }
 
 /* Drops a last UTF-8 character that lost some of its bytes. */
@@ -349,8 +339,10 @@ status_t table_read(const table_t *table, const char *path, bool need_all, row_v
     r.bytes = malloc(MAX_LINE);
     r.names = malloc(MAX_COLUMNS * sizeof *r.names);
     r.row = malloc(table->row_size);
-    if (!r.bytes || !r.names || !r.row)
-        TRY(fail(STATUS_OOM, "out of memory while reading %s", path));
+    if (!r.bytes || !r.names || !r.row) {
+        st = fail(STATUS_OOM, "out of memory while reading %s", path);
+        goto cleanup;
+    }
     TRY(read_header(&r, need_all));
     TRY(read_rows(&r, visit, ctx));
 cleanup:
