@@ -28,6 +28,15 @@ typedef status_t (*row_visit_t)(void *ctx, const void *row, int line);
 status_t table_read(const table_t *table, const char *path, bool need_all, row_visit_t visit,
                     void *ctx);
 
+/* Fills a text cell; what does not fit is cut at a UTF-8 boundary, control characters become
+ * spaces. */
+void row_set_text(char cell[TEXT_LEN], const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+/* Length of the file up to the end of its last complete row: what follows was torn by an
+ * interruption. */
+status_t table_complete_bytes(const char *path, long *bytes);
+
 /* The cell as text, as written to CSV ("" when missing). Returns buffer. */
 const char *cell_text(const column_t *column, const void *row, char *buffer, size_t len);
 

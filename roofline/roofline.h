@@ -7,11 +7,14 @@
 #ifndef BLROOF_ROOFLINE_H
 #define BLROOF_ROOFLINE_H
 
+#include <stdbool.h>
+
 #include "roofline/ceilings.h"
 
 /* The best measured value of each kind for one dtype; NAN where there is none. */
 typedef struct {
-    double compute_flops;        /* matrix units (a CPU: its FMA units), FLOP/s */
+    double compute_flops; /* what a GEMM of the dtype can use: tensor_flops, or a CPU's FMA units */
+    double tensor_flops;  /* matrix units, FLOP/s */
     double cuda_core_flops;      /* CUDA cores in fp32, FLOP/s */
     double dram_bytes, l2_bytes; /* bytes/s */
     double launch_s;             /* seconds that one dependent kernel costs inside a graph */
