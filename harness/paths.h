@@ -1,10 +1,11 @@
-/* Where blroof's own data files are. */
+/* Where the files that come with the program are. */
 #ifndef BLROOF_PATHS_H
 #define BLROOF_PATHS_H
 
 /*
- * The directory that holds harness/workloads and plots: $BLROOF_ROOT, or the nearest one above the
- * running program (a checkout and an unpacked tarball look alike). "." if there is none.
+ * The directory that holds harness/workloads: BLROOF_ROOT if that is set, else the nearest one
+ * above the running program (<root>/build/blroof, <root>/bin/blroof). "." if there is none. The
+ * text is valid until the next call.
  */
 const char *blroof_root(void);
 

@@ -5,57 +5,74 @@
 
 const char *ceiling_kind_name(ceiling_kind_t kind) {
     static const char *const names[] = {"dram", "l2", "l1", "tensor", "cuda_core", "launch"};
-    return names[kind];
+    return (unsigned)kind < CEILING_KIND_COUNT ? names[kind] : "";
 }
 
 const char *bound_name(bound_t bound) {
     static const char *const names[] = {"compute", "cuda_core", "dram", "l2", "latency"};
-    return names[bound];
+    return (unsigned)bound < BOUND_COUNT ? names[bound] : "";
 }
 
 roof_ceilings_t roof_ceilings_none(void) {
-    return (roof_ceilings_t){NAN, NAN, NAN, NAN, NAN, NAN};
+    return (roof_ceilings_t){.compute_flops = NAN,
+                             .compute_is_tensor = false,
+                             .cuda_core_flops = NAN,
+                             .dram_bytes = NAN,
+                             .l2_bytes = NAN,
+                             .launch_s = NAN};
 }
 
-/* fmax and fmin leave NAN out. */
-void roof_ceilings_add(roof_ceilings_t *c, const ceiling_t *row, const char *dtype) {
+static void add_tensor(roof_ceilings_t *c, double value) {
+    /* A matrix unit's own figure replaces what stood in for it. */
+    c->compute_flops = c->compute_is_tensor ? fmax(c->compute_flops, value) : value;
+    c->compute_is_tensor = true;
+}
+
+/* Work outside the matrix units runs in fp32, so packed-half rates say nothing about it. */
+static void add_cuda_core(roof_ceilings_t *c, const ceiling_t *row, const char *dtype) {
+    if (strcmp(row->dtype, "fp32") != 0) return;
+    c->cuda_core_flops = fmax(c->cuda_core_flops, row->value);
+    if (!c->compute_is_tensor && !strcmp(dtype, "fp32")) c->compute_flops = c->cuda_core_flops;
+}
+
+void roof_ceilings_add(roof_ceilings_t *ceilings, const ceiling_t *row, const char *dtype) {
+    if (isnan(row->value)) return;
     switch (row->kind) {
     case CEILING_DRAM:
-        c->dram_bytes = fmax(c->dram_bytes, row->value);
+        ceilings->dram_bytes = fmax(ceilings->dram_bytes, row->value);
         break;
     case CEILING_L2:
-        c->l2_bytes = fmax(c->l2_bytes, row->value);
+        ceilings->l2_bytes = fmax(ceilings->l2_bytes, row->value);
         break;
     case CEILING_TENSOR:
-        if (!strcmp(row->dtype, dtype)) c->tensor_flops = fmax(c->tensor_flops, row->value);
+        if (!strcmp(row->dtype, dtype)) add_tensor(ceilings, row->value);
         break;
-    case CEILING_CUDA_CORE: /* work outside the matrix units is done in fp32 */
-        if (!strcmp(row->dtype, "fp32")) c->cuda_core_flops = fmax(c->cuda_core_flops, row->value);
+    case CEILING_CUDA_CORE:
+        add_cuda_core(ceilings, row, dtype);
         break;
     case CEILING_LAUNCH:
-        if (strcmp(row->method, "stream")) c->launch_s = fmin(c->launch_s, row->value);
+        /* "stream" also holds the host's share, which a recording does not pay. */
+        if (strcmp(row->method, "stream") != 0)
+            ceilings->launch_s = fmin(ceilings->launch_s, row->value);
         break;
-    case CEILING_L1: /* no demand is stated for it */
+    case CEILING_L1:
     case CEILING_KIND_COUNT:
         break;
     }
-    /* A device without matrix units for the dtype, such as a CPU, computes fp32 on its FMA units.
-     */
-    const bool fma_units = isnan(c->tensor_flops) && !strcmp(dtype, "fp32");
-    c->compute_flops = fma_units ? c->cuda_core_flops : c->tensor_flops;
 }
 
-roof_t roof_time(const demand_t *d, const roof_ceilings_t *c) {
-    const double terms[BOUND_COUNT] = {
-        [BOUND_COMPUTE] = d->compute_flops / c->compute_flops,
-        [BOUND_CUDA_CORE] = d->cuda_core_flops / c->cuda_core_flops,
-        [BOUND_DRAM] = d->dram_bytes / c->dram_bytes,
-        [BOUND_L2] = d->l2_bytes / c->l2_bytes,
-        [BOUND_LATENCY] = d->kernels * c->launch_s,
+roof_t roof_time(const demand_t *demand, const roof_ceilings_t *ceilings) {
+    const double seconds[BOUND_COUNT] = {
+        [BOUND_COMPUTE] = demand->compute_flops / ceilings->compute_flops,
+        [BOUND_CUDA_CORE] = demand->cuda_core_flops / ceilings->cuda_core_flops,
+        [BOUND_DRAM] = demand->dram_bytes / ceilings->dram_bytes,
+        [BOUND_L2] = demand->l2_bytes / ceilings->l2_bytes,
+        [BOUND_LATENCY] = demand->kernels * ceilings->launch_s,
     };
-    roof_t roof = {NAN, BOUND_COMPUTE};
+    roof_t roof = {NAN, BOUND_COUNT};
     for (int i = 0; i < BOUND_COUNT; i++)
-        if (!isnan(terms[i]) && !(terms[i] <= roof.seconds)) roof = (roof_t){terms[i], (bound_t)i};
+        if (isfinite(seconds[i]) && seconds[i] > 0 && !(seconds[i] <= roof.seconds))
+            roof = (roof_t){seconds[i], (bound_t)i};
     return roof;
 }
 
@@ -64,7 +81,8 @@ double intensity(double flops, double bytes) {
 }
 
 double attainable_flops(double intensity, double flops_per_s, double bytes_per_s) {
-    return fmin(flops_per_s, intensity * bytes_per_s);
+    const double by_memory = intensity * bytes_per_s;
+    return isnan(by_memory) || isnan(flops_per_s) ? NAN : fmin(flops_per_s, by_memory);
 }
 
 double dram_bytes_floor(double bytes_min, const double *bytes, int count, double cache_bytes) {
