@@ -91,7 +91,7 @@ static int list_tasks(const sweep_t *s, const workload_t *workloads, int workloa
     int count = 0, index = 0;
     for (int w = 0; w < workloads_len; w++)
         for (int e = 0; e < workloads[w].count; e++) {
-            const char *structure = workloads[w].entries[e].structure;
+            const char *structure = workloads[w].entries[e].structure->name;
             if (!name_list_has(options->structures, structure)) continue;
             for (int d = 0; d < DTYPE_COUNT; d++) {
                 if (!wanted_dtype(options, kind, (dtype_t)d)) continue;
