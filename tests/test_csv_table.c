@@ -166,6 +166,30 @@ static void test_too_many_columns(void **state) {
     assert_message(last_error(), "1:1025", "more than 1024 columns");
 }
 
+/* Headers of 1024 columns; a row of 1024 cells of 63 bytes, 65535 with the commas, and `more`. */
+static void write_widest(const char *more) {
+    static char text[131072];
+    size_t len = (size_t)snprintf(text, sizeof text, "name");
+    for (int i = 1; i < 1024; i++)
+        len += (size_t)snprintf(text + len, sizeof text - len, ",c%d", i);
+    for (int i = 0; i < 1024; i++)
+        len += (size_t)snprintf(text + len, sizeof text - len, "%c%063d", i ? ',' : '\n', i);
+    len += (size_t)snprintf(text + len, sizeof text - len, "%s\n", more);
+    temp_write(text, len);
+}
+
+static void test_longest_line(void **state) {
+    (void)state;
+    seen_t seen = {0};
+    write_widest("x");
+    assert_int_equal(table_read(&small_table, temp_path, false, see, &seen), STATUS_OK);
+    assert_int_equal(seen.count, 1);
+    assert_int_equal(strlen(seen.rows[0].name), 63);
+    write_widest("xy");
+    assert_int_equal(table_read(&small_table, temp_path, false, see, &seen), STATUS_USAGE);
+    assert_message(last_error(), "2:1024", "longer than 65536 bytes");
+}
+
 static void test_no_known_column(void **state) {
     (void)state;
     seen_t seen = {0};
@@ -438,6 +462,7 @@ int main(void) {
         cmocka_unit_test(test_unclosed_quote_of_10_mb),
         cmocka_unit_test(test_header_of_10_mb),
         cmocka_unit_test(test_too_many_columns),
+        cmocka_unit_test(test_longest_line),
         cmocka_unit_test(test_no_known_column),
         cmocka_unit_test(test_unreadable),
         cmocka_unit_test(test_visit_stops),

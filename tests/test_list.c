@@ -39,6 +39,7 @@ static void test_ranges(void **state) {
     ASSERT_LIST("5..5x2,5..5+1", 5);
     ASSERT_LIST("1..4+1,2..16x2", 1, 2, 3, 4, 8, 16);
     ASSERT_LIST("3..1099511627776x1099511627776", 3);
+    ASSERT_LIST("16777217..1099511627776x1099511627776", 16777217); /* the product passes 2^64 */
 }
 
 static void assert_refused(const char *text, const char *where, const char *expected) {
