@@ -222,7 +222,7 @@ static status_t measure(sweep_t *s, const task_t *task, point_row_t *row, timing
     const double cache_bytes = (double)s->device->info.cache_bytes;
     const double rotate = s->options->cache == CACHE_ROTATE ? ROTATE_CACHES * cache_bytes : 0;
     binding_t binding = {0};
-    check_t check;
+    check_t check = {0};
     status_t st = STATUS_OK;
     if (!task->variant->baseline && isnan(s->c.baseline_error))
         TRY(case_baseline(&s->c, s->device));
