@@ -296,16 +296,34 @@ static status_t remember_row(void *ctx, const void *row, int line) {
     return remember(ctx, row);
 }
 
+/* Only a last line can be torn; more than that is damage, and nothing is cut. */
+static status_t cut_torn_row(const char *path, long *complete) {
+    status_t st = table_complete_bytes(path, complete);
+    if (st != STATUS_OK) return st;
+    FILE *file = fopen(path, "r");
+    if (!file || fseek(file, *complete, SEEK_SET) != 0) {
+        if (file) fclose(file);
+        return fail(STATUS_IO, "cannot read %s: %s", path, strerror(errno));
+    }
+    int c;
+    while ((c = getc(file)) != EOF && c != '\n') continue;
+    fclose(file);
+    if (c == '\n')
+        return fail(STATUS_USAGE, "%s: a quote is never closed after byte %ld: the file is damaged",
+                    path, *complete);
+    if (truncate(path, *complete) != 0)
+        return fail(STATUS_IO, "cannot cut the torn last row of %s: %s", path, strerror(errno));
+    return STATUS_OK;
+}
+
 /* Cuts a torn last row, or begins the file. */
 static status_t open_for_append(const run_t *run, const table_t *table, FILE **out) {
     char path[PATH_LEN];
     file_in(run, table->file, path);
     long complete = 0;
     if (access(path, F_OK) == 0) {
-        status_t st = table_complete_bytes(path, &complete);
+        status_t st = cut_torn_row(path, &complete);
         if (st != STATUS_OK) return st;
-        if (truncate(path, complete) != 0)
-            return fail(STATUS_IO, "cannot cut the torn last row of %s: %s", path, strerror(errno));
     }
     *out = fopen(path, "a");
     if (!*out) return fail(STATUS_IO, "cannot write %s: %s", path, strerror(errno));
