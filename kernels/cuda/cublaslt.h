@@ -22,8 +22,9 @@ extern "C" {
 /*
  * One operand of a strided batch, row-major. Elements, not bytes.
  *  ld          distance between two stored rows
- *  stride      distance between two matrices of the batch; may be 0 or less than a matrix (not C)
- *  transposed  the stored rows are the mathematical columns (never for C)
+ *  stride      distance between two matrices of the batch; may be 0 or less than a matrix, as long
+ * as no two elements of C fall together transposed  the stored rows are the mathematical columns
+ * (never for C)
  */
 typedef struct {
     int64_t ld, stride;
