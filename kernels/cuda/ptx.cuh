@@ -14,7 +14,8 @@ __device__ inline unsigned smem_address(const void *smem) {
     return (unsigned)__cvta_generic_to_shared(smem);
 }
 
-/* Copies BYTES (16 or 8, both sides so aligned) asynchronously; writes zeros if not valid. */
+/* Copies BYTES (16 or 8, both sides so aligned) asynchronously; if not valid, writes zeros and does
+ * not read. */
 template <int BYTES> __device__ inline void cp_async(void *smem, const void *global, bool valid) {
     static_assert(BYTES == 16 || BYTES == 8, "cp.async of 16 or 8 bytes");
     const int source_bytes = valid ? BYTES : 0;

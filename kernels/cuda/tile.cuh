@@ -23,30 +23,29 @@ __host__ __device__ inline int tile_offset(int row, int chunk) {
 template <int ROWS, int THREADS, int VEC, typename T>
 __device__ inline void tile_load(T *tile, const T *global, int64_t ld, int rows, int64_t k,
                                  int64_t columns) {
-    static_assert(ROWS * TILE_CHUNKS % THREADS == 0, "the same number of chunks for each thread");
+    constexpr int STEP = THREADS / TILE_CHUNKS; /* rows a pass of the block covers */
+    static_assert(ROWS % STEP == 0 && STEP % 8 == 0, "passes keep a thread's place in a row");
+    const int row0 = (int)threadIdx.x / TILE_CHUNKS, chunk = (int)threadIdx.x % TILE_CHUNKS;
+    const int64_t left = columns - k - chunk * 8; /* columns from this thread's on */
+    const T *from = global + row0 * ld + k + chunk * 8;
+    T *to = tile + tile_offset(row0, chunk);
 #pragma unroll
-    for (int i = 0; i < ROWS * TILE_CHUNKS / THREADS; i++) {
-        const int index = (int)threadIdx.x + i * THREADS;
-        const int row = index / TILE_CHUNKS, chunk = index % TILE_CHUNKS;
-        const int64_t column = k + chunk * 8;
-        T *const to = tile + tile_offset(row, chunk);
-        const T *const from = global + row * ld + column;
+    for (int row = row0; row < row0 + ROWS; row += STEP) {
         if constexpr (VEC == 8) {
-            const bool valid = row < rows && column < columns;
-            cp_async<16>(to, valid ? from : global, valid);
+            cp_async<16>(to, from, row < rows && left > 0);
         } else if constexpr (VEC == 4) {
-            const bool first = row < rows && column < columns;
-            const bool second = row < rows && column + 4 < columns;
-            cp_async<8>(to, first ? from : global, first);
-            cp_async<8>(to + 4, second ? from + 4 : global, second);
+            cp_async<8>(to, from, row < rows && left > 0);
+            cp_async<8>(to + 4, from + 4, row < rows && left > 4);
         } else {
             uint32_t words[4] = {0, 0, 0, 0};
 #pragma unroll
             for (int e = 0; e < 8; e++)
-                if (row < rows && column + e < columns)
+                if (row < rows && e < left)
                     words[e / 2] |= (uint32_t)((const uint16_t *)from)[e] << (e % 2 * 16);
             *(uint4 *)to = make_uint4(words[0], words[1], words[2], words[3]);
         }
+        from += STEP * ld;
+        to += STEP * TILE_K;
     }
 }
 
