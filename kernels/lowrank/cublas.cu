@@ -15,9 +15,9 @@ static int intermediates(const problem_t *p, double bytes[MAX_INTERMEDIATES]) {
 
 /* V[in][r] -> V[r][in], U[r][out] -> U[out][r]. */
 static int64_t pack(const problem_t *p, int tensor, const void *src, void *dst) {
-    const int64_t v_dims[MAX_DIMS] = {p->in_features, p->rank, 1, 1};
-    const int64_t u_dims[MAX_DIMS] = {p->rank, p->out_features, 1, 1};
-    static const int order[MAX_DIMS] = {1, 0, 2, 3};
+    const int64_t v_dims[MAX_DIMS] = {1, 1, p->in_features, p->rank};
+    const int64_t u_dims[MAX_DIMS] = {1, 1, p->rank, p->out_features};
+    static const int order[MAX_DIMS] = {0, 1, 3, 2};
     return pack_transpose(p->dtype, tensor == 1 ? v_dims : u_dims, order, src, dst);
 }
 
