@@ -35,14 +35,16 @@ typedef struct {
     double amount;
 } candidate_t;
 
+/* A row without values yet; theoretical is NAN where it is unknown. */
+ceiling_t probe_row(ceiling_kind_t kind, const char *dtype, const char *method, double theoretical,
+                    const char *unit);
+
 /*
- * Tries the candidates briefly, measures the fastest at length and emits it in `row`, whose value,
- * interval and clock are filled in. Candidates that do not fit or are unsupported are passed over.
+ * Tries the candidates briefly, measures the fastest at length and emits it in `row`. Candidates
+ * that do not fit or are unsupported are passed over; if none is left, the row is emitted without a
+ * value.
  */
 status_t probe_best(const probe_t *probe, ceiling_t row, const candidate_t *candidates, int count);
-
-/* Emits `row` as not measurable. */
-status_t probe_none(const probe_t *probe, ceiling_t row);
 
 status_t ceilings_cuda_memory(const probe_t *probe); /* dram, l2, l1 */
 status_t ceilings_cuda_tensor(const probe_t *probe); /* tensor */
