@@ -33,7 +33,7 @@ static status_t choose_rows(case_t *c) {
     rows = fmin(rows, (double)tokens);
     c->rows_len = (int)rows;
     c->rows = malloc((size_t)c->rows_len * sizeof *c->rows);
-    float *offset = malloc((size_t)c->rows_len * sizeof *offset);
+    float *offset = calloc((size_t)c->rows_len, sizeof *offset);
     float *bits = malloc((size_t)c->rows_len * sizeof *bits);
     if (!c->rows || !offset || !bits) {
         free(offset);

@@ -112,7 +112,7 @@ status_t case_baseline(case_t *c, device_t *device) {
         (baseline->supports && !baseline->supports(&c->problem, &device->info, why, sizeof why)))
         return STATUS_OK;
     binding_t binding;
-    check_t check;
+    check_t check = {0};
     status_t st = binding_open(c, baseline, device, 0, &binding);
     if (st != STATUS_OK) return st;
     st = binding_check(&binding, &check);

@@ -20,11 +20,7 @@ static status_t parse_list(const char *option, const char *text, int_list_t *lis
     *used = NULL;
     if (!text) return STATUS_OK;
     status_t st = int_list_parse(text, list);
-    if (st != STATUS_OK) {
-        char why[512];
-        snprintf(why, sizeof why, "%s", last_error());
-        return fail(st, "%s: %s", option, why);
-    }
+    if (st != STATUS_OK) return fail(st, "%s: %s", option, last_error());
     *used = list;
     return STATUS_OK;
 }
@@ -56,13 +52,12 @@ static status_t parse_numbers(arguments_t *a) {
 static status_t load_workloads(const arguments_t *a, const char *const *names, int names_len,
                                workload_t *workloads) {
     int_list_t lists[3] = {{0}};
-    const int_list_t *tokens, *blocks, *rank;
+    workload_lists_t used = {0};
     status_t st = STATUS_OK;
-    TRY(parse_list("--tokens", a->tokens, &lists[0], &tokens));
-    TRY(parse_list("--blocks", a->blocks, &lists[1], &blocks));
-    TRY(parse_list("--rank", a->rank, &lists[2], &rank));
-    for (int i = 0; i < names_len; i++)
-        TRY(workload_load(names[i], tokens, blocks, rank, &workloads[i]));
+    TRY(parse_list("--tokens", a->tokens, &lists[0], &used.tokens));
+    TRY(parse_list("--blocks", a->blocks, &lists[1], &used.blocks));
+    TRY(parse_list("--rank", a->rank, &lists[2], &used.rank));
+    for (int i = 0; i < names_len; i++) TRY(workload_load(names[i], &used, &workloads[i]));
 cleanup:
     for (int i = 0; i < 3; i++) int_list_free(&lists[i]);
     return st;

@@ -29,7 +29,7 @@ typedef void (*fact_t)(void *ctx, const char *key, const char *value);
 /*
  * Everything the harness asks of a device. Functions return STATUS_OK or fail(...).
  *  count      how many there are now; 0, and a one-line reason, if none can be used
- *  open       number `index`
+ *  open       number `index`; fills info, id and name, device_open() sets ops
  *  alloc      STATUS_OOM when it does not fit; memory is 256-byte aligned
  *  fill       bytes set to `byte` (0xFF is NaN in every dtype)
  *  record     prepares `launches` consecutive launches of `work`; cold flushes before each, untimed

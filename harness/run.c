@@ -14,7 +14,7 @@
 
 #include "harness/version.h"
 
-enum { PATH_LEN = 1280, KEY_LEN = 1024 };
+enum { PATH_LEN = 1280, KEY_LEN = 2048 };
 
 static void file_in(const run_t *run, const char *name, char path[PATH_LEN]) {
     snprintf(path, PATH_LEN, "%s/%s", run->path, name);

@@ -91,7 +91,7 @@ static int list_tasks(const sweep_t *s, const workload_t *workloads, int workloa
     int count = 0, index = 0;
     for (int w = 0; w < workloads_len; w++)
         for (int e = 0; e < workloads[w].count; e++) {
-            const char *structure = workloads[w].entries[e].structure;
+            const char *structure = workloads[w].entries[e].structure->name;
             if (!name_list_has(options->structures, structure)) continue;
             for (int d = 0; d < DTYPE_COUNT; d++) {
                 if (!wanted_dtype(options, kind, (dtype_t)d)) continue;
@@ -222,7 +222,7 @@ static status_t measure(sweep_t *s, const task_t *task, point_row_t *row, timing
     const double cache_bytes = (double)s->device->info.cache_bytes;
     const double rotate = s->options->cache == CACHE_ROTATE ? ROTATE_CACHES * cache_bytes : 0;
     binding_t binding = {0};
-    check_t check;
+    check_t check = {0};
     status_t st = STATUS_OK;
     if (!task->variant->baseline && isnan(s->c.baseline_error))
         TRY(case_baseline(&s->c, s->device));
