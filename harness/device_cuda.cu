@@ -52,7 +52,7 @@ static void explain_no_device(cudaError_t error, char *why, size_t why_len) {
         snprintf(why, why_len, "no NVIDIA driver is installed (libcuda.so.1 not found)");
     else if (error == cudaErrorInsufficientDriver)
         snprintf(why, why_len, "driver %s (CUDA %d.%d) is older than CUDA %d needs: update it",
-                 nvml_driver(release, sizeof release) ? release : "", version / 1000,
+                 nvml_driver(release, sizeof release) ? release : "installed", version / 1000,
                  version % 1000 / 10, CUDA_NEEDED / 1000);
     else if (error == cudaSuccess || error == cudaErrorNoDevice)
         snprintf(why, why_len, "the NVIDIA driver finds no GPU (is CUDA_VISIBLE_DEVICES set?)");
@@ -136,8 +136,6 @@ static void cuda_close(device_t *device) {
     free(d);
 }
 
-extern const device_ops_t cuda_ops;
-
 static status_t cuda_open(int index, device_t **out) {
     char why[WHY_LEN];
     int count;
@@ -147,7 +145,6 @@ static status_t cuda_open(int index, device_t **out) {
         return fail(STATUS_USAGE, "there is no device cuda:%d: this machine has %d", index, count);
     cuda_t *d = (cuda_t *)calloc(1, sizeof *d);
     if (!d) return fail(STATUS_OOM, "out of host memory");
-    d->base.ops = &cuda_ops;
     d->ordinal = ordinal;
     const status_t st = cuda_start(d, index);
     if (st != STATUS_OK) {
@@ -461,7 +458,7 @@ static void cuda_facts(device_t *device, fact_t fact, void *ctx) {
     version_facts(fact, ctx);
 }
 
-const device_ops_t cuda_ops = {
+static const device_ops_t cuda_ops = {
     .kind = DEVICE_CUDA,
     .fixed_sequence = true,
     .count = cuda_count,

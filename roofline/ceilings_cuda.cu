@@ -15,13 +15,14 @@
 /* The search is rough; the winner gets the warm-up and the interval of any timed point. */
 static const double SEARCH_S = 0.015, MEASURE_S = 0.3;
 enum { FMA_THREADS = 256, FMA_CHAINS = 16, FMA_STEPS = 8, FMA_ITERATIONS = 1000 };
-enum { LAUNCHES = 1000, LAUNCH_SAMPLES = 40 };
+enum { LAUNCHES = 1000, LAUNCH_SAMPLES = 40, SINK_BYTES = 256 };
 
 /* ---- search ---- */
 
-/* Only a lost device or Ctrl-C ends the measurement; anything else rules out one candidate. */
-static bool is_fatal(status_t st) {
-    return st == STATUS_DEVICE || st == STATUS_INTERRUPTED;
+/* Only a dead device or Ctrl-C ends the measurement; anything else rules out one candidate. */
+static bool is_fatal(const probe_t *probe, status_t st) {
+    if (st != STATUS_DEVICE) return st == STATUS_INTERRUPTED;
+    return probe->device->ops->fill(probe->device, probe->sink, 0, SINK_BYTES) != STATUS_OK;
 }
 
 /* The first launch loads code and lets libraries choose an algorithm: it is outside any graph. */
@@ -49,7 +50,7 @@ status_t probe_best(const probe_t *probe, ceiling_t row, const candidate_t *cand
     timing_t timing;
     for (int i = 0; i < count; i++) {
         const status_t st = measure(probe, &candidates[i], SEARCH_S, &timing);
-        if (is_fatal(st)) return st;
+        if (is_fatal(probe, st)) return st;
         if (st != STATUS_OK) continue;
         const double rate = candidates[i].amount / timing.summary.median;
         timing_free(&timing);
@@ -59,7 +60,7 @@ status_t probe_best(const probe_t *probe, ceiling_t row, const candidate_t *cand
     }
     if (!best) return probe->emit(probe->ctx, &row);
     const status_t st = measure(probe, best, MEASURE_S, &timing);
-    if (is_fatal(st)) return st;
+    if (is_fatal(probe, st)) return st;
     if (st != STATUS_OK) return probe->emit(probe->ctx, &row);
     row.value = best->amount / (timing.summary.median * 1e-6);
     row.ci_low = best->amount / (timing.summary.ci_high * 1e-6);
@@ -243,7 +244,7 @@ status_t ceilings_cuda(device_t *device, ceiling_emit_t emit, void *ctx) {
                      .memory_bytes_s = attribute(cudaDevAttrMemoryClockRate) * 1e3 * 2 *
                                        attribute(cudaDevAttrGlobalMemoryBusWidth) / 8,
                      .sink = NULL};
-    status_t st = device->ops->alloc(device, 256, &probe.sink);
+    status_t st = device->ops->alloc(device, SINK_BYTES, &probe.sink);
     if (st == STATUS_OK) st = measure_all(&probe);
     device->ops->free(device, probe.sink);
     return st;

@@ -25,7 +25,7 @@ typedef struct {
     void *ctx;
     double sm_hz;          /* highest SM clock, the one of theoretical values; NAN if unknown */
     double memory_bytes_s; /* theoretical DRAM bandwidth; NAN if unknown */
-    void *sink;            /* 256 bytes that kernels may write, to keep their results alive */
+    void *sink;            /* where kernels may write a word, to keep their results alive */
 } probe_t;
 
 /* One way to reach a ceiling: `work` moves or computes `amount` (bytes or operations) a launch. */

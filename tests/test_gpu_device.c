@@ -11,6 +11,7 @@
 #include "harness/case.h"
 #include "harness/nvml.h"
 #include "harness/registry.h"
+#include "harness/timing.h"
 
 #include <cmocka.h> /* last: its macro fail() hides ours */
 
@@ -21,7 +22,7 @@ static int open_gpu(void **state) {
     char why[WHY_LEN];
     const device_ops_t *ops = device_ops(DEVICE_CUDA);
     if (!ops || ops->count(why, sizeof why) == 0) return 0;
-    return ops->open(0, &gpu) == STATUS_OK ? 0 : -1;
+    return device_open("cuda:0", &gpu) == STATUS_OK ? 0 : -1;
 }
 
 static int close_gpu(void **state) {
@@ -34,7 +35,8 @@ static int close_gpu(void **state) {
 static void need_gpu(void) {
     char why[WHY_LEN] = "this blroof was built without CUDA";
     if (gpu) return;
-    if (device_ops(DEVICE_CUDA)) device_ops(DEVICE_CUDA)->count(why, sizeof why);
+    const device_ops_t *ops = device_ops(DEVICE_CUDA);
+    if (ops) ops->count(why, sizeof why);
     print_message("skipped: %s\n", why);
     skip();
 }
@@ -73,6 +75,7 @@ static void test_reason_without_gpu(void **state) {
     if (!ops || gpu) {
         print_message("skipped: built without CUDA, or a GPU is here\n");
         skip();
+        return;
     }
     device_t *device = NULL;
     assert_int_equal(ops->count(why, sizeof why), 0);
@@ -249,6 +252,46 @@ static void test_facts(void **state) {
     assert_true(gpu->info.cache_bytes > 1 << 20 && gpu->info.smem_bytes >= 48 << 10);
 }
 
+typedef struct {
+    int rows, of_kind[CEILING_KIND_COUNT];
+    char wrong[160]; /* about the first row that cannot be */
+} ceilings_seen_t;
+
+static status_t check_ceiling(void *ctx, const ceiling_t *c) {
+    ceilings_seen_t *seen = ctx;
+    print_message("kind %d %-5s %-14s %.4g [%.4g, %.4g] %s, theoretical %.4g, at %.0f MHz\n",
+                  c->kind, c->dtype, c->method, c->value, c->ci_low, c->ci_high, c->unit,
+                  c->theoretical, c->sm_clock_mhz);
+    seen->rows++;
+    if (isnan(c->value)) return STATUS_OK; /* cuBLASLt may be missing; the kinds are counted */
+    seen->of_kind[c->kind]++;
+    const double share = c->value / c->theoretical;
+    const bool held = c->value > 0 && c->ci_low <= c->value && c->value <= c->ci_high;
+    const bool possible = isnan(share) || (share > 0.2 && share < 1.03);
+    if (!seen->wrong[0] && !(held && possible))
+        snprintf(seen->wrong, sizeof seen->wrong, "%s %s: %g in [%g, %g], %g of what is possible",
+                 c->dtype, c->method, c->value, c->ci_low, c->ci_high, share);
+    return STATUS_OK;
+}
+
+static void test_ceilings(void **state) {
+    (void)state;
+    need_gpu();
+    ceilings_seen_t seen = {.rows = 0};
+    const double start = now_s();
+    const status_t st = gpu->ops->ceilings(gpu, check_ceiling, &seen);
+    if (st != STATUS_OK) fail_msg("%s", last_error());
+    print_message("%d ceilings in %.1f s\n", seen.rows, now_s() - start);
+    assert_string_equal(seen.wrong, "");
+    assert_int_equal(seen.of_kind[CEILING_DRAM], 4);
+    assert_int_equal(seen.of_kind[CEILING_L2], 2);
+    assert_int_equal(seen.of_kind[CEILING_L1], 1);
+    assert_true(seen.of_kind[CEILING_TENSOR] >= 4);
+    assert_int_equal(seen.of_kind[CEILING_CUDA_CORE], 3);
+    assert_int_equal(seen.of_kind[CEILING_LAUNCH], 2);
+    assert_true(now_s() - start < 60);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_throttle_names),
@@ -260,6 +303,7 @@ int main(void) {
         cmocka_unit_test(test_work_that_fails),
         cmocka_unit_test(test_readings),
         cmocka_unit_test(test_facts),
+        cmocka_unit_test(test_ceilings),
     };
     return cmocka_run_group_tests(tests, open_gpu, close_gpu);
 }
