@@ -5,6 +5,10 @@
 #include "harness/device.h"
 #include "harness/stats.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /* Where the data is when a launch starts: rotated out of the cache, flushed out of it, or left in
  * it. */
 typedef enum { CACHE_ROTATE, CACHE_COLD, CACHE_HOT } cache_t;
@@ -37,4 +41,7 @@ double now_s(void); /* monotonic clock */
 void interrupt_install(void);
 int interrupted(void);
 
+#ifdef __cplusplus
+}
+#endif
 #endif
