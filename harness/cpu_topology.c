@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 #if defined(__aarch64__)
 #include <asm/hwcap.h>
@@ -251,17 +252,41 @@ int64_t cpu_memory_available(void) {
     return available;
 }
 
-/* Without cpufreq, /proc/cpuinfo tells the clock, which in a virtual machine is a constant. */
-static double cpuinfo_mhz(void) {
-    char text[64];
-    return read_key("/proc/cpuinfo", "cpu MHz", text, sizeof text) ? strtod(text, NULL) : NAN;
+static double monotonic_s(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+/* Additions that wait for one another take a cycle each on every CPU in use today. /proc/cpuinfo
+ * is no substitute: in a virtual machine it tells a constant. */
+static double measured_mhz(void) {
+#if defined(__x86_64__) || defined(__aarch64__)
+    enum { ROUNDS = 2000, ADDITIONS = 16 };
+    double best = 0;
+    for (int attempt = 0; attempt < 3; attempt++) {
+        uint64_t sum = 1, step = 3;
+        const double start = monotonic_s();
+        for (int i = 0; i < ROUNDS; i++)
+#if defined(__x86_64__)
+            __asm__ volatile(".rept 16\n\tadd %1, %0\n\t.endr" : "+r"(sum) : "r"(step) : "cc");
+#else
+            __asm__ volatile(".rept 16\n\tadd %0, %0, %1\n\t.endr" : "+r"(sum) : "r"(step));
+#endif
+        const double seconds = monotonic_s() - start;
+        if (seconds > 0) best = fmax(best, ROUNDS * ADDITIONS / seconds / 1e6);
+    }
+    return best > 0 ? best : NAN;
+#else
+    return NAN;
+#endif
 }
 
 double cpu_clock_mhz(const int *cpus, int cpus_len) {
     double sum = 0;
     for (int i = 0; i < cpus_len; i++) {
         const int64_t khz = cpu_int(cpus[i], "cpufreq/scaling_cur_freq", 0);
-        if (khz <= 0) return cpuinfo_mhz();
+        if (khz <= 0) return measured_mhz();
         sum += (double)khz / 1e3;
     }
     return cpus_len > 0 ? sum / cpus_len : NAN;

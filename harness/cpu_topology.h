@@ -35,10 +35,10 @@ int64_t cpu_memory_bytes(void); /* installed */
  * room left under the cgroup's limit. INT64_MAX if neither is readable. */
 int64_t cpu_memory_available(void);
 
-/* Mean over the CPUs; NAN where it cannot be read. */
+/* cpufreq's mean over the CPUs, or else measured on the calling thread in tens of microseconds. */
 double cpu_clock_mhz(const int *cpus, int cpus_len);
-double cpu_clock_max_mhz(int cpu);
-double cpu_temperature_c(void);
+double cpu_clock_max_mhz(int cpu); /* NAN where it cannot be read */
+double cpu_temperature_c(void);    /* hottest of the CPU's zones; NAN if there is none */
 /* cpufreq's governor of a CPU; "" if not readable. */
 void cpu_governor(int cpu, char *out, size_t len);
 

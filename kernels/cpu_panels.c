@@ -2,8 +2,6 @@
 
 #include <string.h>
 
-#include <string.h>
-
 typedef struct {
     int rows, width;
     void (*gemm)(int64_t m, int64_t n, int64_t k, const float *a, int64_t lda, const float *panels,

@@ -36,8 +36,8 @@ SIMD_NAME(block)(const int rows, const int split, int64_t n, int64_t k, const fl
                 const SIMD_VEC x = SIMD_BROADCAST(a[i * lda + at + s]);
 #pragma GCC unroll 4
                 for (int j = 0; j < VECS; j++)
-                    acc[s * rows + i][j] =
-                        SIMD_FMA(x, *(const SIMD_VEC *)(row + j * SIMD_LANES), acc[s * rows + i][j]);
+                    acc[s * rows + i][j] = SIMD_FMA(x, *(const SIMD_VEC *)(row + j * SIMD_LANES),
+                                                    acc[s * rows + i][j]);
             }
         }
     }
@@ -47,8 +47,8 @@ SIMD_NAME(block)(const int rows, const int split, int64_t n, int64_t k, const fl
             const SIMD_VEC x = SIMD_BROADCAST(a[i * lda + at]);
 #pragma GCC unroll 4
             for (int j = 0; j < VECS; j++)
-                acc[i][j] = SIMD_FMA(x, *(const SIMD_VEC *)(b + at * WIDTH + j * SIMD_LANES),
-                                     acc[i][j]);
+                acc[i][j] =
+                    SIMD_FMA(x, *(const SIMD_VEC *)(b + at * WIDTH + j * SIMD_LANES), acc[i][j]);
         }
 #pragma GCC unroll 12
     for (int i = 0; i < rows; i++) {
@@ -131,12 +131,10 @@ SIMD_TARGET static void SIMD_NAME(scale_sum)(int64_t m, int64_t n, int64_t count
     int64_t t = 0;
     for (; t + 2 * SIMD_LANES <= n; t += 2 * SIMD_LANES) {
         int64_t i = 0;
-        for (; i + 4 <= m; i += 4)
-            SIMD_NAME(scale_block)
-            (4, count, y + i * ldy + t, y_stride, ldy, s + t, s_stride, z + i * ldz + t, ldz);
-        for (; i < m; i++)
-            SIMD_NAME(scale_block)
-            (1, count, y + i * ldy + t, y_stride, ldy, s + t, s_stride, z + i * ldz + t, ldz);
+        for (; i + 4 <= m; i += 4) SIMD_NAME(scale_block)
+        (4, count, y + i * ldy + t, y_stride, ldy, s + t, s_stride, z + i * ldz + t, ldz);
+        for (; i < m; i++) SIMD_NAME(scale_block)
+        (1, count, y + i * ldy + t, y_stride, ldy, s + t, s_stride, z + i * ldz + t, ldz);
     }
     for (; t < n; t++)
         for (int64_t i = 0; i < m; i++) {

@@ -113,8 +113,8 @@ static void launch_shared(const plan_t *x, const tensors_t *a, float *y) {
         for (int64_t l = 0; l < b; l++)
             for (int64_t t = 0; t < r; t += w)
                 cpu_panels_gemm(rows, min_of(w, r - t), x->p, a->in + (i * b + l) * x->p, b * x->p,
-                                a->v + l * x->v_size + t * x->p, x->p * w, false,
-                                y + l * size + t, x->ld);
+                                a->v + l * x->v_size + t * x->p, x->p * w, false, y + l * size + t,
+                                x->ld);
 #pragma omp for collapse(2) schedule(static)
         for (int64_t k = 0; k < b; k++)
             for (int64_t t = 0; t < r; t += RANKS)
@@ -129,8 +129,7 @@ static void launch_shared(const plan_t *x, const tensors_t *a, float *y) {
     }
 }
 
-static status_t launch(const problem_t *p, void *const *tensors, void *workspace,
-                       stream_t stream) {
+static status_t launch(const problem_t *p, void *const *tensors, void *workspace, stream_t stream) {
     (void)stream;
     const plan_t x = make_plan(p);
     const tensors_t a = {tensors[0], tensors[1], tensors[2], tensors[3], tensors[4]};

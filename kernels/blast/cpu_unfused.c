@@ -29,21 +29,38 @@ static void scale_sum(int64_t b, int64_t tokens, int64_t rank, const float *y, c
                               z + (k * tokens + i) * rank + t, rank);
 }
 
-static status_t launch(const problem_t *p, void *const *tensors, void *workspace,
-                       stream_t stream) {
+static status_t launch(const problem_t *p, void *const *tensors, void *workspace, stream_t stream) {
     (void)stream;
     const int64_t b = p->blocks, n = p->tokens, r = p->rank, pin = p->in_features / b,
                   q = p->out_features / b;
     float *y = workspace, *z = y + b * n * r;
-    cpu_bmm(&(cpu_bmm_t){.count = b, .m = n, .n = r, .k = pin,
-                         .a = tensors[0], .lda = p->in_features, .a_stride = pin,
-                         .b = tensors[1], .ldb = r, .b_stride = pin * r,
-                         .c = y, .ldc = r, .c_stride = n * r});
+    cpu_bmm(&(cpu_bmm_t){.count = b,
+                         .m = n,
+                         .n = r,
+                         .k = pin,
+                         .a = tensors[0],
+                         .lda = p->in_features,
+                         .a_stride = pin,
+                         .b = tensors[1],
+                         .ldb = r,
+                         .b_stride = pin * r,
+                         .c = y,
+                         .ldc = r,
+                         .c_stride = n * r});
     scale_sum(b, n, r, y, tensors[2], z);
-    cpu_bmm(&(cpu_bmm_t){.count = b, .m = n, .n = q, .k = r,
-                         .a = z, .lda = r, .a_stride = n * r,
-                         .b = tensors[3], .ldb = q, .b_stride = r * q,
-                         .c = tensors[4], .ldc = p->out_features, .c_stride = q});
+    cpu_bmm(&(cpu_bmm_t){.count = b,
+                         .m = n,
+                         .n = q,
+                         .k = r,
+                         .a = z,
+                         .lda = r,
+                         .a_stride = n * r,
+                         .b = tensors[3],
+                         .ldb = q,
+                         .b_stride = r * q,
+                         .c = tensors[4],
+                         .ldc = p->out_features,
+                         .c_stride = q});
     return STATUS_OK;
 }
 

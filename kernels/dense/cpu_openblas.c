@@ -1,8 +1,7 @@
 /* dense/openblas: one sgemm (sgemv for one token) on all cores. */
 #include "kernels/cpu_blas.h"
 
-static status_t launch(const problem_t *p, void *const *tensors, void *workspace,
-                       stream_t stream) {
+static status_t launch(const problem_t *p, void *const *tensors, void *workspace, stream_t stream) {
     (void)workspace, (void)stream;
     cpu_gemm(true, p->tokens, p->out_features, p->in_features, tensors[0], p->in_features,
              tensors[1], p->in_features, tensors[2], p->out_features);

@@ -11,8 +11,7 @@ static size_t workspace(const problem_t *p, const device_info_t *info) {
     return sizeof(float) * (size_t)(p->tokens * p->rank);
 }
 
-static status_t launch(const problem_t *p, void *const *tensors, void *workspace,
-                       stream_t stream) {
+static status_t launch(const problem_t *p, void *const *tensors, void *workspace, stream_t stream) {
     (void)stream;
     cpu_gemm(false, p->tokens, p->rank, p->in_features, tensors[0], p->in_features, tensors[1],
              p->rank, workspace, p->rank);

@@ -110,8 +110,7 @@ static void launch_shared(const plan_t *x, const float *in, const float *v, cons
     }
 }
 
-static status_t launch(const problem_t *p, void *const *tensors, void *workspace,
-                       stream_t stream) {
+static status_t launch(const problem_t *p, void *const *tensors, void *workspace, stream_t stream) {
     (void)stream;
     const plan_t x = make_plan(p);
     (x.shared ? launch_shared : launch_tiles)(&x, tensors[0], tensors[1], tensors[2], workspace,

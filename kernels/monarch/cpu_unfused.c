@@ -52,21 +52,38 @@ static void interleave(int64_t b, int64_t tokens, int64_t q, const float *in, fl
         }
 }
 
-static status_t launch(const problem_t *p, void *const *tensors, void *workspace,
-                       stream_t stream) {
+static status_t launch(const problem_t *p, void *const *tensors, void *workspace, stream_t stream) {
     (void)stream;
     const int64_t b = p->blocks, n = p->tokens, r = p->rank, pin = p->in_features / b,
                   q = p->out_features / b;
     float *t = workspace, *swapped = t + b * n * r, *y = swapped + b * n * r;
-    cpu_bmm(&(cpu_bmm_t){.count = b, .m = n, .n = r, .k = pin,
-                         .a = tensors[0], .lda = p->in_features, .a_stride = pin,
-                         .b = tensors[1], .ldb = r, .b_stride = pin * r,
-                         .c = t, .ldc = r, .c_stride = n * r});
+    cpu_bmm(&(cpu_bmm_t){.count = b,
+                         .m = n,
+                         .n = r,
+                         .k = pin,
+                         .a = tensors[0],
+                         .lda = p->in_features,
+                         .a_stride = pin,
+                         .b = tensors[1],
+                         .ldb = r,
+                         .b_stride = pin * r,
+                         .c = t,
+                         .ldc = r,
+                         .c_stride = n * r});
     swap_blocks(b, n, r / b, t, swapped);
-    cpu_bmm(&(cpu_bmm_t){.count = b, .m = n, .n = q, .k = r,
-                         .a = swapped, .lda = r, .a_stride = n * r,
-                         .b = tensors[2], .ldb = q, .b_stride = r * q,
-                         .c = y, .ldc = q, .c_stride = n * q});
+    cpu_bmm(&(cpu_bmm_t){.count = b,
+                         .m = n,
+                         .n = q,
+                         .k = r,
+                         .a = swapped,
+                         .lda = r,
+                         .a_stride = n * r,
+                         .b = tensors[2],
+                         .ldb = q,
+                         .b_stride = r * q,
+                         .c = y,
+                         .ldc = q,
+                         .c_stride = n * q});
     interleave(b, n, q, y, tensors[3]);
     return STATUS_OK;
 }
