@@ -70,7 +70,7 @@ static double traffic_s(const void *arg, int64_t passes) {
               *b = x->arrays[2] + i * x->len;
         for (int64_t pass = 0; pass < passes; pass++)
             if (x->method == METHOD_READ)
-                sink = x->loops->read(to, x->len);
+                sink = x->loops->read(to, x->len, x->stream);
             else if (x->method == METHOD_COPY)
                 x->loops->copy(to, a, x->len, x->stream);
             else

@@ -26,12 +26,21 @@ SIMD_TARGET static float SIMD_NAME(fma_loop)(int64_t rounds) {
     return total;
 }
 
-SIMD_TARGET static float SIMD_NAME(read_loop)(const float *a, int64_t len) {
+/* From memory, one stream a core does not keep enough lines in flight: four, and prefetched. */
+SIMD_TARGET static float SIMD_NAME(read_loop)(const float *a, int64_t len, bool stream) {
+    enum { STREAMS = 4, STEP = UNROLL / STREAMS * SIMD_LANES, AHEAD = 512 };
     SIMD_VEC acc[UNROLL];
     const SIMD_VEC zero = {0};
 #pragma GCC unroll 8
     for (int j = 0; j < UNROLL; j++) acc[j] = zero;
-    for (int64_t i = 0; i + UNROLL * SIMD_LANES <= len; i += UNROLL * SIMD_LANES)
+    for (int64_t i = 0; stream && i < len / STREAMS; i += STEP)
+#pragma GCC unroll 8
+        for (int j = 0; j < UNROLL; j++) {
+            const float *at = a + j % STREAMS * (len / STREAMS) + i + j / STREAMS * SIMD_LANES;
+            if (j < STREAMS) __builtin_prefetch(at + AHEAD);
+            acc[j] += *(const SIMD_VEC *)at;
+        }
+    for (int64_t i = 0; !stream && i < len; i += UNROLL * SIMD_LANES)
 #pragma GCC unroll 8
         for (int j = 0; j < UNROLL; j++) acc[j] += *(const SIMD_VEC *)(a + i + j * SIMD_LANES);
     SIMD_VEC sum = zero;
