@@ -82,20 +82,26 @@ static void host_facts(fact_t fact, void *ctx) {
     fact(ctx, "nvcc", VERSION_NVCC);
 }
 
-static status_t write_run_csv(const run_t *run, device_t *device, const char *utc, int argc,
-                              char *const *argv) {
+/* The command line as the kernel keeps it, its arguments parted by spaces. */
+static void write_argv(fact_writer_t *w) {
+    char command[TEXT_LEN];
+    FILE *file = fopen("/proc/self/cmdline", "r");
+    if (!file) return;
+    const size_t len = fread(command, 1, sizeof command - 1, file);
+    fclose(file);
+    for (size_t i = 0; i < len; i++)
+        if (command[i] == '\0') command[i] = ' ';
+    command[len > 0 && command[len - 1] == ' ' ? len - 1 : len] = '\0';
+    write_fact(w, "argv", command);
+}
+
+static status_t write_run_csv(const run_t *run, device_t *device, const char *utc) {
     fact_writer_t w = {.st = STATUS_OK};
     w.st = whole_open(run, &RUN_TABLE, &w.file);
     if (w.st == STATUS_OK) {
-        char command[TEXT_LEN] = "";
-        for (int i = 0; i < argc; i++) {
-            char so_far[TEXT_LEN];
-            memcpy(so_far, command, sizeof so_far);
-            row_set_text(command, "%s%s%s", so_far, i ? " " : "", argv[i]);
-        }
         write_fact(&w, "run_id", run->run_id);
         write_fact(&w, "utc", utc);
-        write_fact(&w, "argv", command);
+        write_argv(&w);
         host_facts(write_fact, &w);
         write_fact(&w, "device", device->id);
         write_fact(&w, "device_name", device->name);
@@ -147,8 +153,7 @@ static void new_run_id(run_t *run, char utc[32]) {
     row_set_text(run->run_id, "%s-%04x", stamp, salt & 0xffff);
 }
 
-status_t run_open(const char *path, device_t *device, int argc, char *const *argv, bool resume,
-                  run_t *run) {
+status_t run_open(const char *path, device_t *device, bool resume, run_t *run) {
     *run = (run_t){0};
     if (strlen(path) >= sizeof run->path)
         return fail(STATUS_USAGE, "the path of the run directory is too long");
@@ -160,7 +165,7 @@ status_t run_open(const char *path, device_t *device, int argc, char *const *arg
     if (exists(run, RUN_TABLE.file)) return adopt_run_csv(run, device);
     char utc[32];
     new_run_id(run, utc);
-    return write_run_csv(run, device, utc, argc, argv);
+    return write_run_csv(run, device, utc);
 }
 
 void run_close(run_t *run) {
