@@ -112,7 +112,7 @@ status_t cmd_sweep(int argc, char **argv) {
          &a.sweep.dtypes, NULL},
         {"cache", 0, "STATE", "rotate (default), cold or hot: where the data is at launch",
          &a.cache, NULL},
-        {"budget", 0, "SECONDS", "timing seconds a point at most (default 0.4)", &a.budget, NULL},
+        {"budget", 0, "SECONDS", "timing seconds a point (default 0.6)", &a.budget, NULL},
         {"resume", 0, NULL, "go on with an interrupted run", NULL, &a.resume},
         {"shard", 0, "I/N", "only every Nth point, from the Ith, counted from 0", &a.shard, NULL},
         {0},

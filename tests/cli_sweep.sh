@@ -18,7 +18,7 @@ ok "sweep reuses the ceilings" sweep -o "$scratch/a"
 ok "ceilings are unchanged" cmp "$scratch/c/ceilings.csv" "$scratch/a/ceilings.csv"
 ok "every point has its row" test "$(rows "$scratch/a/points.csv")" -eq $points
 ok "all rows are ok" test "$(column "$scratch/a/points.csv" status | sort -u)" = ok
-ok "every row has a time" sh -c "! grep -n ',ok,[^,]*,rotate,loop,[0-9]*,[a-z]*,,' $scratch/a/points.csv"
+ok "every row has a time" sh -c "! grep -n ',ok,[^,]*,rotate,stream,[0-9]*,[a-z]*,,' $scratch/a/points.csv"
 ok "samples are on file" test "$(rows "$scratch/a/samples.csv")" -ge $((3 * points))
 ok "a second sweep is refused" fails 2 "already holds a sweep" sweep -o "$scratch/a"
 cp "$scratch/a/points.csv" "$scratch/before.csv"
