@@ -93,9 +93,10 @@ __device__ inline void y_mma(float acc[8][4], uint4 scales, const uint4 rows[4])
 }
 
 template <typename T> __device__ inline void z_store(uint16_t *z, const float acc[8][4], int part) {
-    *(uint4 *)z = make_uint4(
-        round_pair<T>(acc[0][part], acc[1][part]), round_pair<T>(acc[2][part], acc[3][part]),
-        round_pair<T>(acc[4][part], acc[5][part]), round_pair<T>(acc[6][part], acc[7][part]));
+    store_vector(z, make_uint4(round_pair<T>(acc[0][part], acc[1][part]),
+                               round_pair<T>(acc[2][part], acc[3][part]),
+                               round_pair<T>(acc[4][part], acc[5][part]),
+                               round_pair<T>(acc[6][part], acc[7][part])));
 }
 
 /*
