@@ -19,7 +19,7 @@ typedef struct {
 } mix_args_t;
 
 /* Tokens a warp: as many as reuse a scale well and leave registers for b sums of each. */
-constexpr int mix_tokens(int blocks) {
+static constexpr int mix_tokens(int blocks) {
     return blocks == 4 ? 8 : blocks == 32 ? 2 : 4;
 }
 
@@ -77,7 +77,7 @@ __device__ inline void mix_add(float z[BLOCKS][TOKENS][2], const uint32_t y[TOKE
  * an end are clamped to it, so that they need no branch; their results are not stored.
  */
 template <typename T, int BLOCKS, bool EVEN>
-__global__ void __launch_bounds__(MIX_WARPS * 32, 2) mix_kernel(mix_args_t args) {
+static __global__ void __launch_bounds__(MIX_WARPS * 32, 2) mix_kernel(mix_args_t args) {
     constexpr int TOKENS = mix_tokens(BLOCKS), AHEAD = 16 / TOKENS;
     extern __shared__ uint4 smem[];
     uint32_t *const scales = (uint32_t *)smem;
