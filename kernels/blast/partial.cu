@@ -98,7 +98,7 @@ __device__ inline void partial_mix(float z[BLOCKS][MT][NT][4], const float y[MT]
 }
 
 template <typename T, int BLOCKS, int WM, int WN, int VEC>
-__global__ void __launch_bounds__(PARTIAL_THREADS, 1)
+static __global__ void __launch_bounds__(PARTIAL_THREADS, 1)
     partial_kernel(partial_args_t args, unsigned token_tiles) {
     using shape = partial_shape<BLOCKS, WM, WN>;
     constexpr int BM = shape::BM, BN = shape::BN, STAGES = shape::STAGES, MT = WM / 16, NT = WN / 8;

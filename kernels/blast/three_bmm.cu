@@ -93,9 +93,10 @@ __device__ inline void y_mma(float acc[8][4], uint4 scales, const uint4 rows[4])
 }
 
 template <typename T> __device__ inline void z_store(uint16_t *z, const float acc[8][4], int part) {
-    *(uint4 *)z = make_uint4(
-        round_pair<T>(acc[0][part], acc[1][part]), round_pair<T>(acc[2][part], acc[3][part]),
-        round_pair<T>(acc[4][part], acc[5][part]), round_pair<T>(acc[6][part], acc[7][part]));
+    store_vector(z, make_uint4(round_pair<T>(acc[0][part], acc[1][part]),
+                               round_pair<T>(acc[2][part], acc[3][part]),
+                               round_pair<T>(acc[4][part], acc[5][part]),
+                               round_pair<T>(acc[6][part], acc[7][part])));
 }
 
 /*
@@ -103,9 +104,9 @@ template <typename T> __device__ inline void z_store(uint16_t *z, const float ac
  * for all output blocks; 0 reads them again for each 16 output blocks. `sides` is ceil(b / 16).
  */
 template <typename T, int HELD>
-__global__ void __launch_bounds__(STAGE_WARPS * 32)
-    mix_kernel(const uint16_t *y, const uint4 *scales, uint16_t *z, int64_t rank, int64_t pitch,
-               int64_t tiles, int blocks, int sides) {
+static __global__ void __launch_bounds__(STAGE_WARPS * 32)
+    mix_mma_kernel(const uint16_t *y, const uint4 *scales, uint16_t *z, int64_t rank, int64_t pitch,
+                   int64_t tiles, int blocks, int sides) {
     const int64_t index = (int64_t)blockIdx.x * STAGE_WARPS + threadIdx.x / 32;
     const int64_t s = index / tiles, token0 = index % tiles * WARP_TOKENS;
     if (s >= rank) return;
@@ -148,13 +149,13 @@ static status_t mix(const problem_t *p, const void *y, const void *scales, void 
     if (grid > INT32_MAX)
         return fail(STATUS_UNSUPPORTED, "%lld tokens are more than one launch can hold",
                     (long long)p->tokens);
-    const auto kernel = sides == 1   ? mix_kernel<T, 1>
-                        : sides == 2 ? mix_kernel<T, 2>
-                                     : mix_kernel<T, 0>;
+    const auto kernel = sides == 1   ? mix_mma_kernel<T, 1>
+                        : sides == 2 ? mix_mma_kernel<T, 2>
+                                     : mix_mma_kernel<T, 0>;
     kernel<<<(unsigned)grid, STAGE_WARPS * 32, 0, stream>>>(
         (const uint16_t *)y, (const uint4 *)scales, (uint16_t *)z, p->rank, pitch, tiles,
         (int)p->blocks, sides);
-    CUDA_LAUNCHED("mix_kernel");
+    CUDA_LAUNCHED("mix_mma_kernel");
     return STATUS_OK;
 }
 

@@ -18,104 +18,120 @@ typedef struct {
     int blocks;
 } mix_args_t;
 
-/* Two neighbouring elements, of which the first `count` exist. */
-template <bool EVEN> __device__ inline uint32_t pair_load(const uint16_t *from, int count) {
-    if constexpr (EVEN) return count > 0 ? *(const uint32_t *)from : 0;
-    return (count > 0 ? (uint32_t)from[0] : 0) | (count > 1 ? (uint32_t)from[1] << 16 : 0);
+/* Tokens a warp: as many as reuse a scale well and leave registers for b sums of each. */
+static constexpr int mix_tokens(int blocks) {
+    return blocks == 4 ? 8 : blocks == 32 ? 2 : 4;
 }
 
-template <bool EVEN> __device__ inline void pair_store(uint16_t *to, uint32_t pair, int count) {
+/* The elements at 0 and `second` (0 or 1); EVEN: 0 and 1, aligned to 4 bytes. */
+template <bool EVEN> __device__ inline uint32_t pair_load(const uint16_t *from, int second) {
+    if constexpr (EVEN) return *(const uint32_t *)from;
+    return (uint32_t)from[0] | (uint32_t)from[second] << 16;
+}
+
+template <bool EVEN> __device__ inline void pair_store(uint16_t *to, uint32_t pair, int second) {
     if constexpr (EVEN) {
-        if (count > 0) *(uint32_t *)to = pair;
+        *(uint32_t *)to = pair;
     } else {
-        if (count > 0) to[0] = (uint16_t)pair;
-        if (count > 1) to[1] = (uint16_t)(pair >> 16);
+        to[0] = (uint16_t)pair;
+        if (second) to[1] = (uint16_t)(pair >> 16);
     }
 }
 
-/* S[l0 .. l0+16][k0 .. k0+BLOCKS][rank0 .. rank0+64] to shared memory, zeros beyond its ends. */
+/* S[l0 .. l0+16][k0 .. k0+BLOCKS][two ranks a lane] to shared memory, zeros beyond b. */
 template <int BLOCKS, bool EVEN>
 __device__ inline void mix_load_scales(uint32_t *scales, const mix_args_t *args, int l0, int k0,
-                                       int64_t rank0) {
+                                       int64_t column, int second) {
     __syncthreads(); /* the previous chunk is no longer read */
-    for (int i = (int)threadIdx.x; i < MIX_CHUNK * BLOCKS * 32; i += MIX_WARPS * 32) {
-        const int l = l0 + i / 32 / BLOCKS, k = k0 + i / 32 % BLOCKS;
-        const int64_t rank = rank0 + i % 32 * 2;
-        const bool inside = l < args->blocks && k < args->blocks;
-        const int count = inside ? (int)min((int64_t)2, args->rank - rank) : 0;
+    for (int i = (int)threadIdx.x / 32; i < MIX_CHUNK * BLOCKS; i += MIX_WARPS) {
+        const int l = l0 + i / BLOCKS, k = k0 + i % BLOCKS;
         const int64_t row = (int64_t)l * args->blocks + k;
-        scales[i] = pair_load<EVEN>((const uint16_t *)args->s + row * args->rank + rank, count);
+        const uint16_t *const from = (const uint16_t *)args->s + row * args->rank + column;
+        const bool inside = l < args->blocks && k < args->blocks;
+        scales[i * 32 + threadIdx.x % 32] = inside ? pair_load<EVEN>(from, second) : 0;
     }
     __syncthreads();
+}
+
+/* z[k] += S[l][k] y of one input block, for two ranks; zero scales pad b to a multiple of 4. */
+template <typename T, int BLOCKS, int TOKENS>
+__device__ inline void mix_add(float z[BLOCKS][TOKENS][2], const uint32_t y[TOKENS],
+                               const uint32_t *scales, int blocks) {
+#pragma unroll
+    for (int k = 0; k < BLOCKS; k++) {
+        if (k % 4 == 0 && k >= blocks) break;
+        const float2 s = widen_pair<T>(scales[k * 32]);
+#pragma unroll
+        for (int i = 0; i < TOKENS; i++) {
+            const float2 pair = widen_pair<T>(y[i]);
+            z[k][i][0] += s.x * pair.x;
+            z[k][i][1] += s.y * pair.y;
+        }
+    }
 }
 
 /*
  * A warp keeps z of TOKENS tokens x 2 ranks a lane x BLOCKS output blocks in registers and streams
  * the y of one input block after the other, each read once; AHEAD blocks are loaded in advance.
- * More than BLOCKS output blocks go to gridDim.z. EVEN: r is even, pairs are aligned.
+ * More than BLOCKS output blocks go to gridDim.z. EVEN: r is even, pairs are aligned. Loads beyond
+ * an end are clamped to it, so that they need no branch; their results are not stored.
  */
 template <typename T, int BLOCKS, bool EVEN>
-__global__ void __launch_bounds__(MIX_WARPS * 32, 2) mix_kernel(mix_args_t args) {
-    constexpr int TOKENS = 64 / BLOCKS, AHEAD = BLOCKS / 4;
+static __global__ void __launch_bounds__(MIX_WARPS * 32, 2) mix_kernel(mix_args_t args) {
+    constexpr int TOKENS = mix_tokens(BLOCKS), AHEAD = 16 / TOKENS;
     extern __shared__ uint4 smem[];
     uint32_t *const scales = (uint32_t *)smem;
     const int lane = (int)threadIdx.x % 32, k0 = (int)blockIdx.z * BLOCKS;
-    const int64_t rank0 = (int64_t)blockIdx.x * MIX_RANKS, rank = rank0 + lane * 2;
-    const int count = (int)max((int64_t)0, min((int64_t)2, args.rank - rank));
-    const bool chunked = args.blocks > MIX_CHUNK;
+    const int64_t wanted = (int64_t)blockIdx.x * MIX_RANKS + lane * 2;
+    const int64_t column = min(wanted, args.rank - (EVEN ? 2 : 1));
+    const int second = column + 1 < args.rank, blocks = args.blocks, rank = (int)args.rank;
+    const int64_t block_stride = args.tokens * args.rank;
+    const bool chunked = blocks > MIX_CHUNK;
 
-    const auto load = [&](uint32_t part[AHEAD][TOKENS], int l, int64_t token) {
-#pragma unroll
-        for (int a = 0; a < AHEAD; a++)
-#pragma unroll
-            for (int i = 0; i < TOKENS; i++) {
-                const bool inside = l + a < args.blocks && token + i < args.tokens;
-                const int64_t row = (l + a) * args.tokens + token + i;
-                part[a][i] = pair_load<EVEN>((const uint16_t *)args.y + row * args.rank + rank,
-                                             inside ? count : 0);
-            }
-    };
-
-    if (!chunked) mix_load_scales<BLOCKS, EVEN>(scales, &args, 0, k0, rank0);
+    if (!chunked) mix_load_scales<BLOCKS, EVEN>(scales, &args, 0, k0, column, second);
     for (int64_t tile = blockIdx.y; tile * MIX_WARPS * TOKENS < args.tokens; tile += gridDim.y) {
         const int64_t token = (tile * MIX_WARPS + threadIdx.x / 32) * TOKENS;
-        float z[BLOCKS][TOKENS][2] = {};
-        uint32_t now[AHEAD][TOKENS], next[AHEAD][TOKENS];
-        load(now, 0, token);
-        for (int l = 0; l < args.blocks; l += AHEAD) {
-            if (chunked && l % MIX_CHUNK == 0)
-                mix_load_scales<BLOCKS, EVEN>(scales, &args, l, k0, rank0);
-            load(next, l + AHEAD, token);
+        const int64_t first = min(token, args.tokens - 1);
+        const int last = (int)min((int64_t)TOKENS, args.tokens - first) - 1;
+        const uint16_t *const from = (const uint16_t *)args.y + first * args.rank + column;
+        const auto load = [&](uint32_t part[AHEAD][TOKENS], int l) {
 #pragma unroll
             for (int a = 0; a < AHEAD; a++) {
-                if (l + a >= args.blocks) break;
-                const uint32_t *const row = scales + (l + a) % MIX_CHUNK * BLOCKS * 32 + lane;
+                const uint16_t *const block = from + min(l + a, blocks - 1) * block_stride;
 #pragma unroll
-                for (int k = 0; k < BLOCKS; k++) {
-                    if (k0 + k >= args.blocks) break;
-                    const float2 s = widen_pair<T>(row[k * 32]);
-#pragma unroll
-                    for (int i = 0; i < TOKENS; i++) {
-                        const float2 y = widen_pair<T>(now[a][i]);
-                        z[k][i][0] += s.x * y.x;
-                        z[k][i][1] += s.y * y.y;
-                    }
-                }
+                for (int i = 0; i < TOKENS; i++)
+                    part[a][i] = pair_load<EVEN>(block + (int64_t)min(i, last) * rank, second);
             }
+        };
+        float z[BLOCKS][TOKENS][2] = {};
+        uint32_t now[AHEAD][TOKENS], next[AHEAD][TOKENS];
+        load(next, 0);
+        for (int l = 0; l < blocks; l += AHEAD) {
+            if (chunked && l % MIX_CHUNK == 0)
+                mix_load_scales<BLOCKS, EVEN>(scales, &args, l, k0, column, second);
 #pragma unroll
             for (int a = 0; a < AHEAD; a++)
 #pragma unroll
                 for (int i = 0; i < TOKENS; i++) now[a][i] = next[a][i];
-        }
+            if (l + AHEAD < blocks) load(next, l + AHEAD);
 #pragma unroll
-        for (int k = 0; k < BLOCKS; k++)
-#pragma unroll
-            for (int i = 0; i < TOKENS; i++) {
-                const bool inside = k0 + k < args.blocks && token + i < args.tokens;
-                const int64_t row = (k0 + k) * args.tokens + token + i;
-                pair_store<EVEN>((uint16_t *)args.z + row * args.rank + rank,
-                                 round_pair<T>(z[k][i][0], z[k][i][1]), inside ? count : 0);
+            for (int a = 0; a < AHEAD; a++) {
+                if (l + a >= blocks) break;
+                const uint32_t *const row = scales + (l + a) % MIX_CHUNK * BLOCKS * 32 + lane;
+                mix_add<T, BLOCKS, TOKENS>(z, now[a], row, blocks - k0);
             }
+        }
+        uint16_t *const to = (uint16_t *)args.z + k0 * block_stride + first * args.rank + column;
+        if (wanted >= args.rank || token >= args.tokens) continue;
+#pragma unroll
+        for (int k = 0; k < BLOCKS; k++) {
+            if (k0 + k >= blocks) break;
+#pragma unroll
+            for (int i = 0; i < TOKENS; i++)
+                if (i <= last)
+                    pair_store<EVEN>(to + k * block_stride + (int64_t)i * rank,
+                                     round_pair<T>(z[k][i][0], z[k][i][1]), second);
+        }
     }
 }
 
@@ -125,7 +141,7 @@ static status_t mix_launch(const mix_args_t *args, cudaStream_t stream) {
     const size_t bytes = (size_t)MIX_CHUNK * BLOCKS * MIX_RANKS * 2;
     const int64_t groups = ceil_div(args->blocks, BLOCKS);
     const int64_t rank_tiles = ceil_div(args->rank, MIX_RANKS);
-    const int64_t token_tiles = ceil_div(args->tokens, MIX_WARPS * (64 / BLOCKS));
+    const int64_t token_tiles = ceil_div(args->tokens, MIX_WARPS * mix_tokens(BLOCKS));
     int sms = 0;
     status_t st = device_sm_count(&sms);
     if (st != STATUS_OK) return st;

@@ -14,8 +14,7 @@
 enum { MAX_DEVICES = 64, MAX_PLANS = 4096, MAX_PROBES = 16, MAX_PROPOSALS = 16, TUNE_SAMPLES = 5 };
 static const double TUNE_LAYER_MS = 50, TUNE_PEAK_MS = 600;
 
-/* Everything that decides an algorithm, in cuBLAS's column-major terms; no padding: it is hashed.
- */
+/* What decides an algorithm, in cuBLAS's column-major terms. It is hashed: no padding. */
 typedef struct {
     int64_t device, in_type, out_type, compute, scale_type;
     int64_t m, n, k, batch;
@@ -246,8 +245,7 @@ static cublasStatus_t plan_enqueue(const plan_t *plan, const cublasLtMatmulAlgo_
                      o->workspace, (size_t)plan->shape.workspace_bytes, stream);
 }
 
-/* Tuning: each proposal as a graph of a few launches, so that launch gaps do not hide the kernel.
- */
+/* Tuning: each proposal as a graph of launches, so that launch gaps do not hide the kernel. */
 
 typedef struct {
     cudaStream_t stream;

@@ -15,24 +15,22 @@
 extern "C" {
 #endif
 
-/* Device scratch that cublaslt_gemm() may use; a variant reserves it at the start of its workspace.
- */
+/* Device scratch that cublaslt_gemm() may use: a variant puts it first in its workspace. */
 #define CUBLASLT_WORKSPACE_BYTES ((size_t)32 << 20)
 
 /*
  * One operand of a strided batch, row-major. Elements, not bytes.
  *  ld          distance between two stored rows
- *  stride      distance between two matrices of the batch; may be 0 or less than a matrix, as long
- * as no two elements of C fall together transposed  the stored rows are the mathematical columns
- * (never for C)
+ *  stride      distance between two matrices of the batch; may be 0 or less than a matrix (those
+ *              of C may interleave, but not overlap)
+ *  transposed  the stored rows are the mathematical columns; never for C
  */
 typedef struct {
     int64_t ld, stride;
     bool transposed;
 } cublaslt_operand_t;
 
-/* C[i] (m x n) = A[i] (m x k) * B[i] (k x n), i < batch. Accumulates in fp32; dtype BF16 or FP16.
- */
+/* C[i] (m x n) = A[i] (m x k) * B[i] (k x n), i < batch; BF16 or FP16, accumulated in fp32. */
 typedef struct {
     dtype_t dtype;
     int64_t m, n, k, batch;

@@ -1,5 +1,4 @@
-/* What host launchers share: sizes, the device's SM count, large shared memory, the dtype switch.
- */
+/* What host launchers share: sizes, SM count, large shared memory, the dtype switch. */
 #ifndef BLROOF_LAUNCH_CUH
 #define BLROOF_LAUNCH_CUH
 

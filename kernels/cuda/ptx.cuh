@@ -39,6 +39,13 @@ template <int PENDING> __device__ inline void cp_async_wait() {
     asm volatile("cp.async.wait_group %0;" ::"n"(PENDING) : "memory");
 }
 
+/* One 16-byte store, where the compiler would split a vector that was put together from words. */
+__device__ inline void store_vector(void *global, uint4 words) {
+    asm volatile("st.global.v4.b32 [%0], {%1, %2, %3, %4};" ::"l"(__cvta_generic_to_global(global)),
+                 "r"(words.x), "r"(words.y), "r"(words.z), "r"(words.w)
+                 : "memory");
+}
+
 /* Four 8x8 matrices of 16-bit elements; lane i gives the address of row i%8 of matrix i/8. */
 __device__ inline void ldmatrix_x4(uint32_t out[4], const void *smem) {
     asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"

@@ -102,7 +102,7 @@ status_t monarch_second_bmm(const problem_t *p, const void *t, const void *u, vo
  * One token and `tile` of its j: rows k of `from` come in along j, leave along (j, k). PAD keeps
  * the column reads of a warp in different banks.
  */
-__global__ void __launch_bounds__(256)
+static __global__ void __launch_bounds__(256)
     order_jk_kernel(const uint16_t *from, uint16_t *y, int64_t tokens, int blocks, int block_out,
                     int tile, unsigned tiles, bool vector_in, bool vector_out) {
     extern __shared__ uint4 smem[];

@@ -56,7 +56,7 @@ static status_t first_bmm(const problem_t *p, const void *x, const void *v, void
  * writes are contiguous over (l, run); reads of a block cover whole lines of its tokens' rows.
  */
 template <typename WORD>
-__global__ void __launch_bounds__(PERMUTE_THREADS)
+static __global__ void __launch_bounds__(PERMUTE_THREADS)
     permute_kernel(const WORD *from, WORD *to, int64_t tokens, int blocks, int run) {
     const int64_t row = (int64_t)blocks * run;
     const unsigned index = blockIdx.x * blockDim.x + threadIdx.x;
