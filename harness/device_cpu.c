@@ -66,13 +66,10 @@ static void pin(const cpu_device_t *d) {
     }
 }
 
-static const device_ops_t cpu;
-
 static status_t open_cpu(int index, device_t **out) {
     if (index != 0) return fail(STATUS_USAGE, "there is one CPU device: use -d cpu");
     cpu_device_t *d = calloc(1, sizeof *d);
     if (!d) return fail(STATUS_OOM, "out of host memory for the CPU device");
-    d->base.ops = &cpu;
     cpu_topology_read(&d->topology);
     d->threads = choose_threads(&d->topology);
     d->threads_before = omp_get_max_threads();
