@@ -161,7 +161,7 @@ static bool same_core(const core_id_t *a, const core_id_t *b) {
 
 void cpu_topology_read(cpu_topology_t *out) {
     cpu_set_t mask;
-    core_id_t ids[MAX_CPUS];
+    core_id_t ids[MAX_CPUS] = {{0}};
     int siblings[MAX_CPUS], siblings_len = 0;
     *out = (cpu_topology_t){.quota = cpu_quota()};
     CPU_ZERO(&mask);

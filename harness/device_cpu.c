@@ -39,7 +39,7 @@ static cpu_device_t *self(device_t *device) {
 }
 
 static int count_devices(char *why, size_t why_len) {
-    (void)why, (void)why_len;
+    if (why_len > 0) why[0] = '\0';
     return 1;
 }
 
