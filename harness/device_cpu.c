@@ -51,18 +51,28 @@ static int choose_threads(const cpu_topology_t *topology) {
 }
 
 /*
- * The main thread keeps all the chosen CPUs: OpenMP makes threads anew after a smaller team (as
- * OpenBLAS uses), and they inherit its mask. A binding that the user asked OpenMP for stays.
+ * The main thread is put on its CPU but keeps all the chosen ones: OpenMP makes threads anew after
+ * a smaller team (as OpenBLAS uses), and they inherit its mask. A binding that the user asked
+ * OpenMP for stays.
  */
+static void place_main(const cpu_device_t *d) {
+    cpu_set_t first;
+    if (!d->pinned) return;
+    CPU_ZERO(&first);
+    CPU_SET(d->topology.cpus[0], &first);
+    sched_setaffinity(0, sizeof first, &first);
+    sched_setaffinity(0, sizeof d->mask_used, &d->mask_used);
+}
+
 static void pin(const cpu_device_t *d) {
     if (!d->pinned) return;
+    place_main(d);
 #pragma omp parallel num_threads(d->threads)
-    {
-        const int thread = omp_get_thread_num();
+    if (omp_get_thread_num() > 0) {
         cpu_set_t own;
         CPU_ZERO(&own);
-        CPU_SET(d->topology.cpus[thread % d->topology.cpus_len], &own);
-        sched_setaffinity(0, sizeof own, thread == 0 ? &d->mask_used : &own);
+        CPU_SET(d->topology.cpus[omp_get_thread_num() % d->topology.cpus_len], &own);
+        sched_setaffinity(0, sizeof own, &own);
     }
 }
 
@@ -229,8 +239,8 @@ static status_t record(device_t *device, work_t work, void *arg, int launches, b
 }
 
 static status_t replay(device_t *device, recording_t *r, double *us) {
-    (void)device;
     double seconds = 0;
+    place_main(self(device));
     for (int done = 0; done < r->launches;) {
         if (r->cold) flush_caches(r->device);
         const int run_len = r->cold ? 1 : r->launches;
