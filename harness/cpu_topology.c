@@ -1,6 +1,7 @@
 #include "harness/cpu_topology.h"
 
 #include <math.h>
+#include <omp.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -159,13 +160,25 @@ static bool same_core(const core_id_t *a, const core_id_t *b) {
     return a->package == b->package && a->die == b->die && a->core == b->core;
 }
 
+/* OpenMP shuts the main thread into the first of its places: then the places are what is allowed.
+ */
+static void allowed_cpus(cpu_set_t *mask) {
+    CPU_ZERO(mask);
+    for (int place = 0; place < omp_get_num_places(); place++) {
+        const int len = omp_get_place_num_procs(place);
+        int ids[len > 0 ? len : 1];
+        omp_get_place_proc_ids(place, ids);
+        for (int i = 0; i < len; i++) CPU_SET(ids[i], mask);
+    }
+    if (CPU_COUNT(mask) == 0 && sched_getaffinity(0, sizeof *mask, mask) != 0) CPU_SET(0, mask);
+}
+
 void cpu_topology_read(cpu_topology_t *out) {
     cpu_set_t mask;
-    core_id_t ids[MAX_CPUS];
+    core_id_t ids[MAX_CPUS] = {{0}};
     int siblings[MAX_CPUS], siblings_len = 0;
     *out = (cpu_topology_t){.quota = cpu_quota()};
-    CPU_ZERO(&mask);
-    if (sched_getaffinity(0, sizeof mask, &mask) != 0) CPU_SET(0, &mask);
+    allowed_cpus(&mask);
     for (int cpu = 0; cpu < MAX_CPUS && cpu < CPU_SETSIZE; cpu++) {
         if (!CPU_ISSET(cpu, &mask)) continue;
         const core_id_t id = {cpu_int(cpu, "topology/physical_package_id", 0),

@@ -18,7 +18,7 @@ typedef struct {
     int64_t private_bytes; /* L2 of the first CPU */
 } cpu_topology_t;
 
-/* Reads the affinity mask of the calling thread, /sys and the cgroup. */
+/* Reads OpenMP's places or else the affinity mask of the calling thread, /sys and the cgroup. */
 void cpu_topology_read(cpu_topology_t *out);
 
 /* Bytes of last-level cache that these CPUs reach: each L3 (or else L2) counted once. */

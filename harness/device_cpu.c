@@ -39,7 +39,7 @@ static cpu_device_t *self(device_t *device) {
 }
 
 static int count_devices(char *why, size_t why_len) {
-    (void)why, (void)why_len;
+    if (why_len > 0) why[0] = '\0';
     return 1;
 }
 
@@ -51,28 +51,35 @@ static int choose_threads(const cpu_topology_t *topology) {
 }
 
 /*
- * The main thread keeps all the chosen CPUs: OpenMP makes threads anew after a smaller team (as
- * OpenBLAS uses), and they inherit its mask. A binding that the user asked OpenMP for stays.
+ * The main thread is put on its CPU but keeps all the chosen ones: OpenMP makes threads anew after
+ * a smaller team (as OpenBLAS uses), and they inherit its mask. A binding that the user asked
+ * OpenMP for stays.
  */
-static void pin(const cpu_device_t *d) {
+static void place_main(const cpu_device_t *d) {
+    cpu_set_t first;
     if (!d->pinned) return;
-#pragma omp parallel num_threads(d->threads)
-    {
-        const int thread = omp_get_thread_num();
-        cpu_set_t own;
-        CPU_ZERO(&own);
-        CPU_SET(d->topology.cpus[thread % d->topology.cpus_len], &own);
-        sched_setaffinity(0, sizeof own, thread == 0 ? &d->mask_used : &own);
-    }
+    CPU_ZERO(&first);
+    CPU_SET(d->topology.cpus[0], &first);
+    sched_setaffinity(0, sizeof first, &first);
+    sched_setaffinity(0, sizeof d->mask_used, &d->mask_used);
 }
 
-static const device_ops_t cpu;
+static void pin(const cpu_device_t *d) {
+    if (!d->pinned) return;
+    place_main(d);
+#pragma omp parallel num_threads(d->threads)
+    if (omp_get_thread_num() > 0) {
+        cpu_set_t own;
+        CPU_ZERO(&own);
+        CPU_SET(d->topology.cpus[omp_get_thread_num() % d->topology.cpus_len], &own);
+        sched_setaffinity(0, sizeof own, &own);
+    }
+}
 
 static status_t open_cpu(int index, device_t **out) {
     if (index != 0) return fail(STATUS_USAGE, "there is one CPU device: use -d cpu");
     cpu_device_t *d = calloc(1, sizeof *d);
     if (!d) return fail(STATUS_OOM, "out of host memory for the CPU device");
-    d->base.ops = &cpu;
     cpu_topology_read(&d->topology);
     d->threads = choose_threads(&d->topology);
     d->threads_before = omp_get_max_threads();
@@ -232,8 +239,8 @@ static status_t record(device_t *device, work_t work, void *arg, int launches, b
 }
 
 static status_t replay(device_t *device, recording_t *r, double *us) {
-    (void)device;
     double seconds = 0;
+    place_main(self(device));
     for (int done = 0; done < r->launches;) {
         if (r->cold) flush_caches(r->device);
         const int run_len = r->cold ? 1 : r->launches;
