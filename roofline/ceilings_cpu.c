@@ -30,10 +30,10 @@ static volatile float sink;
 static summary_t rate(timed_t timed, const void *arg, double work) {
     double samples[SAMPLES];
     int count = 0;
-    double once = timed(arg, 1); /* the least of a few: a disturbed one would mean too few passes */
-    for (int i = 0; i < LEAST_SAMPLES; i++) once = fmin(once, fmax(timed(arg, 1), 1e-9));
-    const int64_t passes = (int64_t)fmax(1, ceil(SAMPLE_S / once));
-    (void)timed(arg, passes);
+    int64_t passes = 1;
+    /* Growing, not from the time of one pass: that is mostly the start of the team. */
+    (void)timed(arg, 1);
+    while (timed(arg, passes) < SAMPLE_S) passes *= 2;
     const double start = now_s();
     while (count < SAMPLES && (count < LEAST_SAMPLES || now_s() - start < EXPERIMENT_S))
         samples[count++] = work * (double)passes / timed(arg, passes);
