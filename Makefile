@@ -22,9 +22,9 @@ LIBCSV_A     := $(wildcard /usr/lib/$(MULTIARCH)/libcsv.a)
 
 SANITIZE := $(if $(ASAN),-fsanitize=address$(comma)undefined -fno-sanitize-recover=all -fno-omit-frame-pointer)
 OPT      := $(if $(DEBUG)$(ASAN),-O1 -g,-O3 -g1)
-CPPFLAGS := -I. -I$(BUILD) -D_GNU_SOURCE -DBLROOF_VERSION='"$(VERSION)"' $(OPENBLAS_INC:%=-I%)
+CPPFLAGS := -I. -I$(BUILD) -D_GNU_SOURCE $(OPENBLAS_INC:%=-I%)
 CFLAGS   := -std=c11 $(OPT) -Wall -Wextra -Werror -fopenmp $(SANITIZE)
-NVCCFLAGS := -std=c++20 -O3 -lineinfo $(GENCODE) -Werror all-warnings --expt-relaxed-constexpr \
+NVCCFLAGS := -std=c++20 -O3 -lineinfo --compress-mode=size $(GENCODE) -Werror all-warnings --expt-relaxed-constexpr \
              -Xcompiler -Wall,-Wextra,-fopenmp
 LDFLAGS  := $(SANITIZE) -Wl,-rpath,'$$ORIGIN/../lib' -Wl,-rpath,'$$ORIGIN/../../lib' \
             $(OPENBLAS_LIB:%=-L%) $(OPENBLAS_LIB:%=-Wl$(comma)-rpath$(comma)%)
@@ -76,8 +76,9 @@ format: ## rewrite the sources in the house style
 lint: $(BUILD)/build_version.h ## check style (clang-format) and look for bugs (clang-tidy, cppcheck)
 	clang-format --dry-run --Werror $(SOURCES)
 	cppcheck --quiet --error-exitcode=1 --std=c11 --enable=warning,performance,portability \
-	  --inline-suppr -I. -I$(BUILD) -DBLROOF_VERSION='""' $(C_SRC)
-	printf '%s\n' $(C_SRC) $(TEST_SRC) | xargs -P 2 -n 4 clang-tidy --quiet --warnings-as-errors='*' --extra-arg=-w $(TIDY_ARGS) -- 2>/dev/null
+	  --inline-suppr -I. -I$(BUILD) $(C_SRC)
+	printf '%s\n' $(C_SRC) $(TEST_SRC) | xargs -P 2 -n 4 sh -c 'clang-tidy --quiet --warnings-as-errors="*" \
+	  "$$@" -- $(CPPFLAGS) -std=c11 -fopenmp -idirafter $(shell $(CC) -print-file-name=include) 2>/dev/null' tidy
 
 clean: ## remove everything that was built
 	rm -rf $(BUILD) $(BUILD)-asan
@@ -89,24 +90,24 @@ $(BUILD)/blroof: $(OBJ)
 	$(call say,LINK,$@)
 	$(Q)$(LINK) -o $@ $^ $(LDFLAGS) $(LDLIBS)
 
-$(BUILD)/%.o: %.c
+$(BUILD)/%.o: %.c Makefile
 	@mkdir -p $(@D)
 	$(call say,CC,$<)
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
 
-$(BUILD)/%.cu.o: %.cu
+$(BUILD)/%.cu.o: %.cu Makefile
 	@mkdir -p $(@D)
 	$(call say,NVCC,$<)
 	$(Q)$(NVCC) $(CPPFLAGS) $(NVCCFLAGS) -MMD -MP -c -o $@ $<
 
 $(BUILD)/tests/%: $(BUILD)/tests/%.o $(LIB_OBJ)
 	$(call say,LINK,$@)
-	$(Q)$(LINK) -o $@ $^ $(LDFLAGS) -lcmocka $(LDLIBS)
+	$(Q)$(LINK) -o $@ $(filter %.o,$^) $(LDFLAGS) -lcmocka $(LDLIBS)
 
 # Rewritten only when the commit or its cleanness changes. Committed runs do not make a tree dirty.
 $(BUILD)/build_version.h: FORCE
 	@mkdir -p $(@D)
-	@sh tests/version.sh "$(NVCC)" > $@.new; cmp -s $@.new $@ && rm $@.new || mv $@.new $@
+	@sh tests/version.sh $(VERSION) "$(NVCC)" > $@.new; cmp -s $@.new $@ && rm $@.new || mv $@.new $@
 
 $(BUILD)/harness/version.o: $(BUILD)/build_version.h
 

@@ -32,7 +32,7 @@ static status_t choose_rows(case_t *c) {
     double rows = fmin(128, fmax(16, 6e9 / row_flops));
     rows = fmin(rows, (double)tokens);
     c->rows_len = (int)rows;
-    c->rows = malloc((size_t)c->rows_len * sizeof *c->rows);
+    c->rows = calloc((size_t)c->rows_len, sizeof *c->rows);
     float *offset = calloc((size_t)c->rows_len, sizeof *offset);
     float *bits = malloc((size_t)c->rows_len * sizeof *bits);
     if (!c->rows || !offset || !bits) {
@@ -54,7 +54,7 @@ static void compute_reference(case_t *c) {
     const int inputs = c->tensors_len - 1;
 #pragma omp parallel for schedule(dynamic, 1)
     for (int i = 0; i < c->rows_len; i++) {
-        const float *in[MAX_TENSORS];
+        const float *in[MAX_TENSORS] = {0};
         for (int t = 0; t < inputs; t++) in[t] = c->values[t];
         in[0] += c->rows[i] * c->problem.in_features;
         c->structure->reference(&c->problem, in, c->reference + i * c->problem.out_features);

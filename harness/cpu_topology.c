@@ -176,7 +176,7 @@ static void allowed_cpus(cpu_set_t *mask) {
 void cpu_topology_read(cpu_topology_t *out) {
     cpu_set_t mask;
     core_id_t ids[MAX_CPUS] = {{0}};
-    int siblings[MAX_CPUS], siblings_len = 0;
+    int siblings[MAX_CPUS] = {0}, siblings_len = 0;
     *out = (cpu_topology_t){.quota = cpu_quota()};
     allowed_cpus(&mask);
     for (int cpu = 0; cpu < MAX_CPUS && cpu < CPU_SETSIZE; cpu++) {

@@ -268,9 +268,9 @@ static void discard(recording_t *recording) {
 
 /* Launches are calls on a CPU: there are no gaps that a recording would hide. */
 static status_t stream_us(device_t *device, work_t work, void *arg, int launches, double *us) {
-    recording_t *recording;
+    recording_t *recording = NULL;
     status_t st = record(device, work, arg, launches, false, &recording);
-    if (st != STATUS_OK) return st;
+    if (!recording) return st;
     st = replay(device, recording, us);
     discard(recording);
     return st;

@@ -140,7 +140,7 @@ static void check_variant(const variant_t *variant, const data_t *d) {
     const int64_t outputs = p->tokens * p->out_features;
     const size_t bytes = variant->workspace ? variant->workspace(p, &device->info) : 0;
     const int64_t scratch = (int64_t)(bytes / sizeof(float));
-    float *at[MAX_TENSORS], *workspace = guarded(scratch);
+    float *at[MAX_TENSORS] = {0}, *workspace = guarded(scratch);
     void *tensors[MAX_TENSORS];
     assert_int_equal(bytes % sizeof(float), 0);
     for (int i = 0; i < d->len; i++) {

@@ -1,5 +1,6 @@
 #!/bin/sh
-# Prints build_version.h: the commit, whether sources differ from it, and the CUDA compiler.
+# version.sh VERSION NVCC: prints build_version.h: the version, the commit, whether sources differ from
+# it, and the CUDA compiler.
 git=$(git rev-parse HEAD 2>/dev/null || echo unknown)
 dirty=unknown
 if [ "$git" != unknown ]; then
@@ -7,6 +8,6 @@ if [ "$git" != unknown ]; then
     [ -z "$(git status --porcelain -- . ':!results/published' 2>/dev/null)" ] || dirty=yes
 fi
 nvcc=none
-[ -z "$1" ] || nvcc=$("$1" --version | sed -n 's/.*release .*, V\(.*\)/\1/p')
-printf '#define BUILD_GIT "%s"\n#define BUILD_DIRTY "%s"\n#define BUILD_NVCC "%s"\n' \
-    "$git" "$dirty" "$nvcc"
+[ -z "$2" ] || nvcc=$("$2" --version | sed -n 's/.*release .*, V\(.*\)/\1/p')
+printf '#define BUILD_VERSION "%s"\n#define BUILD_GIT "%s"\n#define BUILD_DIRTY "%s"\n#define BUILD_NVCC "%s"\n' \
+    "$1" "$git" "$dirty" "$nvcc"
