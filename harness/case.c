@@ -5,16 +5,17 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "harness/cpu_topology.h"
 #include "harness/values.h"
 
 static double tensors_bytes(const structure_t *structure, const problem_t *problem, bool weights) {
     tensor_t tensors[MAX_TENSORS];
     const int count = structure->tensors(problem, tensors);
-    double elements = 0;
+    double bytes = 0;
     for (int t = 0; t < count; t++)
         if (!weights || tensors[t].role == TENSOR_WEIGHT)
-            elements += (double)tensor_count(&tensors[t]);
-    return elements * (double)dtype_size(problem->dtype);
+            bytes += (double)tensor_count(&tensors[t]) * (double)dtype_size(problem->dtype);
+    return bytes;
 }
 
 double problem_bytes_min(const structure_t *structure, const problem_t *problem) {
@@ -61,10 +62,22 @@ static void compute_reference(case_t *c) {
     }
 }
 
+/* Values, bits and a packed copy of each tensor: asked for before the kernel has to kill someone.
+ */
+static status_t check_host_memory(const structure_t *structure, const problem_t *problem) {
+    const double bytes = problem_bytes_min(structure, problem);
+    const double needed = 2 * bytes + bytes / (double)dtype_size(problem->dtype) * sizeof(float);
+    const double available = (double)cpu_memory_available();
+    if (needed < 0.9 * available) return STATUS_OK;
+    return fail(STATUS_OOM, "checking it takes %.3g GB of host memory, %.3g GB are available",
+                needed / 1e9, available / 1e9);
+}
+
 status_t case_open(const structure_t *structure, const problem_t *problem, case_t *c) {
     *c = (case_t){.structure = structure, .problem = *problem, .baseline_error = NAN};
     c->tensors_len = structure->tensors(problem, c->tensors);
-    status_t st = STATUS_OK;
+    status_t st = check_host_memory(structure, problem);
+    if (st != STATUS_OK) return st;
     for (int t = 0; t + 1 < c->tensors_len; t++) {
         const int64_t count = tensor_count(&c->tensors[t]);
         c->values[t] = malloc((size_t)count * sizeof(float));

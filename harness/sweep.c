@@ -138,6 +138,15 @@ static void describe(const sweep_t *s, const task_t *task, point_row_t *row) {
     row_set_text(row->counter_status, "off");
 }
 
+/* Beyond this the sizes of buffers would not fit into 64 bits, let alone any memory. */
+static bool too_large(const problem_t *p) {
+    const double n = (double)p->tokens, r = (double)p->rank, b = (double)p->blocks;
+    const double features = (double)p->in_features + (double)p->out_features;
+    const double limit = 0x1p50;
+    return n * features > limit || (double)p->in_features * (double)p->out_features > limit ||
+           r * features > limit || n * b * r > limit || b * b * r > limit;
+}
+
 static void set_status(point_row_t *row, const char *status, const char *reason) {
     row_set_text(row->status, "%s", status);
     row_set_text(row->reason, "%s", reason);
@@ -148,6 +157,10 @@ static bool supported(const sweep_t *s, const task_t *task, point_row_t *row) {
     const problem_t p = task_problem(task);
     const structure_t *structure = structure_find(task->variant->structure);
     char why[WHY_LEN] = "";
+    if (too_large(&p)) {
+        set_status(row, "oom", "more than 2^50 elements");
+        return false;
+    }
     bool fits = structure->validate(&p, why, sizeof why);
     if (fits && !(task->variant->dtypes & DTYPE_BIT(p.dtype))) {
         snprintf(why, sizeof why, "%s/%s has no %s kernel", task->variant->structure,

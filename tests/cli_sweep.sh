@@ -71,6 +71,18 @@ ok "resume once there is room" sweep --resume -o "$scratch/f"
 identities "$scratch/f/points.csv" >"$scratch/f.ids"
 ok "gives the rows of the whole run" cmp "$scratch/a.ids" "$scratch/f.ids"
 
+# What does not fit is a row.
+cat >"$scratch/big.csv" <<END
+model,layer,structure,in_features,out_features,tokens,blocks,rank
+m,large,dense,1048576,1048576,1,1,
+m,absurd,monarch,1099511627776,1099511627776,1099511627776,1024,1024
+m,l,dense,96,192,17,1,
+END
+cp -r "$scratch/c" "$scratch/o"
+ok "a layer that does not fit" "$BLROOF" sweep "$scratch/big.csv" -d cpu --budget 0.02 -o "$scratch/o"
+column "$scratch/o/points.csv" status | sort | uniq -c | awk '{print $2 "=" $1}' | xargs >"$scratch/o.status"
+ok "is a row oom and the others go on" grep -qx 'ok=1 oom=3' "$scratch/o.status"
+
 # Cells changed by someone: a run directory is input too.
 cp -r "$scratch/a" "$scratch/x"
 sed -i '2s/,cpu,/,cpu,"/' "$scratch/x/points.csv"
