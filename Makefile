@@ -3,79 +3,113 @@
 VERSION := 0.1.0
 BUILD   ?= build
 Q       := $(if $(V),,@)
+say      = $(if $(V),,@printf '  %-5s %s\n' $(1) $(2))
 
-CC   ?= cc
-CXX  ?= c++
 NVCC ?= $(firstword $(shell command -v nvcc 2>/dev/null) $(wildcard /usr/local/cuda/bin/nvcc))
-CUDA_HOME ?= $(if $(NVCC),$(patsubst %/bin/nvcc,%,$(realpath $(NVCC))))
+CUDA_HOME ?= $(patsubst %/bin/nvcc,%,$(realpath $(NVCC)))
 
-# Machine code for Ampere, Ada and Hopper, PTX for what is newer (or is a Tegra).
-GENCODE ?= -gencode arch=compute_80,code=[sm_80,compute_80] \
-           -gencode arch=compute_89,code=[sm_89,compute_89] \
+# Machine code for Ampere, Ada and Hopper; PTX for what is newer, or is a Tegra.
+GENCODE ?= -gencode arch=compute_80,code=[sm_80$(comma)compute_80] \
+           -gencode arch=compute_89,code=[sm_89$(comma)compute_89] \
            -gencode arch=compute_90a,code=sm_90a
-
-WARN   := -Wall -Wextra -Werror
-OPT    := $(if $(DEBUG)$(ASAN),-O1 -g,-O3 -g1)
-ASAN_FLAGS := $(if $(ASAN),-fsanitize=address$(,)undefined -fno-sanitize-recover=all -fno-omit-frame-pointer)
-CPPFLAGS := -I. -D_GNU_SOURCE -DBLROOF_VERSION='"$(VERSION)"'
-CFLAGS   := -std=c11 $(OPT) $(WARN) -fopenmp $(ASAN_FLAGS)
-NVCCFLAGS := -std=c++20 -O3 -lineinfo $(GENCODE) -Xcompiler -Wall,-Wextra,-fopenmp -Werror all-warnings \
-             --expt-relaxed-constexpr -I$(CUDA_HOME)/include
 comma := ,
-ASAN_FLAGS := $(if $(ASAN),-fsanitize=address$(comma)undefined -fno-sanitize-recover=all -fno-omit-frame-pointer)
 
-# Static OpenBLAS built for OpenMP where the system has it: its threads are then our threads.
-OPENBLAS_DIR := $(firstword $(wildcard /usr/lib/*/openblas-openmp))
-OPENBLAS_INC := $(firstword $(wildcard /usr/include/*/openblas-openmp))
-CPPFLAGS += $(if $(OPENBLAS_INC),-I$(OPENBLAS_INC))
-OPENBLAS := $(firstword $(wildcard $(OPENBLAS_DIR)/libopenblas.a) -lopenblas)
-LIBCSV   := $(firstword $(wildcard /usr/lib/*/libcsv.a) -lcsv)
-LDLIBS   := $(OPENBLAS) $(LIBCSV) -lgomp -lm -ldl -lpthread
-LDFLAGS  := $(ASAN_FLAGS) -Wl,-rpath,'$$ORIGIN/../lib' -Wl,-rpath,'$$ORIGIN/../../lib'
+# OpenBLAS built for OpenMP, so that its threads are our threads; static, so that the binary travels.
+MULTIARCH    := $(shell $(CC) -print-multiarch 2>/dev/null)
+OPENBLAS_A   := $(wildcard /usr/lib/$(MULTIARCH)/openblas-openmp/libopenblas.a)
+OPENBLAS_INC := $(wildcard /usr/include/$(MULTIARCH)/openblas-openmp)
+LIBCSV_A     := $(wildcard /usr/lib/$(MULTIARCH)/libcsv.a)
 
-C_SRC  := $(sort $(wildcard kernels/*.c kernels/*/*.c harness/*.c roofline/*.c profiles/*.c results/*.c plots/*.c))
-CU_SRC := $(sort $(wildcard kernels/*/*.cu harness/*.cu roofline/*.cu profiles/*.cu))
+SANITIZE := $(if $(ASAN),-fsanitize=address$(comma)undefined -fno-sanitize-recover=all -fno-omit-frame-pointer)
+OPT      := $(if $(DEBUG)$(ASAN),-O1 -g,-O3 -g1)
+CPPFLAGS := -I. -I$(BUILD) -D_GNU_SOURCE -DBLROOF_VERSION='"$(VERSION)"' $(OPENBLAS_INC:%=-I%)
+CFLAGS   := -std=c11 $(OPT) -Wall -Wextra -Werror -fopenmp $(SANITIZE)
+NVCCFLAGS := -std=c++20 -O3 -lineinfo $(GENCODE) -Werror all-warnings --expt-relaxed-constexpr \
+             -Xcompiler -Wall,-Wextra,-fopenmp
+LDFLAGS  := $(SANITIZE) -Wl,-rpath,'$$ORIGIN/../lib' -Wl,-rpath,'$$ORIGIN/../../lib'
+LDLIBS   := $(or $(OPENBLAS_A),-lopenblas) $(or $(LIBCSV_A),-lcsv) -lgomp -lm -ldl -lpthread
+
+C_SRC    := $(sort $(wildcard kernels/*.c kernels/*/*.c harness/*.c roofline/*.c profiles/*.c results/*.c plots/*.c))
+CU_SRC   := $(sort $(wildcard kernels/*/*.cu harness/*.cu roofline/*.cu profiles/*.cu))
 TEST_SRC := $(sort $(wildcard tests/test_*.c))
-
-OBJ := $(C_SRC:%.c=$(BUILD)/%.o)
-LINK := $(CC)
-ifneq ($(NVCC),)
-ifeq ($(ASAN),)
-OBJ  += $(CU_SRC:%.cu=$(BUILD)/%.cu.o)
-LINK := $(CXX) -static-libstdc++ -static-libgcc
-LDLIBS := $(LDLIBS) $(CUDA_HOME)/lib64/libcudart_static.a -lrt -ldl -lpthread
-CPPFLAGS += -DBLROOF_CUDA=1
-endif
+OBJ      := $(C_SRC:%.c=$(BUILD)/%.o)
+LINK     := $(CC)
+# Sanitizers look at host code; CUDA is left out of that build.
+ifneq ($(if $(ASAN),,$(NVCC)),)
+OBJ    += $(CU_SRC:%.cu=$(BUILD)/%.cu.o)
+LINK   := $(CXX) -static-libstdc++ -static-libgcc
+LDLIBS += $(CUDA_HOME)/lib64/libcudart_static.a -lrt -ldl -lpthread
 endif
 LIB_OBJ := $(filter-out $(BUILD)/harness/main.o,$(OBJ))
 TESTS   := $(TEST_SRC:tests/%.c=$(BUILD)/tests/%)
 
-all: $(BUILD)/blroof ## build the program (CUDA too when nvcc is there)
+.DEFAULT_GOAL := all
+
+bench: deps ## install what is missing, build, measure this machine, draw the report
+	$(Q)$(MAKE) --no-print-directory all
+	$(Q)sh tests/bench.sh $(BUILD)/blroof
+
+test: deps ## build and run every test
+	$(Q)$(MAKE) --no-print-directory all tests
+	$(Q)BUILD=$(BUILD) sh tests/run.sh
+
+all: $(BUILD)/blroof ## build the program, with CUDA when nvcc is there
+
+tests: $(TESTS) ## build the test programs
+
+deps: ## install the packages that are missing (root or sudo), or print the line to run
+	$(Q)sh tests/deps.sh
+
+asan: ## run the host tests under ASan and UBSan
+	$(Q)$(MAKE) --no-print-directory ASAN=1 BUILD=$(BUILD)-asan all tests
+	$(Q)BUILD=$(BUILD)-asan sh tests/run.sh --host
+
+dist: all tests ## one relocatable tarball: program, libraries, tests
+	$(Q)sh tests/dist.sh $(BUILD) blroof-$(VERSION)-$(shell uname -m)
+
+SOURCES := $(shell git ls-files --cached --others --exclude-standard '*.c' '*.h' '*.cu' '*.cuh' 2>/dev/null)
+
+format: ## rewrite the sources in the house style
+	clang-format -i $(SOURCES)
+
+lint: $(BUILD)/build_version.h ## check style (clang-format) and look for bugs (clang-tidy, cppcheck)
+	clang-format --dry-run --Werror $(SOURCES)
+	cppcheck --quiet --error-exitcode=1 --std=c11 --enable=warning,performance,portability \
+	  --inline-suppr -I. -I$(BUILD) -DBLROOF_VERSION='""' $(C_SRC)
+	printf '%s\n' $(C_SRC) $(TEST_SRC) | xargs -P 2 -n 4 clang-tidy --quiet --warnings-as-errors='*' --extra-arg=-w $(TIDY_ARGS) -- 2>/dev/null
+
+clean: ## remove everything that was built
+	rm -rf $(BUILD) $(BUILD)-asan
+
+help: ## this list
+	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' Makefile
 
 $(BUILD)/blroof: $(OBJ)
-	$(if $(V),,@echo "  LINK  $@")
+	$(call say,LINK,$@)
 	$(Q)$(LINK) -o $@ $^ $(LDFLAGS) $(LDLIBS)
 
 $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
-	$(if $(V),,@echo "  CC    $<")
+	$(call say,CC,$<)
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
 
 $(BUILD)/%.cu.o: %.cu
 	@mkdir -p $(@D)
-	$(if $(V),,@echo "  NVCC  $<")
+	$(call say,NVCC,$<)
 	$(Q)$(NVCC) $(CPPFLAGS) $(NVCCFLAGS) -MMD -MP -c -o $@ $<
 
 $(BUILD)/tests/%: $(BUILD)/tests/%.o $(LIB_OBJ)
-	$(if $(V),,@echo "  LINK  $@")
+	$(call say,LINK,$@)
 	$(Q)$(LINK) -o $@ $^ $(LDFLAGS) -lcmocka $(LDLIBS)
 
-clean: ## remove everything that was built
-	rm -rf $(BUILD)
+# Rewritten only when the commit or its cleanness changes. Committed runs do not make a tree dirty.
+$(BUILD)/build_version.h: FORCE
+	@mkdir -p $(@D)
+	@sh tests/version.sh "$(NVCC)" > $@.new; cmp -s $@.new $@ && rm $@.new || mv $@.new $@
 
-help: ## this list
-	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' Makefile
+$(BUILD)/harness/version.o: $(BUILD)/build_version.h
 
-.PHONY: all clean help
+FORCE:
+.PHONY: bench test all tests deps asan dist format lint clean help FORCE
 .SECONDARY:
 -include $(OBJ:.o=.d) $(TEST_SRC:%.c=$(BUILD)/%.d)

@@ -33,13 +33,15 @@ typedef void (*fact_t)(void *ctx, const char *key, const char *value);
  *  alloc      STATUS_OOM when it does not fit; memory is 256-byte aligned
  *  fill       bytes set to `byte` (0xFF is NaN in every dtype)
  *  record     prepares `launches` consecutive launches of `work`; cold flushes before each, untimed
- *  replay     runs them once and waits; *us is microseconds a launch
+ *  replay     runs them once and waits; *us is microseconds a launch. Indices start at 0 and go on
+ * from one replay to the next, unless fixed_sequence: then every replay has 0 to launches - 1
  *  kernels    kernels that one launch of the recorded work starts (0 if unknown)
  *  run        enqueues launch `index` directly and waits; errors of the kernel surface here
  *  stream_us  microseconds a launch when `launches` are enqueued one by one, gaps included
  */
 typedef struct {
     device_kind_t kind;
+    bool fixed_sequence;
     int (*count)(char *why, size_t why_len);
     status_t (*open)(int index, device_t **out);
     void (*close)(device_t *);

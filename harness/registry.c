@@ -62,8 +62,8 @@ status_t registry_check(void) {
     if (structures_len == 0 || variants_len == 0)
         return fail(STATUS_ENVIRONMENT, "no structure or no variant is registered (was the "
                                         "program linked from an archive?)");
-    qsort(structures, (size_t)structures_len, sizeof *structures, compare_structures);
-    qsort(variants, (size_t)variants_len, sizeof *variants, compare_variants);
+    qsort(structures, (size_t)structures_len, sizeof(void *), compare_structures);
+    qsort(variants, (size_t)variants_len, sizeof(void *), compare_variants);
     for (int i = 1; i < structures_len; i++)
         if (!strcmp(structures[i - 1]->name, structures[i]->name))
             return fail(STATUS_ENVIRONMENT, "structure %s is registered twice",

@@ -27,6 +27,7 @@ int exit_code(status_t status) {
     case STATUS_OK:
         return 0;
     case STATUS_USAGE:
+    case STATUS_IO:
         return 2;
     case STATUS_INTERRUPTED:
         return 130;

@@ -17,7 +17,7 @@ typedef enum {
     STATUS_UNSUPPORTED, /* this point cannot be computed: a row, not an error */
     STATUS_OOM,         /* device or host memory exhausted: a row */
     STATUS_DEVICE,      /* the device failed and its context is dead: a row, then stop */
-    STATUS_IO,          /* cannot read or write: exit 4 */
+    STATUS_IO,          /* cannot read or write: exit 2 */
     STATUS_INTERRUPTED, /* Ctrl-C: stop cleanly with what there is */
 } status_t;
 

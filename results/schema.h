@@ -10,52 +10,47 @@
 
 enum { TEXT_LEN = 192 };
 
+/* Lists of columns, laid out by hand. */
+/* clang-format off */
 #define POINT_COLUMNS(C)                                                                           \
-    C(run_id, TEXT)                                                                                \
-    C(device, TEXT)                                                                                \
-    C(workload, TEXT) C(layer, TEXT) C(structure, TEXT) C(variant, TEXT) C(dtype, TEXT)            \
-        C(tokens, COUNT) C(in_features, COUNT) C(out_features, COUNT) C(blocks, COUNT)             \
-            C(rank, COUNT) C(status, TEXT) C(reason, TEXT) C(cache, TEXT) C(launch, TEXT)          \
-                C(samples, COUNT) C(stop_reason, TEXT) C(time_us, REAL) C(time_min_us, REAL)       \
-                    C(time_q1_us, REAL) C(time_q3_us, REAL) C(time_ci_low_us, REAL)                \
-                        C(time_ci_high_us, REAL) C(sm_clock_mhz, REAL) C(power_w, REAL)            \
-                            C(temperature_c, REAL) C(throttle, TEXT) C(flops, COUNT) C(            \
-                                dense_flops, COUNT) C(bytes_min, COUNT) C(bytes_model, COUNT)      \
-                                C(flops_measured, COUNT) C(dram_read_bytes,                        \
-                                                           COUNT) C(dram_write_bytes, COUNT)       \
-                                    C(l2_bytes, COUNT) C(l1_bytes, COUNT) C(counter_source, TEXT)  \
-                                        C(counter_status, TEXT) C(tflops, REAL) C(gbps, REAL)      \
-                                            C(intensity, REAL) C(intensity_source, TEXT)           \
-                                                C(roof_us, REAL) C(bound, TEXT) C(roof_pct, REAL)  \
-                                                    C(weight_bytes, COUNT)                         \
-                                                        C(workspace_bytes, COUNT) C(error, REAL)   \
-                                                            C(error_worst_row, REAL)               \
-                                                                C(tolerance,                       \
-                                                                  REAL) /* beyond the fixed set */ \
-        C(stream_time_us, REAL) C(kernels, COUNT) C(packed_bytes, COUNT) C(flags, TEXT)
+    C(run_id, TEXT) C(device, TEXT) C(workload, TEXT) C(layer, TEXT) C(structure, TEXT)            \
+    C(variant, TEXT) C(dtype, TEXT)                                                                \
+    C(tokens, COUNT) C(in_features, COUNT) C(out_features, COUNT) C(blocks, COUNT) C(rank, COUNT)  \
+    C(status, TEXT) C(reason, TEXT) C(cache, TEXT) C(launch, TEXT) C(samples, COUNT)               \
+    C(stop_reason, TEXT)                                                                           \
+    C(time_us, REAL) C(time_min_us, REAL) C(time_q1_us, REAL) C(time_q3_us, REAL)                  \
+    C(time_ci_low_us, REAL) C(time_ci_high_us, REAL)                                               \
+    C(sm_clock_mhz, REAL) C(power_w, REAL) C(temperature_c, REAL) C(throttle, TEXT)                \
+    C(flops, COUNT) C(dense_flops, COUNT) C(bytes_min, COUNT) C(bytes_model, COUNT)                \
+    C(flops_measured, COUNT)                                                                       \
+    C(dram_read_bytes, COUNT) C(dram_write_bytes, COUNT) C(l2_bytes, COUNT) C(l1_bytes, COUNT)     \
+    C(counter_source, TEXT) C(counter_status, TEXT)                                                \
+    C(tflops, REAL) C(gbps, REAL) C(intensity, REAL) C(intensity_source, TEXT) C(roof_us, REAL)    \
+    C(bound, TEXT) C(roof_pct, REAL)                                                               \
+    C(weight_bytes, COUNT) C(workspace_bytes, COUNT) C(error, REAL) C(error_worst_row, REAL)       \
+    C(tolerance, REAL)                                                                             \
+    /* beyond the fixed set */                                                                     \
+    C(stream_time_us, REAL) C(kernels, COUNT) C(packed_bytes, COUNT) C(flags, TEXT)
 
 #define CEILING_COLUMNS(C)                                                                         \
-    C(run_id, TEXT)                                                                                \
-    C(device, TEXT)                                                                                \
-    C(kind, TEXT) C(dtype, TEXT) C(method, TEXT) C(value, REAL) C(unit, TEXT) C(ci_low, REAL)      \
-        C(ci_high, REAL) C(theoretical, REAL) C(sm_clock_mhz, REAL)
+    C(run_id, TEXT) C(device, TEXT) C(kind, TEXT) C(dtype, TEXT) C(method, TEXT) C(value, REAL)    \
+    C(unit, TEXT) C(ci_low, REAL) C(ci_high, REAL) C(theoretical, REAL) C(sm_clock_mhz, REAL)
 
 /* One row a timed sample; the first eleven columns name the point. */
 #define SAMPLE_COLUMNS(C)                                                                          \
-    C(run_id, TEXT)                                                                                \
-    C(workload, TEXT)                                                                              \
-    C(layer, TEXT) C(structure, TEXT) C(variant, TEXT) C(dtype, TEXT) C(tokens, COUNT)             \
-        C(in_features, COUNT) C(out_features, COUNT) C(blocks, COUNT) C(rank, COUNT)               \
-            C(cache, TEXT) C(sample, COUNT) C(time_us, REAL)
+    C(run_id, TEXT) C(workload, TEXT) C(layer, TEXT) C(structure, TEXT) C(variant, TEXT)           \
+    C(dtype, TEXT) C(tokens, COUNT) C(in_features, COUNT) C(out_features, COUNT) C(blocks, COUNT)  \
+    C(rank, COUNT) C(cache, TEXT) C(sample, COUNT) C(time_us, REAL)
 
-#define RUN_COLUMNS(C) C(key, TEXT) C(value, TEXT)
+#define RUN_COLUMNS(C)                                                                             \
+    C(key, TEXT) C(value, TEXT)
 
 /* A workload: tokens, blocks and rank are LISTs (harness/list.h); blocks and rank may be empty. */
 #define WORKLOAD_COLUMNS(C)                                                                        \
-    C(model, TEXT)                                                                                 \
-    C(layer, TEXT)                                                                                 \
-    C(structure, TEXT) C(in_features, COUNT) C(out_features, COUNT) C(tokens, TEXT)                \
-        C(blocks, TEXT) C(rank, TEXT)
+    C(model, TEXT) C(layer, TEXT) C(structure, TEXT) C(in_features, COUNT) C(out_features, COUNT)  \
+    C(tokens, TEXT) C(blocks, TEXT) C(rank, TEXT)
+
+/* clang-format on */
 
 typedef enum { CELL_TEXT, CELL_COUNT, CELL_REAL } cell_type_t;
 

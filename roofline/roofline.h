@@ -7,11 +7,14 @@
 #ifndef BLROOF_ROOFLINE_H
 #define BLROOF_ROOFLINE_H
 
+#include <stdbool.h>
+
 #include "roofline/ceilings.h"
 
 /* The best measured value of each kind for one dtype; NAN where there is none. */
 typedef struct {
     double compute_flops;        /* matrix units (a CPU: its FMA units), FLOP/s */
+    bool compute_is_tensor;      /* false: fp32 CUDA cores (a CPU) stand in for it, or NAN */
     double cuda_core_flops;      /* CUDA cores in fp32, FLOP/s */
     double dram_bytes, l2_bytes; /* bytes/s */
     double launch_s;             /* seconds that one dependent kernel costs inside a graph */
@@ -25,7 +28,8 @@ typedef enum {
     BOUND_LATENCY,
     BOUND_COUNT
 } bound_t;
-const char *bound_name(bound_t bound); /* compute | cuda_core | dram | l2 | latency */
+/* compute | cuda_core | dram | l2 | latency; "" for BOUND_COUNT */
+const char *bound_name(bound_t bound);
 
 /* What one launch of a point asks of the device. */
 typedef struct {
@@ -40,15 +44,23 @@ typedef struct {
 } roof_t;
 
 roof_ceilings_t roof_ceilings_none(void); /* all NAN */
-/* Folds one measured ceiling in: the envelope (fastest) of its kind, for points of `dtype`. */
+/*
+ * Folds one measured ceiling in: the envelope (fastest) of its kind, for points of `dtype`. Tensor
+ * rows count for their own dtype; fp32 CUDA-core rows, and where an fp32 point has no tensor row
+ * they are its compute ceiling too; launch rows but for the method "stream". The order of the rows
+ * does not matter.
+ */
 void roof_ceilings_add(roof_ceilings_t *ceilings, const ceiling_t *row, const char *dtype);
 
-/* Largest of the terms; terms whose ceiling is NAN are left out. seconds is NAN if none is left. */
+/*
+ * Largest of the terms; terms whose ceiling or demand is NAN, and demands of 0, are left out. If
+ * none is left, seconds is NAN and bound BOUND_COUNT.
+ */
 roof_t roof_time(const demand_t *demand, const roof_ceilings_t *ceilings);
 
 /* FLOP/byte; NAN when bytes are not positive. */
 double intensity(double flops, double bytes);
-/* Attainable FLOP/s at an intensity under one compute and one bandwidth ceiling. */
+/* Attainable FLOP/s at an intensity under one compute and one bandwidth ceiling; NAN if any is. */
 double attainable_flops(double intensity, double flops_per_s, double bytes_per_s);
 
 /*

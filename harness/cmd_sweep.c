@@ -1,0 +1,136 @@
+/* blroof sweep: checks and times the layers of workloads into a run directory. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "harness/commands.h"
+#include "harness/list.h"
+#include "harness/options.h"
+#include "harness/sweep.h"
+#include "plots/report.h"
+
+typedef struct {
+    const char *device, *out, *tokens, *blocks, *rank, *cache, *budget, *shard;
+    bool resume;
+    sweep_options_t sweep;
+} arguments_t;
+
+static status_t parse_list(const char *option, const char *text, int_list_t *list,
+                           const int_list_t **used) {
+    *used = NULL;
+    if (!text) return STATUS_OK;
+    status_t st = int_list_parse(text, list);
+    if (st != STATUS_OK) return fail(st, "%s: %s", option, last_error());
+    *used = list;
+    return STATUS_OK;
+}
+
+static status_t parse_numbers(arguments_t *a) {
+    char *end;
+    a->sweep.shards = 1;
+    if (a->cache) {
+        status_t st = cache_parse(a->cache, &a->sweep.cache);
+        if (st != STATUS_OK) return st;
+    }
+    if (a->budget) {
+        a->sweep.budget_s = strtod(a->budget, &end);
+        if (end == a->budget || *end || !(a->sweep.budget_s > 0 && a->sweep.budget_s <= 3600))
+            return fail(STATUS_USAGE,
+                        "--budget is seconds a point, above 0 and at most 3600, "
+                        "not '%s'",
+                        a->budget);
+    }
+    if (a->shard) {
+        char extra;
+        if (sscanf(a->shard, "%d/%d%c", &a->sweep.shard, &a->sweep.shards, &extra) != 2 ||
+            a->sweep.shard < 0 || a->sweep.shard >= a->sweep.shards)
+            return fail(STATUS_USAGE, "--shard is I/N with I from 0 to N-1, not '%s'", a->shard);
+    }
+    return STATUS_OK;
+}
+
+static status_t load_workloads(const arguments_t *a, const char *const *names, int names_len,
+                               workload_t *workloads) {
+    int_list_t lists[3] = {{0}};
+    workload_lists_t used = {0};
+    status_t st = STATUS_OK;
+    TRY(parse_list("--tokens", a->tokens, &lists[0], &used.tokens));
+    TRY(parse_list("--blocks", a->blocks, &lists[1], &used.blocks));
+    TRY(parse_list("--rank", a->rank, &lists[2], &used.rank));
+    for (int i = 0; i < names_len; i++) TRY(workload_load(names[i], &used, &workloads[i]));
+cleanup:
+    for (int i = 0; i < 3; i++) int_list_free(&lists[i]);
+    return st;
+}
+
+static void print_end(const run_t *run, const sweep_counts_t *n, status_t st) {
+    fprintf(stderr, "%s: %d ok, %d unsupported, %d mismatch, %d oom, %d error", run->path, n->ok,
+            n->unsupported, n->mismatch, n->oom, n->error);
+    if (n->skipped) fprintf(stderr, ", %d measured before", n->skipped);
+    if (n->left) fprintf(stderr, ", %d left", n->left);
+    fputc('\n', stderr);
+    if (st == STATUS_INTERRUPTED) fputs("go on with the same command and --resume\n", stderr);
+}
+
+static status_t sweep(arguments_t *a, const char *const *names, int names_len) {
+    workload_t *workloads = calloc((size_t)names_len, sizeof *workloads);
+    device_t *device = NULL;
+    run_t run = {0};
+    sweep_counts_t counts = {0};
+    status_t st = STATUS_OK;
+    if (!workloads) return fail(STATUS_OOM, "out of host memory");
+    TRY(load_workloads(a, names, names_len, workloads));
+    TRY(device_open(a->device, &device));
+    TRY(sweep_check_options(&a->sweep, device->info.kind));
+    TRY(run_open(a->out, device, command_argc, command_argv, a->resume, &run));
+    st = sweep_run(&run, device, workloads, names_len, &a->sweep, &counts);
+    if (run.points) print_end(&run, &counts, st);
+    if (st == STATUS_OK) st = report_console(run.path, stdout);
+cleanup:
+    run_close(&run);
+    if (device) device->ops->close(device);
+    for (int i = 0; i < names_len; i++) workload_free(&workloads[i]);
+    free(workloads);
+    return st;
+}
+
+status_t cmd_sweep(int argc, char **argv) {
+    arguments_t a = {0};
+    const option_t options[] = {
+        {"device", 'd', "DEVICE", "cpu, cuda, cuda:N; the default is a GPU, else the CPU",
+         &a.device, NULL},
+        {"output", 'o', "DIR", "the run directory to write", &a.out, NULL},
+        {"tokens", 0, "LIST", "instead of the workload's: 1,16,64..4096x2 or 8..64+8", &a.tokens,
+         NULL},
+        {"blocks", 0, "LIST", "instead of the workload's, where there are blocks", &a.blocks, NULL},
+        {"rank", 0, "LIST", "instead of the workload's, where there is a rank", &a.rank, NULL},
+        {"structure", 0, "LIST", "only these structures, such as dense,monarch",
+         &a.sweep.structures, NULL},
+        {"variant", 0, "LIST", "only these variants, such as unfused,fused", &a.sweep.variants,
+         NULL},
+        {"dtype", 0, "LIST", "fp32, bf16, fp16; the default is fp32 on a CPU, bf16 on a GPU",
+         &a.sweep.dtypes, NULL},
+        {"cache", 0, "STATE", "rotate (default), cold or hot: where the data is at launch",
+         &a.cache, NULL},
+        {"budget", 0, "SECONDS", "timing seconds a point at most (default 0.4)", &a.budget, NULL},
+        {"resume", 0, NULL, "go on with an interrupted run", NULL, &a.resume},
+        {"shard", 0, "I/N", "only every Nth point, from the Ith, counted from 0", &a.shard, NULL},
+        {0},
+    };
+    const command_t command = {
+        "sweep", "WORKLOAD... [-d DEVICE] -o DIR",
+        "Checks every variant against fp64, times it, and places it on the roofline of this\n"
+        "device. WORKLOAD is a name from 'blroof list workloads' or a CSV file.",
+        options};
+    const char *rest[argc];
+    int rest_len;
+    bool helped;
+    status_t st = options_parse(&command, argc, argv, rest, &rest_len, &helped);
+    if (st != STATUS_OK || helped) return st;
+    if (rest_len == 0)
+        return fail(STATUS_USAGE, "sweep needs a workload, such as quick: see 'blroof list "
+                                  "workloads'");
+    if (!a.out) return fail(STATUS_USAGE, "sweep needs -o DIR, the run directory to write");
+    st = parse_numbers(&a);
+    return st == STATUS_OK ? sweep(&a, rest, rest_len) : st;
+}

@@ -1,0 +1,19 @@
+/* The sub-commands, one cmd_<name>.c each. argv[0] is the sub-command's name. */
+#ifndef BLROOF_COMMANDS_H
+#define BLROOF_COMMANDS_H
+
+#include "harness/status.h"
+
+typedef status_t (*command_main_t)(int argc, char **argv);
+
+status_t cmd_ceilings(int argc, char **argv);
+status_t cmd_devices(int argc, char **argv);
+status_t cmd_list(int argc, char **argv);
+status_t cmd_report(int argc, char **argv);
+status_t cmd_sweep(int argc, char **argv);
+
+/* The whole command line, for run.csv. */
+extern int command_argc;
+extern char **command_argv;
+
+#endif

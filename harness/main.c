@@ -1,0 +1,68 @@
+/* blroof: roofline measurements of block low-rank layers. Sub-commands are in cmd_*.c. */
+#include <stdio.h>
+#include <string.h>
+
+#include "harness/commands.h"
+#include "harness/registry.h"
+#include "harness/timing.h"
+#include "harness/version.h"
+
+static const struct {
+    const char *name, *summary;
+    command_main_t run;
+} COMMANDS[] = {
+    {"devices", "the devices that can be measured here", cmd_devices},
+    {"list", "structures, variants and workloads this program knows", cmd_list},
+    {"ceilings", "measure what a device can do at most", cmd_ceilings},
+    {"sweep", "check and time the layers of workloads into a run directory", cmd_sweep},
+    {"report", "draw and tabulate a run directory", cmd_report},
+};
+enum { COMMANDS_LEN = sizeof COMMANDS / sizeof *COMMANDS };
+
+int command_argc;
+char **command_argv;
+
+static void print_usage(FILE *out) {
+    fputs("blroof measures block low-rank layers against the roofline of this very device.\n\n"
+          "usage: blroof COMMAND [OPTION...] [ARGUMENT...]\n\ncommands:\n",
+          out);
+    for (int i = 0; i < COMMANDS_LEN; i++)
+        fprintf(out, "  %-10s %s\n", COMMANDS[i].name, COMMANDS[i].summary);
+    fputs("\nblroof COMMAND --help tells more. Exit: 0 ok, 2 usage or bad input, 4 the machine is\n"
+          "unfit, 130 interrupted.\n",
+          out);
+}
+
+int main(int argc, char **argv) {
+    command_argc = argc;
+    command_argv = argv;
+    status_t st = registry_check();
+    if (st != STATUS_OK) {
+        fprintf(stderr, "blroof: %s\n", last_error());
+        return exit_code(st);
+    }
+    if (argc < 2) {
+        print_usage(stderr);
+        return 2;
+    }
+    if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h")) {
+        print_usage(stdout);
+        return 0;
+    }
+    if (!strcmp(argv[1], "--version")) {
+        printf("blroof %s (%s%s)\n", VERSION_TEXT, VERSION_GIT,
+               strcmp(VERSION_DIRTY, "yes") ? "" : ", with local changes");
+        return 0;
+    }
+    interrupt_install();
+    for (int i = 0; i < COMMANDS_LEN; i++) {
+        if (strcmp(argv[1], COMMANDS[i].name)) continue;
+        st = COMMANDS[i].run(argc - 1, argv + 1);
+        if (st == STATUS_OK && fflush(stdout) != 0)
+            st = fail(STATUS_IO, "cannot write to standard output");
+        if (st != STATUS_OK) fprintf(stderr, "blroof: %s\n", last_error());
+        return exit_code(st);
+    }
+    fprintf(stderr, "blroof: unknown command '%s': see 'blroof --help'\n", argv[1]);
+    return 2;
+}

@@ -1,0 +1,41 @@
+/*
+ * A run directory: everything one invocation measured, written as it is measured.
+ * run.csv and ceilings.csv appear whole (renamed into place); points.csv and samples.csv grow by
+ * complete rows, and a row that could not be written whole is taken back.
+ */
+#ifndef BLROOF_RUN_H
+#define BLROOF_RUN_H
+
+#include <stdbool.h>
+#include <stdio.h>
+
+#include "harness/device.h"
+#include "results/csv_table.h"
+
+typedef struct {
+    char path[1024];
+    char run_id[TEXT_LEN];
+    FILE *points, *samples;
+    void *done; /* keys of the points that are in points.csv (a tsearch tree) */
+} run_t;
+
+/*
+ * Makes the directory and run.csv, or opens one that holds only ceilings of the same device, or,
+ * with resume, one that was interrupted (torn last rows are cut off). STATUS_USAGE if path holds
+ * another run.
+ */
+status_t run_open(const char *path, device_t *device, int argc, char *const *argv, bool resume,
+                  run_t *out);
+void run_close(run_t *run);
+
+/* Called for each ceiling of the device: those on file, else measured now and filed. */
+status_t run_ceilings(run_t *run, device_t *device, void (*visit)(void *, const ceiling_t *),
+                      void *ctx);
+
+/* Opens points.csv and samples.csv for appending. */
+status_t run_open_points(run_t *run);
+bool run_has_point(const run_t *run, const point_row_t *row);
+/* Files the point and its raw times. */
+status_t run_add_point(run_t *run, const point_row_t *row, const double *samples, int samples_len);
+
+#endif

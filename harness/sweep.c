@@ -1,0 +1,356 @@
+#include "harness/sweep.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "harness/case.h"
+#include "harness/list.h"
+#include "harness/progress.h"
+#include "harness/registry.h"
+
+/* Rotating over four times the cache leaves little of it to a cache that replaces at random. */
+static const double ROTATE_CACHES = 4;
+/* A point this far above its roof is impossible, so a ceiling or a byte count must be wrong. */
+static const double ROOF_LIMIT_PCT = 102;
+
+typedef struct {
+    const workload_t *workload;
+    int entry;
+    dtype_t dtype;
+    const variant_t *variant;
+} task_t;
+
+typedef struct {
+    run_t *run;
+    device_t *device;
+    const sweep_options_t *options;
+    sweep_counts_t *counts;
+    roof_ceilings_t ceilings[DTYPE_COUNT];
+    double budget_s;
+    case_t c; /* of the entry and dtype under way; structure NULL if none */
+    status_t case_status;
+} sweep_t;
+
+/* ---- which points ---- */
+
+static status_t check_names(const char *list, const char *what, bool (*known)(const char *, int),
+                            int kind, const char *where) {
+    char name[64];
+    for (const char *at = list; at && *at;) {
+        const size_t len = strcspn(at, ",");
+        if (len == 0 || len >= sizeof name)
+            return fail(STATUS_USAGE, "--%s: empty or overlong name in '%s'", what, list);
+        memcpy(name, at, len);
+        name[len] = '\0';
+        if (!known(name, kind))
+            return fail(STATUS_USAGE, "--%s: no %s '%s'%s: see 'blroof list'", what, what, name,
+                        where);
+        at += len + (at[len] == ',');
+    }
+    return STATUS_OK;
+}
+
+static bool known_structure(const char *name, int kind) {
+    (void)kind;
+    return structure_find(name) != NULL;
+}
+
+static bool known_variant(const char *name, int kind) {
+    for (int i = 0; i < variant_count(); i++)
+        if ((int)variant_at(i)->device == kind && !strcmp(variant_at(i)->name, name)) return true;
+    return false;
+}
+
+static bool known_dtype(const char *name, int kind) {
+    (void)kind;
+    for (int d = 0; d < DTYPE_COUNT; d++)
+        if (!strcmp(dtype_name((dtype_t)d), name)) return true;
+    return false;
+}
+
+status_t sweep_check_options(const sweep_options_t *options, device_kind_t kind) {
+    char where[32];
+    snprintf(where, sizeof where, " on %s", device_kind_name(kind));
+    status_t st = check_names(options->structures, "structure", known_structure, (int)kind, "");
+    if (st == STATUS_OK)
+        st = check_names(options->variants, "variant", known_variant, (int)kind, where);
+    if (st == STATUS_OK) st = check_names(options->dtypes, "dtype", known_dtype, (int)kind, "");
+    return st;
+}
+
+static bool wanted_dtype(const sweep_options_t *options, device_kind_t kind, dtype_t dtype) {
+    if (options->dtypes) return name_list_has(options->dtypes, dtype_name(dtype));
+    return dtype == (kind == DEVICE_CPU ? DTYPE_FP32 : DTYPE_BF16);
+}
+
+static int list_tasks(const sweep_t *s, const workload_t *workloads, int workloads_len,
+                      task_t *tasks) {
+    const sweep_options_t *options = s->options;
+    const device_kind_t kind = s->device->info.kind;
+    int count = 0, index = 0;
+    for (int w = 0; w < workloads_len; w++)
+        for (int e = 0; e < workloads[w].count; e++) {
+            const char *structure = workloads[w].entries[e].structure->name;
+            if (!name_list_has(options->structures, structure)) continue;
+            for (int d = 0; d < DTYPE_COUNT; d++) {
+                if (!wanted_dtype(options, kind, (dtype_t)d)) continue;
+                for (int v = 0; v < variant_count(); v++) {
+                    const variant_t *variant = variant_at(v);
+                    if (variant->device != kind || strcmp(variant->structure, structure) ||
+                        !name_list_has(options->variants, variant->name))
+                        continue;
+                    if (index++ % options->shards != options->shard) continue;
+                    if (tasks) tasks[count] = (task_t){&workloads[w], e, (dtype_t)d, variant};
+                    count++;
+                }
+            }
+        }
+    return count;
+}
+
+/* ---- one point ---- */
+
+static problem_t task_problem(const task_t *task) {
+    problem_t problem = task->workload->entries[task->entry].problem;
+    problem.dtype = task->dtype;
+    return problem;
+}
+
+static void describe(const sweep_t *s, const task_t *task, point_row_t *row) {
+    const problem_t p = task_problem(task);
+    row_clear(&POINTS_TABLE, row);
+    row_set_text(row->run_id, "%s", s->run->run_id);
+    row_set_text(row->device, "%s", s->device->id);
+    row_set_text(row->workload, "%s", task->workload->name);
+    row_set_text(row->layer, "%s", task->workload->entries[task->entry].layer);
+    row_set_text(row->structure, "%s", task->variant->structure);
+    row_set_text(row->variant, "%s", task->variant->name);
+    row_set_text(row->dtype, "%s", dtype_name(p.dtype));
+    row->tokens = (double)p.tokens;
+    row->in_features = (double)p.in_features;
+    row->out_features = (double)p.out_features;
+    if (p.blocks > 0) row->blocks = (double)p.blocks;
+    if (p.rank > 0) row->rank = (double)p.rank;
+    row_set_text(row->cache, "%s", cache_name(s->options->cache));
+    row_set_text(row->launch, "%s", s->device->ops->fixed_sequence ? "graph" : "loop");
+    row_set_text(row->counter_source, "none");
+    row_set_text(row->counter_status, "off");
+}
+
+static void set_status(point_row_t *row, const char *status, const char *reason) {
+    row_set_text(row->status, "%s", status);
+    row_set_text(row->reason, "%s", reason);
+}
+
+/* False, and the row says why, if the mathematics or the variant does not allow the problem. */
+static bool supported(const sweep_t *s, const task_t *task, point_row_t *row) {
+    const problem_t p = task_problem(task);
+    const structure_t *structure = structure_find(task->variant->structure);
+    char why[WHY_LEN] = "";
+    bool fits = structure->validate(&p, why, sizeof why);
+    if (fits && !(task->variant->dtypes & DTYPE_BIT(p.dtype))) {
+        snprintf(why, sizeof why, "%s/%s has no %s kernel", task->variant->structure,
+                 task->variant->name, dtype_name(p.dtype));
+        fits = false;
+    }
+    if (fits && task->variant->supports)
+        fits = task->variant->supports(&p, &s->device->info, why, sizeof why);
+    if (!fits) set_status(row, "unsupported", why);
+    return fits;
+}
+
+static void fill_costs(const task_t *task, point_row_t *row) {
+    const problem_t p = task_problem(task);
+    const structure_t *structure = structure_find(task->variant->structure);
+    double intermediates[MAX_INTERMEDIATES];
+    const int count =
+        task->variant->intermediates ? task->variant->intermediates(&p, intermediates) : 0;
+    row->flops = structure->flops(&p);
+    row->dense_flops = 2 * row->tokens * row->in_features * row->out_features;
+    row->bytes_min = problem_bytes_min(structure, &p);
+    row->weight_bytes = problem_weight_bytes(structure, &p);
+    row->bytes_model = row->bytes_min;
+    for (int i = 0; i < count; i++) row->bytes_model += 2 * intermediates[i];
+}
+
+static demand_t demand_of(const sweep_t *s, const task_t *task, const point_row_t *row,
+                          int kernels) {
+    const problem_t p = task_problem(task);
+    const variant_t *variant = task->variant;
+    double intermediates[MAX_INTERMEDIATES];
+    const int count = variant->intermediates ? variant->intermediates(&p, intermediates) : 0;
+    const double cache_bytes = (double)s->device->info.cache_bytes;
+    demand_t demand = {.l2_bytes = row->bytes_model, .kernels = kernels > 0 ? kernels : 1};
+    demand.cuda_core_flops = variant->cuda_core_flops ? variant->cuda_core_flops(&p) : 0;
+    demand.compute_flops = row->flops - demand.cuda_core_flops;
+    const bool in_cache = s->options->cache == CACHE_HOT && row->bytes_model <= cache_bytes;
+    demand.dram_bytes =
+        in_cache ? 0 : dram_bytes_floor(row->bytes_min, intermediates, count, cache_bytes);
+    return demand;
+}
+
+static void fill_timing(const sweep_t *s, const task_t *task, const timing_t *t, point_row_t *row) {
+    row->samples = t->samples_len;
+    row_set_text(row->stop_reason, "%s", t->stop_reason);
+    row->time_us = t->summary.median;
+    row->time_min_us = t->summary.min;
+    row->time_q1_us = t->summary.q1;
+    row->time_q3_us = t->summary.q3;
+    row->time_ci_low_us = t->summary.ci_low;
+    row->time_ci_high_us = t->summary.ci_high;
+    row->sm_clock_mhz = t->state.sm_clock_mhz;
+    row->power_w = t->state.power_w;
+    row->temperature_c = t->state.temperature_c;
+    row_set_text(row->throttle, "%s", t->state.throttle);
+    row->stream_time_us = t->stream_us;
+    if (t->kernels > 0) row->kernels = t->kernels;
+
+    const demand_t demand = demand_of(s, task, row, t->kernels);
+    const roof_t roof = roof_time(&demand, &s->ceilings[task->dtype]);
+    row->tflops = row->flops / row->time_us * 1e-6;
+    row->gbps = row->bytes_model / row->time_us * 1e-3;
+    row->intensity = intensity(row->flops, fmax(demand.dram_bytes, row->bytes_min));
+    row_set_text(row->intensity_source, "model");
+    row->roof_us = roof.seconds * 1e6;
+    if (!isnan(roof.seconds)) row_set_text(row->bound, "%s", bound_name(roof.bound));
+    row->roof_pct = 100 * row->roof_us / row->time_us;
+    if (row->roof_pct > ROOF_LIMIT_PCT) row_set_text(row->flags, "over_roof");
+}
+
+static status_t measure(sweep_t *s, const task_t *task, point_row_t *row, timing_t *timing) {
+    const double cache_bytes = (double)s->device->info.cache_bytes;
+    const double rotate = s->options->cache == CACHE_ROTATE ? ROTATE_CACHES * cache_bytes : 0;
+    binding_t binding = {0};
+    check_t check = {0};
+    status_t st = STATUS_OK;
+    if (!task->variant->baseline && isnan(s->c.baseline_error))
+        TRY(case_baseline(&s->c, s->device));
+    TRY(binding_open(&s->c, task->variant, s->device, rotate, &binding));
+    row->workspace_bytes = (double)binding.workspace_bytes;
+    row->packed_bytes = 0;
+    for (int t = 0; t < s->c.tensors_len; t++)
+        if (s->c.tensors[t].role == TENSOR_WEIGHT) row->packed_bytes += (double)binding.bytes[t];
+    TRY(binding_check(&binding, &check));
+    row->error = check.error;
+    row->error_worst_row = check.error_worst_row;
+    row->tolerance = check.tolerance;
+    if (!check.ok) {
+        set_status(row, "mismatch", check.reason);
+        goto cleanup;
+    }
+    if (task->variant->baseline) s->c.baseline_error = check.error;
+    TRY(timing_run(s->device, binding_launch, &binding, binding.sets, s->options->cache,
+                   s->budget_s, timing));
+    fill_timing(s, task, timing, row);
+    set_status(row, "ok", "");
+cleanup:
+    binding_close(&binding);
+    return st;
+}
+
+/* The case of the task, opened when the entry or the dtype changes. */
+static status_t enter_case(sweep_t *s, const task_t *task, const task_t *previous) {
+    const bool same = previous && s->c.structure && previous->workload == task->workload &&
+                      previous->entry == task->entry && previous->dtype == task->dtype;
+    if (same) return STATUS_OK;
+    case_close(&s->c);
+    const problem_t problem = task_problem(task);
+    return case_open(structure_find(task->variant->structure), &problem, &s->c);
+}
+
+static void count_status(sweep_counts_t *counts, const char *status) {
+    if (!strcmp(status, "ok")) counts->ok++;
+    if (!strcmp(status, "unsupported")) counts->unsupported++;
+    if (!strcmp(status, "mismatch")) counts->mismatch++;
+    if (!strcmp(status, "oom")) counts->oom++;
+    if (!strcmp(status, "error")) counts->error++;
+}
+
+/* Measures and files one task. A failure that concerns this point alone becomes its row. */
+static status_t do_task(sweep_t *s, const task_t *task, const task_t *previous, point_row_t *row) {
+    timing_t timing = {0};
+    status_t st = STATUS_OK;
+    if (supported(s, task, row)) {
+        fill_costs(task, row);
+        st = enter_case(s, task, previous);
+        if (st == STATUS_OK) st = measure(s, task, row, &timing);
+    }
+    if (interrupted() && (!timing.samples || strcmp(timing.stop_reason, "interrupted") == 0)) {
+        timing_free(&timing);
+        return STATUS_INTERRUPTED; /* a point cut short is not filed; resuming measures it */
+    }
+    if (st == STATUS_OOM) set_status(row, "oom", last_error());
+    if (st == STATUS_UNSUPPORTED) set_status(row, "unsupported", last_error());
+    if (st != STATUS_OK && st != STATUS_OOM && st != STATUS_UNSUPPORTED)
+        set_status(row, "error", last_error());
+    const status_t filed = run_add_point(s->run, row, timing.samples, timing.samples_len);
+    timing_free(&timing);
+    count_status(s->counts, row->status);
+    if (filed != STATUS_OK) return filed;
+    return st == STATUS_DEVICE ? STATUS_DEVICE : STATUS_OK;
+}
+
+static void add_ceiling(void *ctx, const ceiling_t *ceiling) {
+    sweep_t *s = ctx;
+    for (int d = 0; d < DTYPE_COUNT; d++)
+        roof_ceilings_add(&s->ceilings[d], ceiling, dtype_name((dtype_t)d));
+}
+
+static status_t run_tasks(sweep_t *s, const task_t *tasks, int tasks_len) {
+    status_t st = STATUS_OK;
+    progress_t progress = progress_begin(tasks_len);
+    const task_t *previous = NULL;
+    for (int i = 0; i < tasks_len && st == STATUS_OK; i++) {
+        point_row_t row;
+        char what[TEXT_LEN];
+        describe(s, &tasks[i], &row);
+        if (run_has_point(s->run, &row)) {
+            s->counts->skipped++;
+            progress.total--;
+            continue;
+        }
+        row_set_text(what, "%s n=%.0f %s/%s", row.layer, row.tokens, row.structure, row.variant);
+        progress_show(&progress, what);
+        st = interrupted() ? STATUS_INTERRUPTED : do_task(s, &tasks[i], previous, &row);
+        previous = &tasks[i];
+        progress.done++;
+    }
+    progress_clear(&progress);
+    const sweep_counts_t *n = s->counts;
+    s->counts->left =
+        tasks_len - n->ok - n->unsupported - n->mismatch - n->oom - n->error - n->skipped;
+    return st == STATUS_INTERRUPTED ? fail(st, "interrupted") : st;
+}
+
+status_t sweep_run(run_t *run, device_t *device, const workload_t *workloads, int workloads_len,
+                   const sweep_options_t *options, sweep_counts_t *counts) {
+    sweep_t *s = calloc(1, sizeof *s);
+    task_t *tasks = NULL;
+    status_t st = STATUS_OK;
+    if (!s) return fail(STATUS_OOM, "out of host memory");
+    *counts = (sweep_counts_t){0};
+    *s = (sweep_t){.run = run, .device = device, .options = options, .counts = counts};
+    s->budget_s = options->budget_s > 0 ? options->budget_s : 0.4;
+    for (int d = 0; d < DTYPE_COUNT; d++) s->ceilings[d] = roof_ceilings_none();
+    const int tasks_len = list_tasks(s, workloads, workloads_len, NULL);
+    if (tasks_len == 0) {
+        st = fail(STATUS_USAGE, "no point is left: the structures, variants and shard chosen "
+                                "select none of the workload");
+        goto cleanup;
+    }
+    tasks = malloc((size_t)tasks_len * sizeof *tasks);
+    if (!tasks) {
+        st = fail(STATUS_OOM, "out of host memory for %d points", tasks_len);
+        goto cleanup;
+    }
+    list_tasks(s, workloads, workloads_len, tasks);
+    TRY(run_ceilings(run, device, add_ceiling, s));
+    TRY(run_open_points(run));
+    st = run_tasks(s, tasks, tasks_len);
+cleanup:
+    case_close(&s->c);
+    free(tasks);
+    free(s);
+    return st;
+}

@@ -1,0 +1,34 @@
+/* A sweep: every chosen variant of every workload entry is checked, timed, placed on the roofline
+ * and filed. */
+#ifndef BLROOF_SWEEP_H
+#define BLROOF_SWEEP_H
+
+#include "harness/run.h"
+#include "harness/timing.h"
+#include "harness/workload.h"
+#include "roofline/roofline.h"
+
+typedef struct {
+    const char *structures, *variants,
+        *dtypes; /* comma lists; NULL is all (dtypes: the device's own) */
+    cache_t cache;
+    double budget_s;   /* timing seconds a point; 0 is the device's default */
+    int shard, shards; /* this is shard of shards, counted from 0 */
+} sweep_options_t;
+
+typedef struct {
+    int ok, unsupported, mismatch, oom, error, skipped, left;
+} sweep_counts_t;
+
+/* STATUS_USAGE if a name in the option lists is not known for this device. */
+status_t sweep_check_options(const sweep_options_t *options, device_kind_t kind);
+
+/*
+ * Measures what run does not hold yet, ceilings first. STATUS_DEVICE once the device is dead,
+ * STATUS_IO when a row cannot be written, STATUS_INTERRUPTED on Ctrl-C: the rows so far are on disk
+ * in each case.
+ */
+status_t sweep_run(run_t *run, device_t *device, const workload_t *workloads, int workloads_len,
+                   const sweep_options_t *options, sweep_counts_t *counts);
+
+#endif

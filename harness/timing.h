@@ -1,0 +1,40 @@
+/* Timing one piece of work: warm-up, repetition, and when to stop. */
+#ifndef BLROOF_TIMING_H
+#define BLROOF_TIMING_H
+
+#include "harness/device.h"
+#include "harness/stats.h"
+
+/* Where the data is when a launch starts: rotated out of the cache, flushed out of it, or left in
+ * it. */
+typedef enum { CACHE_ROTATE, CACHE_COLD, CACHE_HOT } cache_t;
+const char *cache_name(cache_t cache);
+/* STATUS_USAGE for another name. */
+status_t cache_parse(const char *name, cache_t *out);
+
+typedef struct {
+    double *samples; /* microseconds a launch, in the order measured; timing_free() */
+    int samples_len;
+    summary_t summary;
+    const char *stop_reason; /* "ci", "budget", "samples" or "interrupted" */
+    device_state_t state;    /* read in the middle of the samples, right after a replay */
+    double stream_us;        /* a launch when enqueued one by one, gaps included */
+    int kernels;             /* started by one launch; 0 if unknown */
+} timing_t;
+
+/*
+ * Samples until the 95 % interval of the median is within 0.5 % of it (and 20 samples are there),
+ * or for about `budget_s` seconds (at least 3 samples), whichever comes first. A sample is the mean
+ * of enough launches for a millisecond; `sets` is how many copies work() rotates over.
+ */
+status_t timing_run(device_t *device, work_t work, void *arg, int sets, cache_t cache,
+                    double budget_s, timing_t *out);
+void timing_free(timing_t *timing);
+
+double now_s(void); /* monotonic clock */
+
+/* Ctrl-C and SIGTERM set this; whoever loops looks at it. */
+void interrupt_install(void);
+int interrupted(void);
+
+#endif

@@ -1,0 +1,85 @@
+#include "harness/values.h"
+
+#include <math.h>
+#include <string.h>
+
+double unit_roundoff(dtype_t dtype) {
+    static const int exponent[] = {-24, -8, -11};
+    return ldexp(1.0, exponent[dtype]);
+}
+
+static uint32_t float_bits(float value) {
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    return bits;
+}
+
+static float bits_float(uint32_t bits) {
+    float value;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+/* Round to nearest even; NaN is not asked for. */
+static uint16_t bf16_from_float(float value) {
+    const uint32_t bits = float_bits(value);
+    return (uint16_t)((bits + 0x7fff + ((bits >> 16) & 1)) >> 16);
+}
+
+/* Round to nearest even, for |value| <= 1. Adding 2^(e+13) in fp32 rounds at fp16's last place. */
+static uint16_t fp16_from_float(float value) {
+    const uint16_t sign = (uint16_t)(float_bits(value) >> 16 & 0x8000);
+    const float magnitude = fabsf(value);
+    if (magnitude < 0x1p-14f) /* subnormal: units of 2^-24 */
+        return (uint16_t)(sign | (uint16_t)rintf(magnitude * 0x1p24f));
+    const uint32_t bits = float_bits(magnitude);
+    const uint32_t rounded = bits + 0xfff + ((bits >> 13) & 1);
+    return (uint16_t)(sign | ((rounded >> 13) - (112u << 10)));
+}
+
+static float fp16_to_float(uint16_t half) {
+    const uint32_t sign = (uint32_t)(half & 0x8000) << 16, exponent = half >> 10 & 31;
+    const uint32_t mantissa = half & 0x3ff;
+    if (exponent == 31) return bits_float(sign | 0x7f800000 | mantissa << 13);
+    const float magnitude = exponent == 0 ? (float)mantissa * 0x1p-24f
+                                          : bits_float((exponent + 112) << 23 | mantissa << 13);
+    return sign ? -magnitude : magnitude;
+}
+
+/* The finaliser of splitmix64 (Steele, Lea, Flood, 2014): a hash of the element's index. */
+static uint64_t mix(uint64_t x) {
+    x += 0x9e3779b97f4a7c15;
+    x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9;
+    x = (x ^ x >> 27) * 0x94d049bb133111eb;
+    return x ^ x >> 31;
+}
+
+void random_values(dtype_t dtype, uint64_t seed, int64_t count, float *values, void *bits) {
+    const uint64_t key = mix(seed);
+#pragma omp parallel for schedule(static)
+    for (int64_t i = 0; i < count; i++) {
+        const float value = (float)(mix(key + (uint64_t)i) >> 40) * 0x1p-23f - 1.0f;
+        if (dtype == DTYPE_FP32) {
+            values[i] = ((float *)bits)[i] = value;
+        } else if (dtype == DTYPE_BF16) {
+            const uint16_t half = bf16_from_float(value);
+            ((uint16_t *)bits)[i] = half;
+            values[i] = bits_float((uint32_t)half << 16);
+        } else {
+            const uint16_t half = fp16_from_float(value);
+            ((uint16_t *)bits)[i] = half;
+            values[i] = fp16_to_float(half);
+        }
+    }
+}
+
+double value_at(dtype_t dtype, const void *bits, int64_t i) {
+    switch (dtype) {
+    case DTYPE_FP32:
+        return (double)((const float *)bits)[i];
+    case DTYPE_BF16:
+        return (double)bits_float((uint32_t)((const uint16_t *)bits)[i] << 16);
+    default:
+        return (double)fp16_to_float(((const uint16_t *)bits)[i]);
+    }
+}

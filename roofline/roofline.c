@@ -1,0 +1,92 @@
+#include "roofline/roofline.h"
+
+#include <math.h>
+#include <string.h>
+
+const char *ceiling_kind_name(ceiling_kind_t kind) {
+    static const char *const names[] = {"dram", "l2", "l1", "tensor", "cuda_core", "launch"};
+    return (unsigned)kind < CEILING_KIND_COUNT ? names[kind] : "";
+}
+
+const char *bound_name(bound_t bound) {
+    static const char *const names[] = {"compute", "cuda_core", "dram", "l2", "latency"};
+    return (unsigned)bound < BOUND_COUNT ? names[bound] : "";
+}
+
+roof_ceilings_t roof_ceilings_none(void) {
+    return (roof_ceilings_t){.compute_flops = NAN,
+                             .compute_is_tensor = false,
+                             .cuda_core_flops = NAN,
+                             .dram_bytes = NAN,
+                             .l2_bytes = NAN,
+                             .launch_s = NAN};
+}
+
+static void add_tensor(roof_ceilings_t *c, double value) {
+    /* A matrix unit's own figure replaces what stood in for it. */
+    c->compute_flops = c->compute_is_tensor ? fmax(c->compute_flops, value) : value;
+    c->compute_is_tensor = true;
+}
+
+/* Work outside the matrix units runs in fp32, so packed-half rates say nothing about it. */
+static void add_cuda_core(roof_ceilings_t *c, const ceiling_t *row, const char *dtype) {
+    if (strcmp(row->dtype, "fp32") != 0) return;
+    c->cuda_core_flops = fmax(c->cuda_core_flops, row->value);
+    if (!c->compute_is_tensor && !strcmp(dtype, "fp32")) c->compute_flops = c->cuda_core_flops;
+}
+
+void roof_ceilings_add(roof_ceilings_t *ceilings, const ceiling_t *row, const char *dtype) {
+    if (isnan(row->value)) return;
+    switch (row->kind) {
+    case CEILING_DRAM:
+        ceilings->dram_bytes = fmax(ceilings->dram_bytes, row->value);
+        break;
+    case CEILING_L2:
+        ceilings->l2_bytes = fmax(ceilings->l2_bytes, row->value);
+        break;
+    case CEILING_TENSOR:
+        if (!strcmp(row->dtype, dtype)) add_tensor(ceilings, row->value);
+        break;
+    case CEILING_CUDA_CORE:
+        add_cuda_core(ceilings, row, dtype);
+        break;
+    case CEILING_LAUNCH:
+        /* "stream" also holds the host's share, which a recording does not pay. */
+        if (strcmp(row->method, "stream") != 0)
+            ceilings->launch_s = fmin(ceilings->launch_s, row->value);
+        break;
+    case CEILING_L1:
+    case CEILING_KIND_COUNT:
+        break;
+    }
+}
+
+roof_t roof_time(const demand_t *demand, const roof_ceilings_t *ceilings) {
+    const double seconds[BOUND_COUNT] = {
+        [BOUND_COMPUTE] = demand->compute_flops / ceilings->compute_flops,
+        [BOUND_CUDA_CORE] = demand->cuda_core_flops / ceilings->cuda_core_flops,
+        [BOUND_DRAM] = demand->dram_bytes / ceilings->dram_bytes,
+        [BOUND_L2] = demand->l2_bytes / ceilings->l2_bytes,
+        [BOUND_LATENCY] = demand->kernels * ceilings->launch_s,
+    };
+    roof_t roof = {NAN, BOUND_COUNT};
+    for (int i = 0; i < BOUND_COUNT; i++)
+        if (isfinite(seconds[i]) && seconds[i] > 0 && !(seconds[i] <= roof.seconds))
+            roof = (roof_t){seconds[i], (bound_t)i};
+    return roof;
+}
+
+double intensity(double flops, double bytes) {
+    return bytes > 0 ? flops / bytes : NAN;
+}
+
+double attainable_flops(double intensity, double flops_per_s, double bytes_per_s) {
+    const double by_memory = intensity * bytes_per_s;
+    return isnan(by_memory) || isnan(flops_per_s) ? NAN : fmin(flops_per_s, by_memory);
+}
+
+double dram_bytes_floor(double bytes_min, const double *bytes, int count, double cache_bytes) {
+    double total = bytes_min;
+    for (int i = 0; i < count; i++) total += 2 * fmax(0, bytes[i] - cache_bytes);
+    return total;
+}

@@ -1,0 +1,81 @@
+# A sweep on the CPU from end to end: rows, resume, interruption, shards, full disk.
+. tests/tap.sh
+export OMP_NUM_THREADS=2
+cat >"$scratch/w.csv" <<END
+model,layer,structure,in_features,out_features,tokens,blocks,rank
+m,l,dense,96,192,"1,17",1,
+m,l,lowrank,96,192,"1,17",1,16
+m,l,monarch,96,192,"1,17",4,16
+m,l,blast,96,192,"1,17",4,16
+END
+points=12 # two token counts; one variant of dense and lowrank, two of monarch and blast
+sweep() { "$BLROOF" sweep "$scratch/w.csv" -d cpu --budget 0.02 "$@"; }
+identities() { cut -d, -f3-12 "$1"; }
+
+ok "ceilings" "$BLROOF" ceilings -d cpu -o "$scratch/c"
+cp -r "$scratch/c" "$scratch/a"
+ok "sweep reuses the ceilings" sweep -o "$scratch/a"
+ok "ceilings are unchanged" cmp "$scratch/c/ceilings.csv" "$scratch/a/ceilings.csv"
+ok "every point has its row" test "$(rows "$scratch/a/points.csv")" -eq $points
+ok "all rows are ok" test "$(column "$scratch/a/points.csv" status | sort -u)" = ok
+ok "every row has a time" sh -c "! grep -n ',ok,[^,]*,rotate,loop,[0-9]*,[a-z]*,,' $scratch/a/points.csv"
+ok "samples are on file" test "$(rows "$scratch/a/samples.csv")" -ge $((3 * points))
+ok "a second sweep is refused" fails 2 "already holds a sweep" sweep -o "$scratch/a"
+cp "$scratch/a/points.csv" "$scratch/before.csv"
+ok "resume of a whole run" sweep --resume -o "$scratch/a"
+ok "measures nothing twice" cmp "$scratch/before.csv" "$scratch/a/points.csv"
+
+# Cut in the middle of a row, as an interruption would.
+cp -r "$scratch/a" "$scratch/b"
+head -c $(($(wc -c <"$scratch/a/points.csv") * 3 / 5)) "$scratch/a/points.csv" >"$scratch/b/points.csv"
+kept=$(rows "$scratch/b/points.csv")
+ok "resume after a torn row" sweep --resume -o "$scratch/b"
+identities "$scratch/a/points.csv" >"$scratch/a.ids"
+identities "$scratch/b/points.csv" >"$scratch/b.ids"
+ok "gives exactly the rows of the whole run" cmp "$scratch/a.ids" "$scratch/b.ids"
+head -n "$kept" "$scratch/a/points.csv" >"$scratch/a.head"
+head -n "$kept" "$scratch/b/points.csv" >"$scratch/b.head"
+ok "and keeps the rows from before" cmp "$scratch/a.head" "$scratch/b.head"
+ok "no samples of a point stand twice" sh -c "cut -d, -f2-13 $scratch/b/samples.csv | sort | uniq -d | wc -l | grep -qx 0"
+
+# Ctrl-C.
+cp -r "$scratch/c" "$scratch/i"
+"$BLROOF" sweep "$scratch/w.csv" -d cpu --budget 0.5 -o "$scratch/i" >/dev/null 2>"$scratch/i.err" &
+pid=$!
+sleep 1.5
+kill -INT $pid
+wait $pid
+code=$?
+ok "Ctrl-C exits 130" test $code -eq 130
+ok "and says how to go on" grep -q -- '--resume' "$scratch/i.err"
+ok "what there is is whole" sh -c "tail -c1 $scratch/i/points.csv | od -An -c | grep -q '\\\\n'"
+ok "resume after Ctrl-C" sweep --resume -o "$scratch/i"
+identities "$scratch/i/points.csv" >"$scratch/i.ids"
+ok "gives the rows of the whole run" cmp "$scratch/a.ids" "$scratch/i.ids"
+
+# Shards tile the sweep.
+for shard in 0 1 2; do
+    cp -r "$scratch/c" "$scratch/s$shard"
+    ok "shard $shard/3" sweep --shard $shard/3 -o "$scratch/s$shard"
+done
+for shard in 0 1 2; do identities "$scratch/s$shard/points.csv" | tail -n +2; done | sort >"$scratch/s.ids"
+tail -n +2 "$scratch/a.ids" | sort >"$scratch/a.sorted"
+ok "three shards are the whole" cmp "$scratch/s.ids" "$scratch/a.sorted"
+
+# A full disk: the file size limit stops a write in the middle of a row, as a full disk does.
+cp -r "$scratch/c" "$scratch/f"
+full() { (ulimit -f 4; trap '' XFSZ; sweep -o "$scratch/f"); }
+ok "full disk" fails 2 'cannot write .*(points|samples).csv: File too large' full
+ok "no torn row is left" sh -c "tail -c1 $scratch/f/points.csv | od -An -c | grep -q '\\\\n'"
+ok "resume once there is room" sweep --resume -o "$scratch/f"
+identities "$scratch/f/points.csv" >"$scratch/f.ids"
+ok "gives the rows of the whole run" cmp "$scratch/a.ids" "$scratch/f.ids"
+
+# Cells changed by someone: a run directory is input too.
+cp -r "$scratch/a" "$scratch/x"
+sed -i '2s/,cpu,/,cpu,"/' "$scratch/x/points.csv"
+ok "a broken points.csv is refused" fails 2 'points.csv:[0-9]+:' sweep --resume -o "$scratch/x"
+cp -r "$scratch/a" "$scratch/y"
+sed -i 's/^device_name,.*/device_name,another CPU/' "$scratch/y/run.csv"
+ok "a run of another machine is refused" fails 2 'was measured on cpu \(another CPU\)' sweep --resume -o "$scratch/y"
+plan
