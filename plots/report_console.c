@@ -31,7 +31,8 @@ typedef struct {
     char (*names)[WIDTH_TEXT]; /* of the layers, as they fit */
 } console_t;
 
-static const char BOLD[] = "\033[1m", DIM[] = "\033[2m", YELLOW[] = "\033[33m", RED[] = "\033[31m";
+static const char BOLD[] = "\033[1m", DIM[] = "\033[2m", YELLOW[] = "\033[33m", RED[] = "\033[31m",
+                  RESET[] = "\033[0m";
 
 static void style(const console_t *c, const char *code) {
     if (c->colour) fputs(code, c->out);
@@ -109,14 +110,14 @@ static void write_header(const console_t *c, int section) {
     if (section > 0) putc('\n', c->out);
     style(c, BOLD);
     text_pad(c->out, title, text_width(title) < LINE ? text_width(title) : LINE);
-    style(c, "\033[0m");
+    style(c, RESET);
     putc('\n', c->out);
     style(c, BOLD);
     fprintf(c->out, "%-*s %*s %-*s %*s %*s %*s %*s %*s %-*s %*s", c->layer_width, "layer",
             c->tokens_width, "tokens", c->series_width, "structure/variant", TIME, "time_us",
             SPEEDUP, "xdense", TFLOPS, "TFLOP/s", GBPS, "GB/s", PERCENT, "roof%", c->bound_width,
             "bound", ERROR, "error");
-    style(c, "\033[0m");
+    style(c, RESET);
     putc('\n', c->out);
 }
 
@@ -127,7 +128,7 @@ static void write_ok(const console_t *c, int i) {
     number(c, row->time_us, TIME);
     style(c, !is_dense(row) && speedup > 1 ? BOLD : "");
     number(c, speedup, SPEEDUP);
-    style(c, !is_dense(row) && speedup > 1 ? "\033[0m" : "");
+    style(c, !is_dense(row) && speedup > 1 ? RESET : "");
     number(c, row->tflops, TFLOPS);
     number(c, row->gbps, GBPS);
     number(c, row->roof_pct, PERCENT);
@@ -137,21 +138,26 @@ static void write_ok(const console_t *c, int i) {
     fprintf(c->out, " %*s\n", ERROR, text);
 }
 
-/* Why there is no time takes the place of the numbers. */
+/* Why there is no time takes the place of the numbers, on as many lines as it needs. */
 static void write_not_ok(const console_t *c, int i) {
     const point_row_t *row = &c->r->points[i];
     const bool expected = !strcmp(row->status, "unsupported") || !strcmp(row->status, "oom");
     const char *reason = *row->reason                ? row->reason
                          : strcmp(row->status, "ok") ? "no reason recorded"
                                                      : "no time recorded";
+    const int room = FIXED + c->bound_width - 1;
     char text[2 * TEXT_LEN + 8];
     snprintf(text, sizeof text, "%s: %s", *row->status ? row->status : "no status", reason);
-    const int room = FIXED + c->bound_width - 1, width = text_width(text);
     style(c, expected ? YELLOW : RED);
-    putc(' ', c->out);
-    text_pad(c->out, text, width > room ? room - 1 : width);
-    if (width > room) putc('~', c->out);
-    style(c, "\033[0m");
+    for (const char *rest = text; *rest;) {
+        const int taken = text_break(rest, room);
+        fprintf(c->out, "%*s", rest == text ? 1 : LINE - room, "");
+        text_pad(c->out, rest, taken);
+        rest += text_bytes(rest, taken);
+        while (*rest == ' ') rest++;
+        if (*rest) putc('\n', c->out);
+    }
+    style(c, RESET);
     putc('\n', c->out);
 }
 
@@ -167,7 +173,7 @@ static void write_line(const console_t *c, int i) {
         write_ok(c, i);
     else
         write_not_ok(c, i);
-    style(c, p->current ? "" : "\033[0m");
+    style(c, p->current ? "" : RESET);
 }
 
 static void write_flags(const console_t *c) {
@@ -181,7 +187,7 @@ static void write_flags(const console_t *c) {
         style(c, YELLOW);
         text_pad(c->out, text, width > LINE ? LINE - 1 : width);
         if (width > LINE) putc('~', c->out);
-        style(c, "\033[0m");
+        style(c, RESET);
         putc('\n', c->out);
     }
 }

@@ -11,6 +11,8 @@
 #include "plots/gnuplot.h"
 #include "plots/report_text.h"
 
+/* The most characters of a name that fit beside bars, above a panel, in a legend. */
+enum { BAR_NAME = 40, PANEL_NAME = 24, LEGEND_NAME = 28 };
 enum { PANELS_PER_PAGE = 12, LAYERS_PER_PAGE = 24, PATH_LEN = 1400 };
 
 typedef struct {
@@ -28,6 +30,12 @@ static status_t open_data(const sheet_t *sheet, const char *stem, const char *he
     status_t st = whole_open(sheet->data_dir, name, w);
     if (st == STATUS_OK) fprintf(w->file, "%s\n", header);
     return st;
+}
+
+static void tsv_name(FILE *out, const char *name, int width) {
+    char fitting[LABEL_LEN];
+    text_shorten(name, width, fitting, sizeof fitting);
+    text_tsv(out, fitting);
 }
 
 static status_t add_figure(const sheet_t *sheet, figure_t figure) {
@@ -57,7 +65,7 @@ static status_t write_series(const sheet_t *sheet) {
     fputs("series\tlabel\trgb\tpoint_type\n", w.file);
     for (int s = 0; s < sheet->r->series_len; s++) {
         fprintf(w.file, "%d\t", s + 1);
-        text_tsv(w.file, sheet->r->series[s].label);
+        tsv_name(w.file, sheet->r->series[s].label, LEGEND_NAME);
         fprintf(w.file, "\t%u\t%d\n", sheet->r->series[s].rgb, sheet->r->series[s].point_type);
     }
     return whole_close(&w, STATUS_OK);
@@ -89,10 +97,8 @@ static const ceiling_row_t *best_ceiling(const sheet_t *sheet, const char *kind,
     return best;
 }
 
-static int write_ceiling(const sheet_t *sheet, FILE *out, const char *name, bool bandwidth,
-                         const ceiling_row_t *c) {
+static int write_ceiling(FILE *out, const char *name, bool bandwidth, const ceiling_row_t *c) {
     char value[NUMBER_LEN], label[4 * TEXT_LEN];
-    (void)sheet;
     if (!c) return 0;
     const double rate = c->value * unit_scale(c->unit);
     const bool small = !bandwidth && rate < 1e12;
@@ -116,11 +122,11 @@ static status_t write_ceilings(const sheet_t *sheet, int *count) {
     if (st != STATUS_OK) return st;
     snprintf(tensor, sizeof tensor, "tensor cores %s", dtype);
     const bool gpu = best_ceiling(sheet, "tensor", NULL) != NULL;
-    *count = write_ceiling(sheet, w.file, "DRAM", true, best_ceiling(sheet, "dram", NULL));
-    *count += write_ceiling(sheet, w.file, gpu ? "L2" : "last-level cache", true,
+    *count = write_ceiling(w.file, "DRAM", true, best_ceiling(sheet, "dram", NULL));
+    *count += write_ceiling(w.file, gpu ? "L2" : "last-level cache", true,
                             best_ceiling(sheet, "l2", NULL));
-    *count += write_ceiling(sheet, w.file, tensor, false, best_ceiling(sheet, "tensor", dtype));
-    *count += write_ceiling(sheet, w.file, gpu ? "CUDA cores fp32" : "FMA units fp32", false,
+    *count += write_ceiling(w.file, tensor, false, best_ceiling(sheet, "tensor", dtype));
+    *count += write_ceiling(w.file, gpu ? "CUDA cores fp32" : "FMA units fp32", false,
                             best_ceiling(sheet, "cuda_core", "fp32"));
     return whole_close(&w, STATUS_OK);
 }
@@ -240,8 +246,8 @@ static status_t write_panels(const sheet_t *sheet, double *tokens, int *panels) 
         if (layer->section != sheet->section || layer->tokens_len < 2 || !worth_a_panel(r, l))
             continue;
         fprintf(titles.file, "%d\t", ++*panels);
-        text_tsv(titles.file, layer->label);
-        fprintf(titles.file, " (%.0f to %.0f)\n", layer->first->in_features,
+        tsv_name(titles.file, layer->label, PANEL_NAME);
+        fprintf(titles.file, " (%.0f \342\206\222 %.0f)\n", layer->first->in_features,
                 layer->first->out_features);
         write_panel(rows.file, r, *panels, l, tokens, report_tokens(r, l, tokens));
     }
@@ -249,8 +255,8 @@ static status_t write_panels(const sheet_t *sheet, double *tokens, int *panels) 
     return whole_close(&titles, st);
 }
 
-static status_t add_pages(const sheet_t *sheet, const figure_t *first, const char *stem, int count,
-                          int per_page) {
+static status_t add_pages(const sheet_t *sheet, const figure_t *first, const char *remark,
+                          const char *stem, int count, int per_page) {
     const section_t *s = &sheet->r->sections[sheet->section];
     const int pages = (count + per_page - 1) / per_page;
     for (int page = 0; page < pages; page++) {
@@ -258,7 +264,7 @@ static status_t add_pages(const sheet_t *sheet, const figure_t *first, const cha
         figure.first = page * per_page + 1;
         figure.last = page + 1 < pages ? figure.first + per_page - 1 : count;
         snprintf(figure.subtitle, sizeof figure.subtitle, "%s, cache %s; %s", s->dtype,
-                 *s->cache ? s->cache : "unknown", first->subtitle);
+                 *s->cache ? s->cache : "unknown", remark);
         if (page == 0)
             snprintf(figure.name, sizeof figure.name, "%s%s", stem, sheet->suffix);
         else
@@ -290,18 +296,17 @@ static status_t prepare_tokens(const sheet_t *sheet) {
     if (any_speedup(sheet, true)) {
         figure_t speedup = {.template = "tokens",
                             .what = "speedup",
-                            .subtitle = "above the line is faster than dense",
                             .caption = "Speedup over dense against tokens: above 1x is faster."};
         title_figure(sheet, "Speedup over dense", &speedup);
-        st = add_pages(sheet, &speedup, "speedup_vs_tokens", panels, PANELS_PER_PAGE);
+        st = add_pages(sheet, &speedup, "above the line is faster than dense", "speedup_vs_tokens",
+                       panels, PANELS_PER_PAGE);
         if (st != STATUS_OK) return st;
     }
-    figure_t time = {.template = "tokens",
-                     .what = "time",
-                     .subtitle = "median and its 95 % interval, lower is better",
-                     .caption = "Time against tokens: lower is better."};
+    figure_t time = {
+        .template = "tokens", .what = "time", .caption = "Time against tokens: lower is better."};
     title_figure(sheet, "Time of a layer", &time);
-    return add_pages(sheet, &time, "time_vs_tokens", panels, PANELS_PER_PAGE);
+    return add_pages(sheet, &time, "median and its 95 % interval, lower is better",
+                     "time_vs_tokens", panels, PANELS_PER_PAGE);
 }
 
 /* ---- bars: layers of one token count ---- */
@@ -344,7 +349,7 @@ static status_t prepare_bars(const sheet_t *sheet) {
         const int lanes = write_bars(bars.file, r, groups + 1, lane, l, tokens);
         if (lanes == 0) continue;
         fprintf(names.file, "%d\t%d\t%d\t", ++groups, lane, lane + lanes - 1);
-        text_tsv(names.file, layer->label);
+        tsv_name(names.file, layer->label, BAR_NAME);
         fprintf(names.file, ", n=%.0f\n", tokens);
         lane += lanes + 1;
     }
@@ -353,10 +358,10 @@ static status_t prepare_bars(const sheet_t *sheet) {
     if (st != STATUS_OK || groups == 0) return st;
     figure_t figure = {.template = "bars",
                        .what = "",
-                       .subtitle = "bars to the right are faster than dense; n is tokens",
                        .caption = "Speedup over dense, layer by layer: right of 1x is faster."};
     title_figure(sheet, "Speedup over dense", &figure);
-    return add_pages(sheet, &figure, "speedup_bars", groups, LAYERS_PER_PAGE);
+    return add_pages(sheet, &figure, "bars to the right are faster than dense, n is tokens",
+                     "speedup_bars", groups, LAYERS_PER_PAGE);
 }
 
 /* ---- public ---- */

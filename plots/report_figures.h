@@ -12,7 +12,7 @@ typedef struct {
     char suffix[16];  /* of the data files: "" for the first section, "_2", ... */
     int first, last;  /* panels or rows shown, from 1; roofline: 1 and the number of ceilings */
     char name[64];    /* of the file, without extension */
-    char title[4 * TEXT_LEN], subtitle[2 * TEXT_LEN], caption[160];
+    char title[4 * TEXT_LEN], subtitle[3 * TEXT_LEN], caption[160];
 } figure_t;
 
 typedef struct {

@@ -111,12 +111,27 @@ static status_t find_series(report_t *r, const point_row_t *row, int *out) {
     return APPEND(r->series, r->series_len, &series);
 }
 
+/* Okabe and Ito's palette, safe for colour-blind readers; these four keep their order and colour.
+ */
+static const struct {
+    const char *structure;
+    unsigned rgb;
+} known[] = {
+    {"dense", 0x000000}, {"lowrank", 0x0072B2}, {"monarch", 0xE69F00}, {"blast", 0x009E73}};
+
+enum { KNOWN_LEN = sizeof known / sizeof *known };
+
+static int known_index(const char *structure) {
+    int i = 0;
+    while (i < KNOWN_LEN && strcmp(known[i].structure, structure)) i++;
+    return i;
+}
+
 static int compare_series(const void *left, const void *right) {
     const series_t *a = left, *b = right;
-    const bool a_dense = !strcmp(a->structure, "dense"), b_dense = !strcmp(b->structure, "dense");
-    if (a_dense != b_dense) return a_dense ? -1 : 1;
+    const int first = known_index(a->structure) - known_index(b->structure);
     const int order = strcmp(a->structure, b->structure);
-    return order ? order : strcmp(a->variant, b->variant);
+    return first ? first : order ? order : strcmp(a->variant, b->variant);
 }
 
 static status_t place_points(report_t *r) {
@@ -148,32 +163,23 @@ static bool needs_split(const report_t *r) {
 
 /* ---- looks ---- */
 
-/* Okabe and Ito's palette, safe for colour-blind readers; the four structures keep their colour. */
 static void choose_colours(report_t *r) {
-    static const struct {
-        const char *structure;
-        unsigned rgb;
-    } fixed[] = {
-        {"dense", 0x000000}, {"lowrank", 0x0072B2}, {"monarch", 0xE69F00}, {"blast", 0x009E73}};
     static const unsigned others[] = {0xCC79A7, 0x56B4E9, 0xD55E00, 0xF0E442};
     size_t next = 0;
     for (int i = 0; i < r->series_len; i++) {
         series_t *s = &r->series[i];
-        if (i > 0 && !strcmp(s->structure, r->series[i - 1].structure)) {
+        const int k = known_index(s->structure);
+        if (i > 0 && !strcmp(s->structure, r->series[i - 1].structure))
             s->rgb = r->series[i - 1].rgb;
-            continue;
-        }
-        size_t f = 0;
-        while (f < sizeof fixed / sizeof *fixed && strcmp(fixed[f].structure, s->structure)) f++;
-        s->rgb = f < sizeof fixed / sizeof *fixed
-                     ? fixed[f].rgb
-                     : others[next++ % (sizeof others / sizeof *others)];
+        else
+            s->rgb =
+                k < KNOWN_LEN ? known[k].rgb : others[next++ % (sizeof others / sizeof *others)];
     }
 }
 
 /* A variant of one name has one marker, whatever its structure. */
 static void choose_markers(report_t *r) {
-    static const int markers[] = {7, 9, 5, 13, 11, 15, 6, 8, 4, 12, 10, 14}; /* filled ones first */
+    static const int markers[] = {7, 9, 5, 13, 11, 6, 8, 4, 12, 10, 15, 14}; /* filled ones first */
     int used = 0;
     for (int i = 0; i < r->series_len; i++) {
         int j = 0;

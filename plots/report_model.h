@@ -54,7 +54,7 @@ typedef struct {
     int sections_len;
     layer_t *layers;
     int layers_len;
-    series_t *series; /* dense first, then by name */
+    series_t *series; /* dense, lowrank, monarch, blast, then by name */
     int series_len;
     bool split; /* layers are told apart by blocks and rank */
 } report_t;

@@ -32,12 +32,20 @@ int text_width(const char *text) {
     return width;
 }
 
-/* The byte where character number `index` starts. */
-static size_t offset_of(const char *text, int index) {
+size_t text_bytes(const char *text, int width) {
     size_t i = 0;
     for (; text[i]; i++)
-        if (!continues(text[i]) && index-- == 0) break;
+        if (!continues(text[i]) && width-- == 0) break;
     return i;
+}
+
+int text_break(const char *text, int width) {
+    if (text_width(text) <= width) return text_width(text);
+    size_t i = text_bytes(text, width);
+    while (i > 0 && text[i] != ' ') i--;
+    int taken = 0;
+    for (size_t j = 0; j < i; j++) taken += !continues(text[j]);
+    return taken > 0 ? taken : width;
 }
 
 void text_shorten(const char *text, int width, char *buffer, size_t len) {
@@ -47,8 +55,8 @@ void text_shorten(const char *text, int width, char *buffer, size_t len) {
         return;
     }
     const int tail = (width - 1) / 2, head = width - 1 - tail;
-    snprintf(buffer, len, "%.*s~%s", (int)offset_of(text, head), text,
-             text + offset_of(text, full - tail));
+    snprintf(buffer, len, "%.*s~%s", (int)text_bytes(text, head), text,
+             text + text_bytes(text, full - tail));
 }
 
 static bool is_control(const char *c) {
@@ -57,7 +65,7 @@ static bool is_control(const char *c) {
 }
 
 void text_pad(FILE *out, const char *text, int width) {
-    const size_t end = offset_of(text, width);
+    const size_t end = text_bytes(text, width);
     for (size_t i = 0; i < end; i++) {
         if (is_control(text + i)) {
             putc('?', out);

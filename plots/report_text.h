@@ -15,6 +15,10 @@ const char *number_text(double value, char buffer[NUMBER_LEN]);
 
 /* Columns a terminal needs: characters, not bytes. */
 int text_width(const char *text);
+/* The bytes that the first `width` characters take. */
+size_t text_bytes(const char *text, int width);
+/* Where to break a line of at most `width` characters: before a space if it can. */
+int text_break(const char *text, int width);
 /* Cuts the middle out of a name of more than `width` (at least 3) characters: "llama7b~_proj". */
 void text_shorten(const char *text, int width, char *buffer, size_t len);
 /* Writes at most `width` characters, control characters as '?', and pads with spaces. */
