@@ -102,7 +102,7 @@ do for [i = 1:roofs_len] {
         # left of the slopes, where no point can be; at the far right where that has no room
         x_text = x_from / x_shift(8)
         y_text = RATE[i] / unit
-        if (x_text < x_low * x_shift(6.5 * strlen(LABEL[i]))) {
+        if (x_text < x_low * x_shift(7.1 * strlen(LABEL[i]))) {
             x_text = x_high / x_shift(6)
             y_text = RATE[i] / unit * y_shift(10)
         }
