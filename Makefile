@@ -14,9 +14,9 @@ GENCODE ?= -gencode arch=compute_80,code=[sm_80$(comma)compute_80] \
            -gencode arch=compute_90a,code=sm_90a
 comma := ,
 
-# OpenBLAS built for OpenMP, so that its threads are our threads; static, so that the binary travels.
+# OpenBLAS built for OpenMP, so that its threads are our threads; `make dist` carries it along.
 MULTIARCH    := $(shell $(CC) -print-multiarch 2>/dev/null)
-OPENBLAS_A   := $(wildcard /usr/lib/$(MULTIARCH)/openblas-openmp/libopenblas.a)
+OPENBLAS_LIB := $(wildcard /usr/lib/$(MULTIARCH)/openblas-openmp)
 OPENBLAS_INC := $(wildcard /usr/include/$(MULTIARCH)/openblas-openmp)
 LIBCSV_A     := $(wildcard /usr/lib/$(MULTIARCH)/libcsv.a)
 
@@ -26,8 +26,9 @@ CPPFLAGS := -I. -I$(BUILD) -D_GNU_SOURCE -DBLROOF_VERSION='"$(VERSION)"' $(OPENB
 CFLAGS   := -std=c11 $(OPT) -Wall -Wextra -Werror -fopenmp $(SANITIZE)
 NVCCFLAGS := -std=c++20 -O3 -lineinfo $(GENCODE) -Werror all-warnings --expt-relaxed-constexpr \
              -Xcompiler -Wall,-Wextra,-fopenmp
-LDFLAGS  := $(SANITIZE) -Wl,-rpath,'$$ORIGIN/../lib' -Wl,-rpath,'$$ORIGIN/../../lib'
-LDLIBS   := $(or $(OPENBLAS_A),-lopenblas) $(or $(LIBCSV_A),-lcsv) -lgomp -lm -ldl -lpthread
+LDFLAGS  := $(SANITIZE) -Wl,-rpath,'$$ORIGIN/../lib' -Wl,-rpath,'$$ORIGIN/../../lib' \
+            $(OPENBLAS_LIB:%=-L%) $(OPENBLAS_LIB:%=-Wl$(comma)-rpath$(comma)%)
+LDLIBS   := -lopenblas $(or $(LIBCSV_A),-lcsv) -lgomp -lm -ldl -lpthread
 
 C_SRC    := $(sort $(wildcard kernels/*.c kernels/*/*.c harness/*.c roofline/*.c profiles/*.c results/*.c plots/*.c))
 CU_SRC   := $(sort $(wildcard kernels/*/*.cu harness/*.cu roofline/*.cu profiles/*.cu))

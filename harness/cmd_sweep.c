@@ -82,7 +82,7 @@ static status_t sweep(arguments_t *a, const char *const *names, int names_len) {
     TRY(load_workloads(a, names, names_len, workloads));
     TRY(device_open(a->device, &device));
     TRY(sweep_check_options(&a->sweep, device->info.kind));
-    TRY(run_open(a->out, device, command_argc, command_argv, a->resume, &run));
+    TRY(run_open(a->out, device, a->resume, &run));
     st = sweep_run(&run, device, workloads, names_len, &a->sweep, &counts);
     if (run.points) print_end(&run, &counts, st);
     if (st == STATUS_OK) st = report_console(run.path, stdout);
@@ -112,7 +112,7 @@ status_t cmd_sweep(int argc, char **argv) {
          &a.sweep.dtypes, NULL},
         {"cache", 0, "STATE", "rotate (default), cold or hot: where the data is at launch",
          &a.cache, NULL},
-        {"budget", 0, "SECONDS", "timing seconds a point at most (default 0.4)", &a.budget, NULL},
+        {"budget", 0, "SECONDS", "timing seconds a point (default 0.6)", &a.budget, NULL},
         {"resume", 0, NULL, "go on with an interrupted run", NULL, &a.resume},
         {"shard", 0, "I/N", "only every Nth point, from the Ith, counted from 0", &a.shard, NULL},
         {0},

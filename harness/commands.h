@@ -12,8 +12,4 @@ status_t cmd_list(int argc, char **argv);
 status_t cmd_report(int argc, char **argv);
 status_t cmd_sweep(int argc, char **argv);
 
-/* The whole command line, for run.csv. */
-extern int command_argc;
-extern char **command_argv;
-
 #endif

@@ -21,7 +21,9 @@ static status_t open_index(device_kind_t kind, int index, device_t **out) {
                     "there is no device %s:%d: this machine has %d, see 'blroof "
                     "devices'",
                     device_kind_name(kind), index, count);
-    return ops->open(index, out);
+    const status_t st = ops->open(index, out);
+    if (st == STATUS_OK) (*out)->ops = ops;
+    return st;
 }
 
 status_t device_open(const char *spec, device_t **out) {

@@ -14,7 +14,7 @@ typedef struct device device_t;
 /* Readings that change; NAN where the device does not tell. */
 typedef struct {
     double sm_clock_mhz, power_w, temperature_c;
-    char throttle[48]; /* reasons as the driver names them, "none", or "" where unknown */
+    char throttle[96]; /* reasons as the driver names them, "none", or "" where unknown */
 } device_state_t;
 
 /* Work to be timed: one call enqueues launch number `index` on `stream`. */
@@ -29,7 +29,7 @@ typedef void (*fact_t)(void *ctx, const char *key, const char *value);
 /*
  * Everything the harness asks of a device. Functions return STATUS_OK or fail(...).
  *  count      how many there are now; 0, and a one-line reason, if none can be used
- *  open       number `index`
+ *  open       number `index`; fills info, id and name, device_open() sets ops
  *  alloc      STATUS_OOM when it does not fit; memory is 256-byte aligned
  *  fill       bytes set to `byte` (0xFF is NaN in every dtype)
  *  record     prepares `launches` consecutive launches of `work`; cold flushes before each, untimed

@@ -19,9 +19,6 @@ static const struct {
 };
 enum { COMMANDS_LEN = sizeof COMMANDS / sizeof *COMMANDS };
 
-int command_argc;
-char **command_argv;
-
 static void print_usage(FILE *out) {
     fputs("blroof measures block low-rank layers against the roofline of this very device.\n\n"
           "usage: blroof COMMAND [OPTION...] [ARGUMENT...]\n\ncommands:\n",
@@ -34,8 +31,6 @@ static void print_usage(FILE *out) {
 }
 
 int main(int argc, char **argv) {
-    command_argc = argc;
-    command_argv = argv;
     status_t st = registry_check();
     if (st != STATUS_OK) {
         fprintf(stderr, "blroof: %s\n", last_error());

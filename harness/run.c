@@ -82,20 +82,26 @@ static void host_facts(fact_t fact, void *ctx) {
     fact(ctx, "nvcc", VERSION_NVCC);
 }
 
-static status_t write_run_csv(const run_t *run, device_t *device, const char *utc, int argc,
-                              char *const *argv) {
+/* The command line as the kernel keeps it, its arguments parted by spaces. */
+static void write_argv(fact_writer_t *w) {
+    char command[TEXT_LEN];
+    FILE *file = fopen("/proc/self/cmdline", "r");
+    if (!file) return;
+    const size_t len = fread(command, 1, sizeof command - 1, file);
+    fclose(file);
+    for (size_t i = 0; i < len; i++)
+        if (command[i] == '\0') command[i] = ' ';
+    command[len > 0 && command[len - 1] == ' ' ? len - 1 : len] = '\0';
+    write_fact(w, "argv", command);
+}
+
+static status_t write_run_csv(const run_t *run, device_t *device, const char *utc) {
     fact_writer_t w = {.st = STATUS_OK};
     w.st = whole_open(run, &RUN_TABLE, &w.file);
     if (w.st == STATUS_OK) {
-        char command[TEXT_LEN] = "";
-        for (int i = 0; i < argc; i++) {
-            char so_far[TEXT_LEN];
-            memcpy(so_far, command, sizeof so_far);
-            row_set_text(command, "%s%s%s", so_far, i ? " " : "", argv[i]);
-        }
         write_fact(&w, "run_id", run->run_id);
         write_fact(&w, "utc", utc);
-        write_fact(&w, "argv", command);
+        write_argv(&w);
         host_facts(write_fact, &w);
         write_fact(&w, "device", device->id);
         write_fact(&w, "device_name", device->name);
@@ -147,8 +153,7 @@ static void new_run_id(run_t *run, char utc[32]) {
     row_set_text(run->run_id, "%s-%04x", stamp, salt & 0xffff);
 }
 
-status_t run_open(const char *path, device_t *device, int argc, char *const *argv, bool resume,
-                  run_t *run) {
+status_t run_open(const char *path, device_t *device, bool resume, run_t *run) {
     *run = (run_t){0};
     if (strlen(path) >= sizeof run->path)
         return fail(STATUS_USAGE, "the path of the run directory is too long");
@@ -160,7 +165,7 @@ status_t run_open(const char *path, device_t *device, int argc, char *const *arg
     if (exists(run, RUN_TABLE.file)) return adopt_run_csv(run, device);
     char utc[32];
     new_run_id(run, utc);
-    return write_run_csv(run, device, utc, argc, argv);
+    return write_run_csv(run, device, utc);
 }
 
 void run_close(run_t *run) {
@@ -296,16 +301,34 @@ static status_t remember_row(void *ctx, const void *row, int line) {
     return remember(ctx, row);
 }
 
+/* Only a last line can be torn; more than that is damage, and nothing is cut. */
+static status_t cut_torn_row(const char *path, long *complete) {
+    status_t st = table_complete_bytes(path, complete);
+    if (st != STATUS_OK) return st;
+    FILE *file = fopen(path, "r");
+    if (!file || fseek(file, *complete, SEEK_SET) != 0) {
+        if (file) fclose(file);
+        return fail(STATUS_IO, "cannot read %s: %s", path, strerror(errno));
+    }
+    int c;
+    while ((c = getc(file)) != EOF && c != '\n') continue;
+    fclose(file);
+    if (c == '\n')
+        return fail(STATUS_USAGE, "%s: a quote is never closed after byte %ld: the file is damaged",
+                    path, *complete);
+    if (truncate(path, *complete) != 0)
+        return fail(STATUS_IO, "cannot cut the torn last row of %s: %s", path, strerror(errno));
+    return STATUS_OK;
+}
+
 /* Cuts a torn last row, or begins the file. */
 static status_t open_for_append(const run_t *run, const table_t *table, FILE **out) {
     char path[PATH_LEN];
     file_in(run, table->file, path);
     long complete = 0;
     if (access(path, F_OK) == 0) {
-        status_t st = table_complete_bytes(path, &complete);
+        status_t st = cut_torn_row(path, &complete);
         if (st != STATUS_OK) return st;
-        if (truncate(path, complete) != 0)
-            return fail(STATUS_IO, "cannot cut the torn last row of %s: %s", path, strerror(errno));
     }
     *out = fopen(path, "a");
     if (!*out) return fail(STATUS_IO, "cannot write %s: %s", path, strerror(errno));

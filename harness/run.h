@@ -24,8 +24,7 @@ typedef struct {
  * with resume, one that was interrupted (torn last rows are cut off). STATUS_USAGE if path holds
  * another run.
  */
-status_t run_open(const char *path, device_t *device, int argc, char *const *argv, bool resume,
-                  run_t *out);
+status_t run_open(const char *path, device_t *device, bool resume, run_t *out);
 void run_close(run_t *run);
 
 /* Called for each ceiling of the device: those on file, else measured now and filed. */

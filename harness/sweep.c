@@ -133,7 +133,7 @@ static void describe(const sweep_t *s, const task_t *task, point_row_t *row) {
     if (p.blocks > 0) row->blocks = (double)p.blocks;
     if (p.rank > 0) row->rank = (double)p.rank;
     row_set_text(row->cache, "%s", cache_name(s->options->cache));
-    row_set_text(row->launch, "%s", s->device->ops->fixed_sequence ? "graph" : "loop");
+    row_set_text(row->launch, "%s", s->device->ops->fixed_sequence ? "graph" : "stream");
     row_set_text(row->counter_source, "none");
     row_set_text(row->counter_status, "off");
 }
@@ -331,7 +331,7 @@ status_t sweep_run(run_t *run, device_t *device, const workload_t *workloads, in
     if (!s) return fail(STATUS_OOM, "out of host memory");
     *counts = (sweep_counts_t){0};
     *s = (sweep_t){.run = run, .device = device, .options = options, .counts = counts};
-    s->budget_s = options->budget_s > 0 ? options->budget_s : 0.4;
+    s->budget_s = options->budget_s > 0 ? options->budget_s : 0.6;
     for (int d = 0; d < DTYPE_COUNT; d++) s->ceilings[d] = roof_ceilings_none();
     const int tasks_len = list_tasks(s, workloads, workloads_len, NULL);
     if (tasks_len == 0) {

@@ -12,7 +12,7 @@ typedef struct {
     const char *structures, *variants,
         *dtypes; /* comma lists; NULL is all (dtypes: the device's own) */
     cache_t cache;
-    double budget_s;   /* timing seconds a point; 0 is the device's default */
+    double budget_s;   /* timing seconds a point; 0 is the default */
     int shard, shards; /* this is shard of shards, counted from 0 */
 } sweep_options_t;
 

@@ -72,7 +72,7 @@ static bool precise(const double *samples, int count) {
 }
 
 static status_t warm_up(device_t *device, recording_t *recording, double budget_s) {
-    const double start = now_s(), length = fmin(WARMUP_S, budget_s / 3);
+    const double start = now_s(), length = fmin(WARMUP_S, budget_s / 2);
     double us;
     do {
         status_t st = device->ops->replay(device, recording, &us);
@@ -99,11 +99,11 @@ static status_t collect(device_t *device, recording_t *recording, double budget_
             out->stop_reason = "interrupted";
             break;
         }
-        if (count >= MIN_SAMPLES && precise(out->samples, count)) {
+        if (count >= MIN_SAMPLES && elapsed > budget_s / 4 && precise(out->samples, count)) {
             out->stop_reason = "ci";
             break;
         }
-        if (count >= LEAST_SAMPLES && elapsed > budget_s) {
+        if (count >= LEAST_SAMPLES && elapsed > budget_s / 2) {
             out->stop_reason = "budget";
             break;
         }

@@ -5,6 +5,10 @@
 #include "harness/device.h"
 #include "harness/stats.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /* Where the data is when a launch starts: rotated out of the cache, flushed out of it, or left in
  * it. */
 typedef enum { CACHE_ROTATE, CACHE_COLD, CACHE_HOT } cache_t;
@@ -23,9 +27,10 @@ typedef struct {
 } timing_t;
 
 /*
- * Samples until the 95 % interval of the median is within 0.5 % of it (and 20 samples are there),
- * or for about `budget_s` seconds (at least 3 samples), whichever comes first. A sample is the mean
- * of enough launches for a millisecond; `sets` is how many copies work() rotates over.
+ * Warms up for half of `budget_s` seconds (0.3 s at most), then samples for a quarter to a half of
+ * it: until the 95 % interval of the median is within 0.5 % of it and 20 samples are there, or time
+ * is up (3 samples are taken in any case). A sample is the mean of enough launches for a
+ * millisecond; `sets` is how many copies work() rotates over.
  */
 status_t timing_run(device_t *device, work_t work, void *arg, int sets, cache_t cache,
                     double budget_s, timing_t *out);
@@ -37,4 +42,7 @@ double now_s(void); /* monotonic clock */
 void interrupt_install(void);
 int interrupted(void);
 
+#ifdef __cplusplus
+}
+#endif
 #endif

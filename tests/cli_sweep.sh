@@ -18,7 +18,7 @@ ok "sweep reuses the ceilings" sweep -o "$scratch/a"
 ok "ceilings are unchanged" cmp "$scratch/c/ceilings.csv" "$scratch/a/ceilings.csv"
 ok "every point has its row" test "$(rows "$scratch/a/points.csv")" -eq $points
 ok "all rows are ok" test "$(column "$scratch/a/points.csv" status | sort -u)" = ok
-ok "every row has a time" sh -c "! grep -n ',ok,[^,]*,rotate,loop,[0-9]*,[a-z]*,,' $scratch/a/points.csv"
+ok "every row has a time" sh -c "! grep -n ',ok,[^,]*,rotate,stream,[0-9]*,[a-z]*,,' $scratch/a/points.csv"
 ok "samples are on file" test "$(rows "$scratch/a/samples.csv")" -ge $((3 * points))
 ok "a second sweep is refused" fails 2 "already holds a sweep" sweep -o "$scratch/a"
 cp "$scratch/a/points.csv" "$scratch/before.csv"
@@ -74,7 +74,11 @@ ok "gives the rows of the whole run" cmp "$scratch/a.ids" "$scratch/f.ids"
 # Cells changed by someone: a run directory is input too.
 cp -r "$scratch/a" "$scratch/x"
 sed -i '2s/,cpu,/,cpu,"/' "$scratch/x/points.csv"
-ok "a broken points.csv is refused" fails 2 'points.csv:[0-9]+:' sweep --resume -o "$scratch/x"
+ok "a broken points.csv is refused" fails 2 'points.csv: .*damaged' sweep --resume -o "$scratch/x"
+ok "and left as it was" test "$(rows "$scratch/x/points.csv")" -eq $points
+cp -r "$scratch/a" "$scratch/z"
+sed -i '3s/,17,/,seventeen,/' "$scratch/z/points.csv"
+ok "a wrong cell is named" fails 2 'points.csv:3:tokens: ' sweep --resume -o "$scratch/z"
 cp -r "$scratch/a" "$scratch/y"
 sed -i 's/^device_name,.*/device_name,another CPU/' "$scratch/y/run.csv"
 ok "a run of another machine is refused" fails 2 'was measured on cpu \(another CPU\)' sweep --resume -o "$scratch/y"

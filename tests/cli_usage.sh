@@ -21,9 +21,9 @@ ok "unknown command" fails 2 "unknown command 'swep'" "$BLROOF" swep
 ok "unknown flag" fails 2 "unknown option '--fast'" "$BLROOF" sweep quick --fast -o "$scratch/a"
 ok "flag without value" fails 2 "option --tokens needs a value" "$BLROOF" sweep quick --tokens
 ok "no workload" fails 2 "needs a workload" "$BLROOF" sweep -o "$scratch/a"
-ok "unknown workload" fails 2 "no workload 'quik'.*quick" "$BLROOF" sweep quik -o "$scratch/a"
+ok "unknown workload" fails 2 'unknown workload "quik".*quick' "$BLROOF" sweep quik -o "$scratch/a"
 ok "no output" fails 2 "needs -o DIR" "$BLROOF" sweep quick
-ok "bad list" fails 2 "--tokens: list '1,,2'.*character 3" "$BLROOF" sweep quick --tokens 1,,2 -o "$scratch/a"
+ok "bad list" fails 2 '--tokens: list "1,,2", character 3' "$BLROOF" sweep quick --tokens 1,,2 -o "$scratch/a"
 ok "bad structure" fails 2 "no structure 'monach'" "$BLROOF" sweep quick --structure monach -o "$scratch/a"
 ok "bad variant" fails 2 "no variant 'fusd' on cpu" "$BLROOF" sweep quick -d cpu --variant fusd -o "$scratch/a"
 ok "bad dtype" fails 2 "no dtype 'fp12'" "$BLROOF" sweep quick --dtype fp12 -o "$scratch/a"

@@ -21,15 +21,15 @@ skip() { # skip NAME REASON
     echo "ok $tests - $1 # SKIP $2"
 }
 
-fails() { # fails CODE PATTERN COMMAND...: exits with CODE and says PATTERN in one line on stderr
+fails() { # fails CODE PATTERN COMMAND...: exits with CODE and says PATTERN in its one line of error
     code=$1 pattern=$2
     shift 2
     "$@" >"$scratch/.out" 2>"$scratch/.err"
     got=$?
     cat "$scratch/.err"
     [ "$got" -eq "$code" ] || { echo "exit code $got, not $code"; return 1; }
-    [ "$(wc -l <"$scratch/.err")" -eq 1 ] || { echo "not one line on stderr"; return 1; }
-    grep -qE -- "$pattern" "$scratch/.err" || { echo "stderr lacks: $pattern"; return 1; }
+    [ "$(grep -c '^blroof: ' "$scratch/.err")" -eq 1 ] || { echo "not one line of error"; return 1; }
+    tail -n 1 "$scratch/.err" | grep -qE -- "^blroof: .*$pattern" || { echo "stderr lacks: $pattern"; return 1; }
 }
 
 rows() { # rows FILE: data rows of a CSV file without quoted newlines

@@ -6,10 +6,10 @@
 #include <stdint.h>
 #include <string.h>
 
-#include <cmocka.h>
-
 #include "harness/case.h"
 #include "harness/registry.h"
+
+#include <cmocka.h> /* last: its fail() is a macro */
 
 enum { TILE = 16 };
 

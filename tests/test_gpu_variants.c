@@ -7,10 +7,10 @@
 #include <stdio.h>
 #include <string.h>
 
-#include <cmocka.h>
-
 #include "harness/case.h"
 #include "harness/registry.h"
+
+#include <cmocka.h> /* last: its fail() is a macro */
 
 /* tokens, in, out, blocks, rank: ragged tokens, q = 43 and 688, r' = 3, 4, 12, 48, odd p, one
  * block. */

@@ -6,12 +6,12 @@
 #include <stdint.h>
 #include <string.h>
 
-#include <cmocka.h>
-
 #include "harness/list.h"
 #include "harness/registry.h"
 #include "harness/stats.h"
 #include "harness/values.h"
+
+#include <cmocka.h> /* last: its fail() is a macro */
 
 static void test_summary(void **state) {
     (void)state;

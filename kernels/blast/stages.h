@@ -1,0 +1,31 @@
+/*
+ * What several CUDA variants of blast share. p = in/b, q = out/b.
+ *
+ * Packed weights, both K-contiguous: V[l][r][p] and U[k][q][r].
+ */
+#ifndef BLROOF_BLAST_STAGES_H
+#define BLROOF_BLAST_STAGES_H
+
+#include "kernels/operator.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* variant_t.pack of the variants that keep S canonical. */
+int64_t blast_pack(const problem_t *problem, int tensor, const void *src, void *dst);
+
+/* The part that stage 2 has in the structure's FLOPs: variant_t.cuda_core_flops. */
+double blast_mix_flops(const problem_t *problem);
+
+/* Elements of Y or Z: b matrices of tokens x r. */
+int64_t blast_inner_elements(const problem_t *problem);
+
+/* Y[n][k*q + j] = sum_r Z[k][n][r] U[k][j][r] by cuBLASLt, on device pointers. */
+status_t blast_last_bmm(const problem_t *problem, const void *z, const void *u, void *y,
+                        void *cublas_workspace, stream_t stream);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

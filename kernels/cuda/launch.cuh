@@ -1,0 +1,59 @@
+/* What host launchers share: sizes, SM count, large shared memory, the dtype switch. */
+#ifndef BLROOF_LAUNCH_CUH
+#define BLROOF_LAUNCH_CUH
+
+#include <stdio.h>
+
+#include "kernels/cuda/check.cuh"
+#include "kernels/operator.h"
+
+enum { PORTABLE_CAPABILITY = 80 };
+
+static inline int64_t ceil_div(int64_t a, int64_t b) {
+    return (a + b - 1) / b;
+}
+
+static inline int64_t round_up(int64_t value, int64_t multiple) {
+    return ceil_div(value, multiple) * multiple;
+}
+
+/* A grid's y and z end at 65535: kernels loop over what is left. */
+static inline unsigned grid_yz(int64_t wanted) {
+    return (unsigned)(wanted < 65535 ? wanted : 65535);
+}
+
+/* Buffers of a workspace start at multiples of 256 bytes. */
+static inline size_t buffer_bytes(const problem_t *problem, int64_t elements) {
+    return (size_t)round_up(elements * (int64_t)dtype_size(problem->dtype), 256);
+}
+
+static inline bool supports_portable(const device_info_t *device, char *why, size_t why_len) {
+    if (device->compute_capability >= PORTABLE_CAPABILITY) return true;
+    snprintf(why, why_len, "needs compute capability 8.0, the device has %d.%d",
+             device->compute_capability / 10, device->compute_capability % 10);
+    return false;
+}
+
+static inline status_t device_sm_count(int *out) {
+    int device = 0;
+    CUDA(cudaGetDevice(&device));
+    CUDA(cudaDeviceGetAttribute(out, cudaDevAttrMultiProcessorCount, device));
+    return STATUS_OK;
+}
+
+/* Allows a kernel `bytes` of dynamic shared memory; *done remembers the devices it was said to. */
+static inline status_t smem_opt_in(const void *kernel, size_t bytes, uint64_t *done) {
+    int device = 0;
+    CUDA(cudaGetDevice(&device));
+    if (device < 64 && *done >> device & 1) return STATUS_OK;
+    CUDA(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)bytes));
+    if (device < 64) *done |= UINT64_C(1) << device;
+    return STATUS_OK;
+}
+
+/* function<dtype>(...) for the 16-bit dtype of a problem. */
+#define DISPATCH_DTYPE(problem, function, ...)                                                     \
+    ((problem)->dtype == DTYPE_BF16 ? function<__nv_bfloat16>(__VA_ARGS__)                         \
+                                    : function<__half>(__VA_ARGS__))
+
+#endif

@@ -1,0 +1,251 @@
+/* The CPU device: memory, transfers, recording and replaying, facts. */
+#include <math.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "harness/cpu_topology.h"
+#include "harness/registry.h"
+
+/* cmocka has a fail() of its own: it comes after ours, and after what it needs itself. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+static device_t *device;
+
+static int open_device(void **state) {
+    (void)state;
+    if (registry_check() != STATUS_OK) return -1;
+    return device_open("cpu", &device) == STATUS_OK ? 0 : -1;
+}
+
+static int close_device(void **state) {
+    (void)state;
+    device->ops->close(device);
+    return 0;
+}
+
+static void test_info(void **state) {
+    (void)state;
+    assert_string_equal(device->id, "cpu");
+    assert_true(strlen(device->name) > 0);
+    assert_int_equal(device->info.kind, DEVICE_CPU);
+    assert_true(device->info.cores >= 1);
+    assert_true(device->info.private_cache_bytes >= 16 << 10);
+    assert_true(device->info.cache_bytes >= device->info.private_cache_bytes);
+}
+
+static void test_alloc_aligned_and_transfers(void **state) {
+    (void)state;
+    static const size_t SIZES[] = {1, 255, 4096, 3000000, 40000001};
+    for (size_t s = 0; s < sizeof SIZES / sizeof *SIZES; s++) {
+        const size_t bytes = SIZES[s];
+        unsigned char *from = malloc(bytes), *back = malloc(bytes);
+        void *a, *b;
+        assert_non_null(from);
+        assert_non_null(back);
+        for (size_t i = 0; i < bytes; i++) from[i] = (unsigned char)(i * 31 + 7);
+        assert_int_equal(device->ops->alloc(device, bytes, &a), STATUS_OK);
+        assert_int_equal(device->ops->alloc(device, bytes, &b), STATUS_OK);
+        assert_int_equal((uintptr_t)a % 256, 0);
+        assert_int_equal(device->ops->fill(device, b, 0xA5, bytes), STATUS_OK);
+        assert_int_equal(((unsigned char *)b)[bytes - 1], 0xA5);
+        assert_int_equal(device->ops->upload(device, a, from, bytes), STATUS_OK);
+        assert_int_equal(device->ops->copy(device, b, a, bytes), STATUS_OK);
+        assert_int_equal(device->ops->download(device, back, b, bytes), STATUS_OK);
+        assert_memory_equal(from, back, bytes);
+        device->ops->free(device, a);
+        device->ops->free(device, b);
+        free(from);
+        free(back);
+    }
+}
+
+static void test_alloc_refuses_what_does_not_fit(void **state) {
+    (void)state;
+    const size_t sizes[] = {SIZE_MAX, SIZE_MAX / 2, (size_t)1 << 50,
+                            (size_t)cpu_memory_available() + ((size_t)1 << 30)};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        void *memory = &device;
+        assert_int_equal(device->ops->alloc(device, sizes[i], &memory), STATUS_OOM);
+        assert_null(memory);
+        assert_true(strlen(last_error()) > 0);
+    }
+}
+
+typedef struct {
+    int calls, last, fail_at;
+} counter_t;
+
+static status_t sleep_ms(void *arg, int index, stream_t stream) {
+    counter_t *c = arg;
+    assert_null(stream);
+    if (c->calls++ == c->fail_at) return (fail)(STATUS_DEVICE, "as asked");
+    c->last = index;
+    nanosleep(&(struct timespec){0, 1000000}, NULL);
+    return STATUS_OK;
+}
+
+static void test_replay_times_and_counts(void **state) {
+    (void)state;
+    for (int cold = 0; cold < 2; cold++) {
+        counter_t c = {.fail_at = -1};
+        recording_t *recording;
+        double us = 0;
+        assert_int_equal(device->ops->record(device, sleep_ms, &c, 5, cold, &recording), STATUS_OK);
+        assert_int_equal(c.calls, 0);
+        assert_int_equal(device->ops->kernels(recording), 1);
+        for (int replay = 1; replay <= 2; replay++) {
+            assert_int_equal(device->ops->replay(device, recording, &us), STATUS_OK);
+            assert_int_equal(c.calls, 5 * replay);
+            assert_int_equal(c.last, 5 * replay - 1); /* indices go on */
+            assert_true(us >= 1000 && us < 100000);
+        }
+        device->ops->discard(recording);
+    }
+}
+
+static void test_errors_of_work_come_back(void **state) {
+    (void)state;
+    counter_t c = {.fail_at = 2};
+    recording_t *recording;
+    double us;
+    assert_int_equal(device->ops->record(device, sleep_ms, &c, 5, false, &recording), STATUS_OK);
+    assert_int_equal(device->ops->replay(device, recording, &us), STATUS_DEVICE);
+    assert_int_equal(c.calls, 3);
+    device->ops->discard(recording);
+    assert_int_equal(device->ops->record(device, sleep_ms, &c, 0, false, &recording), STATUS_USAGE);
+    assert_null(recording);
+}
+
+static void test_run_and_stream(void **state) {
+    (void)state;
+    counter_t c = {.fail_at = -1};
+    double us = 0;
+    assert_int_equal(device->ops->run(device, sleep_ms, &c, 41), STATUS_OK);
+    assert_int_equal(c.calls, 1);
+    assert_int_equal(c.last, 41);
+    assert_int_equal(device->ops->stream_us(device, sleep_ms, &c, 4, &us), STATUS_OK);
+    assert_int_equal(c.calls, 5);
+    assert_true(us >= 1000 && us < 100000);
+}
+
+typedef struct {
+    double *values;
+    int64_t len;
+} array_t;
+
+static status_t sum_array(void *arg, int index, stream_t stream) {
+    (void)index, (void)stream;
+    const array_t *a = arg;
+    double sum = 0;
+    for (int64_t i = 0; i < a->len; i += 8) sum += a->values[i];
+    a->values[0] = sum > 0 ? 1 : 0;
+    return STATUS_OK;
+}
+
+static double least_us(array_t *a, bool cold) {
+    recording_t *recording;
+    double least = INFINITY, us;
+    assert_int_equal(device->ops->record(device, sum_array, a, 8, cold, &recording), STATUS_OK);
+    for (int i = 0; i < 10; i++) {
+        assert_int_equal(device->ops->replay(device, recording, &us), STATUS_OK);
+        least = fmin(least, us);
+    }
+    device->ops->discard(recording);
+    return least;
+}
+
+/* Data that fits in L2 takes longer to read when it was flushed. */
+static void test_cold_flushes(void **state) {
+    (void)state;
+    void *memory;
+    array_t a = {.len = device->info.private_cache_bytes / 2 / (int64_t)sizeof(double)};
+    assert_int_equal(device->ops->alloc(device, (size_t)a.len * sizeof(double), &memory),
+                     STATUS_OK);
+    a.values = memory;
+    assert_true(least_us(&a, true) > 1.2 * least_us(&a, false));
+    device->ops->free(device, memory);
+}
+
+static void test_state(void **state) {
+    (void)state;
+    device_state_t s = {0, 0, 0, "x"};
+    assert_int_equal(device->ops->state(device, &s), STATUS_OK);
+    assert_true(isnan(s.sm_clock_mhz) || (s.sm_clock_mhz > 100 && s.sm_clock_mhz < 10000));
+    assert_true(isnan(s.power_w));
+    assert_true(isnan(s.temperature_c) || (s.temperature_c > -50 && s.temperature_c < 150));
+    assert_string_equal(s.throttle, "");
+}
+
+typedef struct {
+    int count, threads;
+    bool cpu, openblas;
+} seen_t;
+
+static void see(void *ctx, const char *key, const char *value) {
+    seen_t *seen = ctx;
+    seen->count++;
+    assert_true(strlen(value) > 0);
+    if (!strcmp(key, "cpu")) seen->cpu = true;
+    if (!strcmp(key, "openblas")) seen->openblas = strstr(value, "OpenBLAS") != NULL;
+    if (!strcmp(key, "cpu_threads")) seen->threads = atoi(value);
+}
+
+static void test_facts(void **state) {
+    (void)state;
+    seen_t seen = {0};
+    device->ops->facts(device, see, &seen);
+    assert_true(seen.count >= 10);
+    assert_true(seen.cpu && seen.openblas);
+    assert_int_equal(seen.threads, device->info.cores);
+}
+
+static void test_close_restores_affinity(void **state) {
+    (void)state;
+    cpu_set_t before, after;
+    device_t *other;
+    CPU_ZERO(&before);
+    CPU_ZERO(&after);
+    /* The group's device stays open: what a second one finds is what it must leave. */
+    assert_int_equal(sched_getaffinity(0, sizeof before, &before), 0);
+    assert_int_equal(device_open("cpu", &other), STATUS_OK);
+    other->ops->close(other);
+    assert_int_equal(sched_getaffinity(0, sizeof after, &after), 0);
+    assert_true(CPU_EQUAL(&before, &after));
+    assert_int_equal(device_open("cpu:1", &other), STATUS_USAGE);
+}
+
+static void test_topology(void **state) {
+    (void)state;
+    cpu_topology_t t;
+    cpu_topology_read(&t);
+    assert_true(t.cores >= 1 && t.cores <= t.cpus_len && t.sockets >= 1);
+    for (int i = 0; i < t.cpus_len; i++)
+        for (int j = 0; j < i; j++) assert_int_not_equal(t.cpus[i], t.cpus[j]);
+    assert_true(cpu_llc_bytes(t.cpus, 1) <= cpu_llc_bytes(t.cpus, t.cpus_len));
+    assert_true(cpu_memory_available() > 0 && cpu_memory_available() <= cpu_memory_bytes());
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_info),
+        cmocka_unit_test(test_alloc_aligned_and_transfers),
+        cmocka_unit_test(test_alloc_refuses_what_does_not_fit),
+        cmocka_unit_test(test_replay_times_and_counts),
+        cmocka_unit_test(test_errors_of_work_come_back),
+        cmocka_unit_test(test_run_and_stream),
+        cmocka_unit_test(test_cold_flushes),
+        cmocka_unit_test(test_state),
+        cmocka_unit_test(test_facts),
+        cmocka_unit_test(test_close_restores_affinity),
+        cmocka_unit_test(test_topology),
+    };
+    return cmocka_run_group_tests(tests, open_device, close_device);
+}
