@@ -113,10 +113,11 @@ static void write_header(const console_t *c, int section) {
     style(c, RESET);
     putc('\n', c->out);
     style(c, BOLD);
-    fprintf(c->out, "%-*s %*s %-*s %*s %*s %*s %*s %*s %-*s %*s", c->layer_width, "layer",
-            c->tokens_width, "tokens", c->series_width, "structure/variant", TIME, "time_us",
-            SPEEDUP, "xdense", TFLOPS, "TFLOP/s", GBPS, "GB/s", PERCENT, "roof%", c->bound_width,
-            "bound", ERROR, "error");
+    text_pad(c->out, "layer", c->layer_width);
+    fprintf(c->out, " %*s ", c->tokens_width, "tokens");
+    text_pad(c->out, "structure/variant", c->series_width);
+    fprintf(c->out, " %*s %*s %*s %*s %*s %-*s %*s", TIME, "time_us", SPEEDUP, "xdense", TFLOPS,
+            "TFLOP/s", GBPS, "GB/s", PERCENT, "roof%", c->bound_width, "bound", ERROR, "error");
     style(c, RESET);
     putc('\n', c->out);
 }
@@ -135,6 +136,7 @@ static void write_ok(const console_t *c, int i) {
     putc(' ', c->out);
     text_pad(c->out, row->bound, c->bound_width);
     if (!isnan(row->error)) snprintf(text, sizeof text, "%.1e", row->error);
+    if ((int)strlen(text) > ERROR) snprintf(text, sizeof text, "%.0e", row->error);
     fprintf(c->out, " %*s\n", ERROR, text);
 }
 
