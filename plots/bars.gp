@@ -72,9 +72,9 @@ mine(s) = shown(int(column(1))) && column(5) == s
 plot for [s = 1:series_len] bars using (mine(s) ? 1 : NaN):2:($7 - 1):(0) with vectors nohead \
         lw 4 lc rgb (0x60 << 24) + RGB[s], \
     for [s = 1:series_len] bars using (mine(s) ? $7 : NaN):2 with points \
-        pt POINT[s] ps 0.8 lc rgb RGB[s], \
+        pt POINT[s] ps 0.8 * marker lc rgb RGB[s], \
     bars using (shown(int(column(1))) ? ($7 > 1 ? $7 : 1) : NaN):2:8 with labels left \
         offset 0.8, 0 font ',10' \
         tc rgb 0x303030, \
-    for [s = 1:series_len] keyentry with points pt USED[s] ? POINT[s] : 0 ps 1.2 lc rgb RGB[s] \
-        title USED[s] ? NAME[s] : ''
+    for [s = 1:series_len] keyentry with points pt USED[s] ? POINT[s] : 0 ps 1.2 * marker \
+        lc rgb RGB[s] title USED[s] ? NAME[s] : ''

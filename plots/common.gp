@@ -17,10 +17,12 @@ array NAME[512]
 array USED[512]
 series_len = 0
 stats data.'series.tsv' using (series_len = series_len + 1, RGB[series_len] = column(3), \
-    POINT[series_len] = column(4), NAME[series_len] = strcol(2), USED[series_len] = 0, column(1)) nooutput
+    POINT[series_len] = column(4), NAME[series_len] = strcol(2), USED[series_len] = 0, column(1)) \
+    nooutput
 
 # Numbers of tics: 0.25, 1024, 16384, 131k, 2.1M
-short(v) = v >= 1e6 ? sprintf('%.2gM', v / 1e6) : v >= 1e5 ? sprintf('%.3gk', v / 1e3) : sprintf('%.5g', v)
+short(v) = v >= 1e6 ? sprintf('%.2gM', v / 1e6) : v >= 1e5 ? sprintf('%.3gk', v / 1e3) : \
+    sprintf('%.5g', v)
 log2(x) = log(x) / log(2)
 
 # What each template puts above its plot, in pixels from the top.

@@ -12,7 +12,7 @@
 #include "plots/report_text.h"
 
 /* The most characters of a name that fit beside bars, above a panel, in a legend. */
-enum { BAR_NAME = 40, PANEL_NAME = 24, LEGEND_NAME = 28 };
+enum { BAR_NAME = 40, PANEL_NAME = 22, LEGEND_NAME = 28 };
 enum { PANELS_PER_PAGE = 12, LAYERS_PER_PAGE = 24, PATH_LEN = 1400 };
 
 typedef struct {
@@ -42,6 +42,8 @@ static status_t add_figure(const sheet_t *sheet, figure_t figure) {
     figures_t *figures = sheet->figures;
     figure_t *items = realloc(figures->items, (size_t)(figures->len + 1) * sizeof *items);
     if (!items) return fail(STATUS_OOM, "out of host memory for the report");
+    text_clean(figure.title);
+    text_clean(figure.subtitle);
     figure.section = sheet->section;
     memcpy(figure.suffix, sheet->suffix, sizeof figure.suffix);
     figures->items = items;

@@ -77,9 +77,18 @@ void text_pad(FILE *out, const char *text, int width) {
     for (int i = text_width(text); i < width; i++) putc(' ', out);
 }
 
+void text_clean(char *text) {
+    for (; *text; text++) {
+        if (!is_control(text)) continue;
+        if ((unsigned char)*text == 0xC2) *text++ = ' ';
+        *text = ' ';
+    }
+}
+
 void text_markdown(FILE *out, const char *text) {
     for (; *text; text++) {
         if (is_control(text)) {
+            if ((unsigned char)*text == 0xC2) text++;
             putc(' ', out);
             continue;
         }
@@ -93,7 +102,11 @@ void text_markdown(FILE *out, const char *text) {
 }
 
 void text_tsv(FILE *out, const char *text) {
-    for (; *text; text++) putc(is_control(text) || *text == '"' ? ' ' : *text, out);
+    for (; *text; text++) {
+        const bool blank = is_control(text) || *text == '"';
+        if (blank && (unsigned char)*text == 0xC2) text++;
+        putc(blank ? ' ' : *text, out);
+    }
 }
 
 void number_tsv(FILE *out, double value) {

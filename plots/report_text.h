@@ -24,6 +24,8 @@ void text_shorten(const char *text, int width, char *buffer, size_t len);
 /* Writes at most `width` characters, control characters as '?', and pads with spaces. */
 void text_pad(FILE *out, const char *text, int width);
 
+/* Control characters become spaces, in place. */
+void text_clean(char *text);
 /* A cell of a Markdown table, or running text: nothing in it is taken for markup. */
 void text_markdown(FILE *out, const char *text);
 /* A field of tab-separated values: tabs, quotes and control characters become spaces. */

@@ -114,6 +114,6 @@ do for [i = 1:roofs_len] {
 size = points_len > 300 ? 0.6 : points_len > 80 ? 0.9 : 1.2
 alpha = points_len > 300 ? 0x80 : points_len > 80 ? 0x50 : 0x20
 plot for [s = 1:series_len] points using ($1 == s ? $5 : NaN):($6 / unit) with points \
-        pt POINT[s] ps size lc rgb (alpha << 24) + RGB[s], \
-    for [s = 1:series_len] keyentry with points pt USED[s] ? POINT[s] : 0 ps 1.2 lc rgb RGB[s] \
-        title USED[s] ? NAME[s] : ''
+        pt POINT[s] ps size * marker lc rgb (alpha << 24) + RGB[s], \
+    for [s = 1:series_len] keyentry with points pt USED[s] ? POINT[s] : 0 ps 1.2 * marker \
+        lc rgb RGB[s] title USED[s] ? NAME[s] : ''

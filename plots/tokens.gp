@@ -37,23 +37,28 @@ x_high = STATS_max
 # A time axis in microseconds, or in milliseconds where those read better
 array LOW[4096]
 array HIGH[4096]
-unit = !speedup && y_high > 2e4 ? 1e3 : 1
+unit = !speedup && y_high > 1e4 ? 1e3 : 1
 do for [p = first:last] {
     stats rows using (int(column(1)) == p ? column(6) : NaN) nooutput
     LOW[p] = STATS_min
     HIGH[p] = STATS_max
 }
 
+y_text = speedup ? 'times as fast as dense' : unit > 1 ? 'time (ms)' : 'time (µs)'
+
 load here.'terminal.gp'
 set multiplot
 set logscale x 2
 x_room = (x_high / x_low) ** 0.04
 set xrange [x_low / x_room:x_high * x_room]
-# every second power of two where there are many
-step = log2(x_high / x_low) > 6 ? (log2(x_high / x_low) > 12 ? 3 : 2) : 1
-unset xtics
-set xtics nomirror out scale 0.6
-do for [e = floor(log2(x_low)):ceil(log2(x_high)):step] { set xtics add (short(2 ** e) 2 ** e) }
+# powers of two, as many as there is room for
+log2_low = ceil(log2(x_low) - 1e-9)
+step = ceil((log2(x_high) - log2_low) / (columns == 3 ? 5.0 : 8.0))
+step = step < 1 ? 1 : step
+set xtics (short(2 ** log2_low) 2 ** log2_low)
+do for [e = log2_low + step:floor(log2(x_high) + 1e-9):step] {
+    set xtics add (short(2 ** e) 2 ** e)
+}
 
 if (speedup) {
     set logscale y 2
@@ -78,18 +83,18 @@ do for [p = first:last] {
     set rmargin at screen (x_pixel + panel_width - 14.0) / width
     set tmargin at screen (y_pixel - 28.0) / height
     set bmargin at screen (y_pixel - panel_height + 50.0) / height
-    set title TITLE[p] font ',12' offset 0, -0.6
+    set title TITLE[p] font ',11' offset 0, -0.6
     set xlabel 'tokens' offset 0, 0.5
-    set ylabel (column_at == 0 ? (speedup ? 'times as fast as dense' : (unit > 1 ? 'time (ms)' : 'time (µs)')) : '') offset 0.5, 0
+    set ylabel (column_at == 0 ? y_text : '') offset (speedup ? 0.5 : 0), 0
     if (!speedup) {
         set yrange [LOW[p] / unit / 1.3:HIGH[p] / unit * 1.3]
-        unset ytics
-        set ytics nomirror out scale 0.6
+        set ytics (short(HIGH[p]) HIGH[p] * 1e9)
         # 1, 2, 5, 10 where that leaves room, else powers of ten
         do for [e = floor(log10(LOW[p] / unit)) - 1:ceil(log10(HIGH[p] / unit))] {
             set ytics add (short(10.0 ** e) 10.0 ** e)
             if (log10(HIGH[p] / LOW[p]) < 2) {
-                set ytics add (short(2 * 10.0 ** e) 2 * 10.0 ** e, short(5 * 10.0 ** e) 5 * 10.0 ** e)
+                set ytics add (short(2 * 10.0 ** e) 2 * 10.0 ** e)
+                set ytics add (short(5 * 10.0 ** e) 5 * 10.0 ** e)
             }
         }
     }
@@ -98,8 +103,8 @@ do for [p = first:last] {
             (mine(p, s) && !speedup ? $5 : NaN):($6 / unit):($7 / unit):($8 / unit) \
             with yerrorbars pt 0 lc rgb RGB[s], \
         for [s = 1:series_len] rows using (mine(p, s) ? $5 : NaN):(column(value) / unit) \
-            with linespoints pt POINT[s] ps 0.9 lw 1.4 lc rgb RGB[s], \
-        for [s = 1:series_len] keyentry with linespoints pt USED[s] ? POINT[s] : 0 ps 1.1 \
+            with linespoints pt POINT[s] ps 0.9 * marker lw 1.4 lc rgb RGB[s], \
+        for [s = 1:series_len] keyentry with linespoints pt USED[s] ? POINT[s] : 0 ps 1.1 * marker \
             lw USED[s] ? 1.4 : 0 lc rgb RGB[s] title USED[s] ? NAME[s] : ''
     unset label 1001
     unset label 1002

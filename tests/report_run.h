@@ -61,7 +61,7 @@ static inline bool has_report(const char *name) {
 
 static inline void copy_fixture(const char *name) {
     char from[3 * PATH_LEN], to[2 * PATH_LEN];
-    size_t len;
+    size_t len = 0;
     snprintf(from, sizeof from, "%s/tests/fixtures/run_cpu/%s", blroof_root(), name);
     snprintf(to, sizeof to, "%s/%s", run, name);
     char *text = read_file(from, &len);

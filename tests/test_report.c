@@ -90,9 +90,14 @@ static void test_hostile_names(void **state) {
         make_row(&rows[4 * i + 2], layers[i], "dense", "a'b", 4, 20);
         make_row(&rows[4 * i + 3], layers[i], "low\"rank", "`c`", i == 2 ? 4 : 1, 40);
     }
+    for (int i = 0; i < 12; i++) row_set_text(rows[i].device, "`c`\t'p' & <u> \302\233");
     write_rows(rows, 12);
-    const bool pictures = wrote_pictures();
-    if (pictures) assert_picture("speedup_vs_tokens");
+    if (wrote_pictures()) {
+        assert_picture("speedup_vs_tokens");
+        char *svg = read_report("roofline.svg", NULL);
+        assert_non_null(strstr(svg, "Roofline: `c` 'p' &amp; &lt;u>"));
+        free(svg);
+    }
     char *index = read_report("index.md", NULL);
     assert_null(strchr(index, '\033'));
     assert_null(strstr(index, "<b>"));
