@@ -27,6 +27,7 @@ typedef struct {
     const report_t *r;
     FILE *out;
     bool colour;
+    bool giga; /* GFLOP/s in this section, for no point of it reaches 1 TFLOP/s */
     int layer_width, tokens_width, series_width, bound_width;
     char (*names)[WIDTH_TEXT]; /* of the layers, as they fit */
 } console_t;
@@ -97,7 +98,8 @@ static void name_layers(console_t *c) {
 
 static void number(const console_t *c, double value, int width) {
     char text[NUMBER_LEN];
-    if ((int)strlen(number_text(value, text)) > width) snprintf(text, sizeof text, "%.0e", value);
+    if ((int)strlen(number_text(value, text)) > width) snprintf(text, sizeof text, "%.1e", value);
+    if ((int)strlen(text) > width) snprintf(text, sizeof text, "%.0e", value);
     fprintf(c->out, " %*s", width, text);
 }
 
@@ -117,7 +119,8 @@ static void write_header(const console_t *c, int section) {
     fprintf(c->out, " %*s ", c->tokens_width, "tokens");
     text_pad(c->out, "structure/variant", c->series_width);
     fprintf(c->out, " %*s %*s %*s %*s %*s %-*s %*s", TIME, "time_us", SPEEDUP, "xdense", TFLOPS,
-            "TFLOP/s", GBPS, "GB/s", PERCENT, "roof%", c->bound_width, "bound", ERROR, "error");
+            c->giga ? "GFLOP/s" : "TFLOP/s", GBPS, "GB/s", PERCENT, "roof%", c->bound_width,
+            "bound", ERROR, "error");
     style(c, RESET);
     putc('\n', c->out);
 }
@@ -130,7 +133,7 @@ static void write_ok(const console_t *c, int i) {
     style(c, !is_dense(row) && speedup > 1 ? BOLD : "");
     number(c, speedup, SPEEDUP);
     style(c, !is_dense(row) && speedup > 1 ? RESET : "");
-    number(c, row->tflops, TFLOPS);
+    number(c, c->giga ? 1e3 * row->tflops : row->tflops, TFLOPS);
     number(c, row->gbps, GBPS);
     number(c, row->roof_pct, PERCENT);
     putc(' ', c->out);
@@ -213,6 +216,13 @@ static void write_counts(const console_t *c) {
     putc('\n', c->out);
 }
 
+static bool reaches_tera(const report_t *r, int section) {
+    for (int i = 0; i < r->points_len; i++)
+        if (r->places[i].section == section && r->places[i].ok && r->points[i].tflops >= 1)
+            return true;
+    return false;
+}
+
 status_t report_console(const char *run_dir, FILE *out) {
     report_t report;
     status_t st = report_load(run_dir, &report);
@@ -228,6 +238,7 @@ status_t report_console(const char *run_dir, FILE *out) {
     choose_widths(&c);
     name_layers(&c);
     for (int s = 0; s < report.sections_len; s++) {
+        c.giga = !reaches_tera(&report, s);
         write_header(&c, s);
         for (int i = 0; i < report.points_len; i++)
             if (report.places[i].section == s) write_line(&c, i);

@@ -78,7 +78,8 @@ static void test_console(void **state) {
     assert_fits(text);
     assert_null(strchr(text, '\033'));
     assert_non_null(line_of(text, "llama1b/qo_proj              1 lowrank", line, sizeof line));
-    assert_non_null(strstr(line, " lowrank/openblas      250   4.00 0.00839   16.8  84.2 dram "));
+    assert_non_null(strstr(line, " lowrank/openblas      250   4.00    8.39   16.8  84.2 dram "));
+    assert_non_null(strstr(text, " GFLOP/s "));
     assert_non_null(strstr(text, "oom: needs 9.2 GB, 8.0 GB are free\n"));
     assert_non_null(strstr(text, "mismatch: error 3.1e-2 is above the tolerance\n"));
     assert_line(text, "42 points:", "42 points: 34 ok, 5 unsupported, 1 mismatch, 1 oom, 1 error");
