@@ -17,8 +17,8 @@ status_t report_write(const char *run_dir);
 
 /*
  * The table of points, at most 100 columns wide, and how many points have each status. A section
- * where no point reaches 1 TFLOP/s counts in GFLOP/s. Colour only
- * when out is a terminal and NO_COLOR is unset or empty. Errors as above.
+ * where no point reaches 1 TFLOP/s counts in GFLOP/s. Colour only when out is a terminal and
+ * NO_COLOR is unset or empty. Errors as above.
  */
 status_t report_console(const char *run_dir, FILE *out);
 
