@@ -1,0 +1,31 @@
+# Shared by the templates, which say: here = their own directory. To draw a picture again:
+#   gnuplot -d -c TEMPLATE.gp svg|png OUTPUT TITLE SUBTITLE DATA_DIR/ SUFFIX FIRST LAST [WHAT]
+set encoding utf8
+GREY = 0x606060
+set datafile separator tab
+set datafile columnheaders
+set datafile missing NaN
+set datafile commentschars ""
+set style line 1 lc rgb 0x404040 lw 1
+set border 3 ls 1
+set tics nomirror out scale 0.6
+set grid back lc rgb 0xD8D8D8 lw 0.7 dt 1
+
+array RGB[512]
+array POINT[512]
+array NAME[512]
+array USED[512]
+series_len = 0
+stats data.'series.tsv' using (series_len = series_len + 1, RGB[series_len] = column(3), \
+    POINT[series_len] = column(4), NAME[series_len] = strcol(2), USED[series_len] = 0, column(1)) \
+    nooutput
+
+# Numbers of tics: 0.25, 1024, 16384, 131k, 2.1M
+short(v) = v >= 1e6 ? sprintf('%.2gM', v / 1e6) : v >= 1e5 ? sprintf('%.3gk', v / 1e3) : \
+    sprintf('%.5g', v)
+log2(x) = log(x) / log(2)
+
+# What each template puts above its plot, in pixels from the top.
+set label 1001 title_text at screen 16.0 / width, screen 1 - 20.0 / height left font ',17'
+set label 1002 subtitle_text at screen 16.0 / width, screen 1 - 43.0 / height left font ',12' \
+    tc rgb 0x505050

@@ -1,0 +1,425 @@
+#include "plots/report_figures.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "harness/paths.h"
+#include "plots/gnuplot.h"
+#include "plots/report_text.h"
+
+/* The most characters of a name that fit beside bars, above a panel, in a legend. */
+enum { BAR_NAME = 40, PANEL_NAME = 22, LEGEND_NAME = 28 };
+enum { PANELS_PER_PAGE = 12, LAYERS_PER_PAGE = 24, PATH_LEN = 1400 };
+
+typedef struct {
+    const report_t *r;
+    const char *data_dir;
+    figures_t *figures;
+    int section;
+    char suffix[16];
+} sheet_t;
+
+static status_t open_data(const sheet_t *sheet, const char *stem, const char *header,
+                          whole_file_t *w) {
+    char name[64];
+    snprintf(name, sizeof name, "%s%s.tsv", stem, sheet->suffix);
+    status_t st = whole_open(sheet->data_dir, name, w);
+    if (st == STATUS_OK) fprintf(w->file, "%s\n", header);
+    return st;
+}
+
+static void tsv_name(FILE *out, const char *name, int width) {
+    char fitting[LABEL_LEN];
+    text_shorten(name, width, fitting, sizeof fitting);
+    text_tsv(out, fitting);
+}
+
+static status_t add_figure(const sheet_t *sheet, figure_t figure) {
+    figures_t *figures = sheet->figures;
+    figure_t *items = realloc(figures->items, (size_t)(figures->len + 1) * sizeof *items);
+    if (!items) return fail(STATUS_OOM, "out of host memory for the report");
+    text_clean(figure.title);
+    text_clean(figure.subtitle);
+    figure.section = sheet->section;
+    memcpy(figure.suffix, sheet->suffix, sizeof figure.suffix);
+    figures->items = items;
+    items[figures->len++] = figure;
+    return STATUS_OK;
+}
+
+/* "Speedup over dense: NVIDIA H200 (cuda:0)" */
+static void title_figure(const sheet_t *sheet, const char *what, figure_t *figure) {
+    char device[2 * TEXT_LEN];
+    const section_t *s = &sheet->r->sections[sheet->section];
+    report_device(sheet->r, s->device, device, sizeof device);
+    snprintf(figure->title, sizeof figure->title, "%s: %s", what, device);
+}
+
+/* Shared by all pictures, so that a series looks the same in each. */
+static status_t write_series(const sheet_t *sheet) {
+    whole_file_t w;
+    status_t st = whole_open(sheet->data_dir, "series.tsv", &w);
+    if (st != STATUS_OK) return st;
+    fputs("series\tlabel\trgb\tpoint_type\n", w.file);
+    for (int s = 0; s < sheet->r->series_len; s++) {
+        fprintf(w.file, "%d\t", s + 1);
+        tsv_name(w.file, sheet->r->series[s].label, LEGEND_NAME);
+        fprintf(w.file, "\t%u\t%d\n", sheet->r->series[s].rgb, sheet->r->series[s].point_type);
+    }
+    return whole_close(&w, STATUS_OK);
+}
+
+/* ---- roofline ---- */
+
+static double unit_scale(const char *unit) {
+    static const struct {
+        const char *unit;
+        double scale;
+    } units[] = {{"GB/s", 1e9}, {"TFLOP/s", 1e12}, {"GFLOP/s", 1e9}, {"TOP/s", 1e12}};
+    for (size_t i = 0; i < sizeof units / sizeof *units; i++)
+        if (!strcmp(unit, units[i].unit)) return units[i].scale;
+    return NAN;
+}
+
+/* The fastest ceiling of a kind, of any dtype if NULL; NULL if there is none. */
+static const ceiling_row_t *best_ceiling(const sheet_t *sheet, const char *kind,
+                                         const char *dtype) {
+    const ceiling_row_t *best = NULL;
+    for (int i = 0; i < sheet->r->ceilings_len; i++) {
+        const ceiling_row_t *c = &sheet->r->ceilings[i];
+        if (strcmp(c->kind, kind) || (dtype && strcmp(c->dtype, dtype))) continue;
+        if (strcmp(c->device, sheet->r->sections[sheet->section].device)) continue;
+        const double value = c->value * unit_scale(c->unit);
+        if (value > 0 && (!best || value > best->value * unit_scale(best->unit))) best = c;
+    }
+    return best;
+}
+
+static int write_ceiling(FILE *out, const char *name, bool bandwidth, const ceiling_row_t *c) {
+    char value[NUMBER_LEN], label[4 * TEXT_LEN];
+    if (!c) return 0;
+    const double rate = c->value * unit_scale(c->unit);
+    const bool small = !bandwidth && rate < 1e12;
+    number_text(bandwidth || small ? rate * 1e-9 : rate * 1e-12, value);
+    snprintf(label, sizeof label, "%s: %s %s (%s)", name, value,
+             bandwidth ? "GB/s"
+             : small   ? "GFLOP/s"
+                       : "TFLOP/s",
+             c->method);
+    fprintf(out, "%d\t%.9g\t", bandwidth, rate);
+    text_tsv(out, label);
+    putc('\n', out);
+    return 1;
+}
+
+static status_t write_ceilings(const sheet_t *sheet, int *count) {
+    whole_file_t w;
+    char tensor[TEXT_LEN + 16];
+    const char *dtype = sheet->r->sections[sheet->section].dtype;
+    status_t st = open_data(sheet, "roofline_ceilings", "bandwidth\tper_second\tlabel", &w);
+    if (st != STATUS_OK) return st;
+    snprintf(tensor, sizeof tensor, "tensor cores %s", dtype);
+    const bool gpu = best_ceiling(sheet, "tensor", NULL) != NULL;
+    *count = write_ceiling(w.file, "DRAM", true, best_ceiling(sheet, "dram", NULL));
+    *count += write_ceiling(w.file, gpu ? "L2" : "last-level cache", true,
+                            best_ceiling(sheet, "l2", NULL));
+    *count += write_ceiling(w.file, tensor, false, best_ceiling(sheet, "tensor", dtype));
+    *count += write_ceiling(w.file, gpu ? "CUDA cores fp32" : "FMA units fp32", false,
+                            best_ceiling(sheet, "cuda_core", "fp32"));
+    return whole_close(&w, STATUS_OK);
+}
+
+static bool on_roofline(const sheet_t *sheet, int i) {
+    const place_t *p = &sheet->r->places[i];
+    return p->section == sheet->section && p->current && p->ok &&
+           sheet->r->points[i].intensity > 0 && sheet->r->points[i].tflops > 0;
+}
+
+/* "bf16, cache rotate; intensity modelled (44 points)" */
+static void subtitle_roofline(const sheet_t *sheet, figure_t *figure) {
+    const report_t *r = sheet->r;
+    const section_t *s = &r->sections[sheet->section];
+    int modelled = 0, measured = 0;
+    for (int i = 0; i < r->points_len; i++) {
+        if (!on_roofline(sheet, i)) continue;
+        if (!strncmp(r->points[i].intensity_source, "model", 5))
+            modelled++;
+        else
+            measured++;
+    }
+    char source[96];
+    if (modelled && measured)
+        snprintf(source, sizeof source, "measured by counters for %d points, modelled for %d",
+                 measured, modelled);
+    else
+        snprintf(source, sizeof source, "%s (%d points)",
+                 measured ? "measured by counters" : "modelled, not measured", modelled + measured);
+    snprintf(figure->subtitle, sizeof figure->subtitle, "%s, cache %s; arithmetic intensity %s",
+             s->dtype, *s->cache ? s->cache : "unknown", source);
+}
+
+static status_t prepare_roofline(const sheet_t *sheet) {
+    const report_t *r = sheet->r;
+    figure_t figure = {.template = "roofline", .what = "", .first = 1};
+    whole_file_t w;
+    int points = 0;
+    status_t st = write_ceilings(sheet, &figure.last);
+    if (st != STATUS_OK) return st;
+    st = open_data(sheet, "roofline",
+                   "series\tlabel\tlayer\ttokens\tflop_per_byte\tflop_per_s\troof_pct", &w);
+    if (st != STATUS_OK) return st;
+    for (int i = 0; i < r->points_len; i++) {
+        if (!on_roofline(sheet, i)) continue;
+        const place_t *p = &r->places[i];
+        fprintf(w.file, "%d\t", p->series + 1);
+        text_tsv(w.file, r->series[p->series].label);
+        putc('\t', w.file);
+        text_tsv(w.file, r->layers[p->layer].label);
+        fprintf(w.file, "\t%.0f\t%.9g\t%.9g\t", r->points[i].tokens, r->points[i].intensity,
+                r->points[i].tflops * 1e12);
+        number_tsv(w.file, r->points[i].roof_pct);
+        putc('\n', w.file);
+        points++;
+    }
+    st = whole_close(&w, STATUS_OK);
+    if (st != STATUS_OK || points == 0) return st;
+    title_figure(sheet, "Roofline", &figure);
+    subtitle_roofline(sheet, &figure);
+    snprintf(figure.name, sizeof figure.name, "roofline%s", sheet->suffix);
+    snprintf(figure.caption, sizeof figure.caption,
+             "Roofline: each point is one layer and variant under the measured ceilings.");
+    return add_figure(sheet, figure);
+}
+
+/* ---- time and speedup against tokens ---- */
+
+/* The row of a series in a panel; a panel of one (blocks, rank) also shows the layer's dense. */
+static int find_in_panel(const report_t *r, int layer, int series, double tokens) {
+    int i = report_find(r, layer, series, tokens);
+    for (int l = 0; l < r->layers_len && i < 0; l++)
+        if (r->layers[l].base == r->layers[layer].base && is_dense(r->layers[l].first))
+            i = report_find(r, l, series, tokens);
+    return i;
+}
+
+static bool worth_a_panel(const report_t *r, int layer) {
+    if (r->split && is_dense(r->layers[layer].first)) return false;
+    for (int i = 0; i < r->points_len; i++)
+        if (r->places[i].layer == layer && r->places[i].ok) return true;
+    return false;
+}
+
+static void write_panel(FILE *out, const report_t *r, int panel, int layer, const double *tokens,
+                        int tokens_len) {
+    for (int s = 0; s < r->series_len; s++)
+        for (int t = 0; t < tokens_len; t++) {
+            const int i = find_in_panel(r, layer, s, tokens[t]);
+            if (i < 0 || !r->places[i].ok) continue;
+            fprintf(out, "%d\t", panel);
+            text_tsv(out, r->layers[layer].label);
+            fprintf(out, "\t%d\t", s + 1);
+            text_tsv(out, r->series[s].label);
+            fprintf(out, "\t%.0f\t%.9g\t", tokens[t], r->points[i].time_us);
+            number_tsv(out, r->points[i].time_ci_low_us);
+            putc('\t', out);
+            number_tsv(out, r->points[i].time_ci_high_us);
+            putc('\t', out);
+            number_tsv(out, r->places[i].speedup);
+            putc('\n', out);
+        }
+}
+
+static status_t write_panels(const sheet_t *sheet, double *tokens, int *panels) {
+    const report_t *r = sheet->r;
+    whole_file_t titles, rows;
+    *panels = 0;
+    status_t st = open_data(sheet, "panels", "panel\ttitle", &titles);
+    if (st != STATUS_OK) return st;
+    st = open_data(sheet, "tokens",
+                   "panel\tlayer\tseries\tlabel\ttokens\ttime_us\tci_low_us\tci_high_us\tspeedup",
+                   &rows);
+    if (st != STATUS_OK) return whole_close(&titles, st);
+    for (int l = 0; l < r->layers_len; l++) {
+        const layer_t *layer = &r->layers[l];
+        if (layer->section != sheet->section || layer->tokens_len < 2 || !worth_a_panel(r, l))
+            continue;
+        fprintf(titles.file, "%d\t", ++*panels);
+        tsv_name(titles.file, layer->label, PANEL_NAME);
+        fprintf(titles.file, " (%.0f \342\206\222 %.0f)\n", layer->first->in_features,
+                layer->first->out_features);
+        write_panel(rows.file, r, *panels, l, tokens, report_tokens(r, l, tokens));
+    }
+    st = whole_close(&rows, STATUS_OK);
+    return whole_close(&titles, st);
+}
+
+static status_t add_pages(const sheet_t *sheet, const figure_t *first, const char *remark,
+                          const char *stem, int count, int per_page) {
+    const section_t *s = &sheet->r->sections[sheet->section];
+    const int pages = (count + per_page - 1) / per_page;
+    for (int page = 0; page < pages; page++) {
+        figure_t figure = *first;
+        figure.first = page * per_page + 1;
+        figure.last = page + 1 < pages ? figure.first + per_page - 1 : count;
+        snprintf(figure.subtitle, sizeof figure.subtitle, "%s, cache %s; %s", s->dtype,
+                 *s->cache ? s->cache : "unknown", remark);
+        if (page == 0)
+            snprintf(figure.name, sizeof figure.name, "%s%s", stem, sheet->suffix);
+        else
+            snprintf(figure.name, sizeof figure.name, "%s%s_page%d", stem, sheet->suffix, page + 1);
+        status_t st = add_figure(sheet, figure);
+        if (st != STATUS_OK) return st;
+    }
+    return STATUS_OK;
+}
+
+static bool any_speedup(const sheet_t *sheet, bool many_tokens) {
+    const report_t *r = sheet->r;
+    for (int i = 0; i < r->points_len; i++)
+        if (r->places[i].section == sheet->section && r->places[i].current &&
+            !isnan(r->places[i].speedup) && !is_dense(&r->points[i]) &&
+            (r->layers[r->places[i].layer].tokens_len > 1) == many_tokens)
+            return true;
+    return false;
+}
+
+static status_t prepare_tokens(const sheet_t *sheet) {
+    int panels = 0;
+    double *tokens = malloc((size_t)sheet->r->points_len * sizeof *tokens);
+    if (!tokens) return fail(STATUS_OOM, "out of host memory for the report");
+    status_t st = write_panels(sheet, tokens, &panels);
+    free(tokens);
+    if (st != STATUS_OK || panels == 0) return st;
+
+    if (any_speedup(sheet, true)) {
+        figure_t speedup = {.template = "tokens",
+                            .what = "speedup",
+                            .caption = "Speedup over dense against tokens: above 1x is faster."};
+        title_figure(sheet, "Speedup over dense", &speedup);
+        st = add_pages(sheet, &speedup, "above the line is faster than dense", "speedup_vs_tokens",
+                       panels, PANELS_PER_PAGE);
+        if (st != STATUS_OK) return st;
+    }
+    figure_t time = {
+        .template = "tokens", .what = "time", .caption = "Time against tokens: lower is better."};
+    title_figure(sheet, "Time of a layer", &time);
+    return add_pages(sheet, &time, "median and its 95 % interval, lower is better",
+                     "time_vs_tokens", panels, PANELS_PER_PAGE);
+}
+
+/* ---- bars: layers of one token count ---- */
+
+/* One lane a bar, one more between layers. Returns how many lanes it took. */
+static int write_bars(FILE *out, const report_t *r, int group, int lane, int layer, double tokens) {
+    int best = -1, lanes = 0;
+    for (int s = 0; s < r->series_len; s++) {
+        const int i = report_find(r, layer, s, tokens);
+        if (i < 0 || isnan(r->places[i].speedup) || is_dense(&r->points[i])) continue;
+        if (best < 0 || r->places[i].speedup > r->places[best].speedup) best = i;
+    }
+    for (int s = 0; s < r->series_len && best >= 0; s++) {
+        const int i = report_find(r, layer, s, tokens);
+        if (i < 0 || isnan(r->places[i].speedup) || is_dense(&r->points[i])) continue;
+        char text[NUMBER_LEN] = "";
+        if (i == best) number_text(r->places[i].speedup, text);
+        fprintf(out, "%d\t%d\t", group, lane + lanes++);
+        text_tsv(out, r->layers[layer].label);
+        fprintf(out, "\t%.0f\t%d\t", tokens, s + 1);
+        text_tsv(out, r->series[s].label);
+        fprintf(out, "\t%.9g\t%s%s\n", r->places[i].speedup, text, i == best ? "\303\227" : "");
+    }
+    return lanes;
+}
+
+static status_t prepare_bars(const sheet_t *sheet) {
+    const report_t *r = sheet->r;
+    whole_file_t names, bars;
+    int groups = 0, lane = 1;
+    status_t st = open_data(sheet, "bar_layers", "group\tfirst_lane\tlast_lane\tlabel", &names);
+    if (st != STATUS_OK) return st;
+    st = open_data(sheet, "bars",
+                   "group\tlane\tlayer\ttokens\tseries\tlabel\tspeedup\tbest_of_layer", &bars);
+    if (st != STATUS_OK) return whole_close(&names, st);
+    for (int l = 0; l < r->layers_len; l++) {
+        const layer_t *layer = &r->layers[l];
+        if (layer->section != sheet->section || layer->tokens_len != 1) continue;
+        const double tokens = layer->first->tokens;
+        const int lanes = write_bars(bars.file, r, groups + 1, lane, l, tokens);
+        if (lanes == 0) continue;
+        fprintf(names.file, "%d\t%d\t%d\t", ++groups, lane, lane + lanes - 1);
+        tsv_name(names.file, layer->label, BAR_NAME);
+        fprintf(names.file, ", n=%.0f\n", tokens);
+        lane += lanes + 1;
+    }
+    st = whole_close(&bars, STATUS_OK);
+    st = whole_close(&names, st);
+    if (st != STATUS_OK || groups == 0) return st;
+    figure_t figure = {.template = "bars",
+                       .what = "",
+                       .caption = "Speedup over dense, layer by layer: right of 1x is faster."};
+    title_figure(sheet, "Speedup over dense", &figure);
+    return add_pages(sheet, &figure, "bars to the right are faster than dense, n is tokens",
+                     "speedup_bars", groups, LAYERS_PER_PAGE);
+}
+
+/* ---- public ---- */
+
+static status_t make_directory(const char *path) {
+    if (mkdir(path, 0777) == 0 || errno == EEXIST) return STATUS_OK;
+    return fail(STATUS_IO, "cannot make the directory %s: %s", path, strerror(errno));
+}
+
+status_t figures_prepare(const report_t *r, const char *dir, figures_t *figures) {
+    char data_dir[PATH_LEN];
+    *figures = (figures_t){0};
+    snprintf(data_dir, sizeof data_dir, "%s/data", dir);
+    status_t st = make_directory(dir);
+    if (st == STATUS_OK) st = make_directory(data_dir);
+    sheet_t sheet = {.r = r, .data_dir = data_dir, .figures = figures};
+    if (st == STATUS_OK) st = write_series(&sheet);
+    for (int s = 0; s < r->sections_len && st == STATUS_OK; s++) {
+        sheet.section = s;
+        if (s > 0) snprintf(sheet.suffix, sizeof sheet.suffix, "_%d", s + 1);
+        st = prepare_roofline(&sheet);
+        if (st == STATUS_OK) st = prepare_bars(&sheet);
+        if (st == STATUS_OK) st = prepare_tokens(&sheet);
+    }
+    if (st != STATUS_OK) figures_free(figures);
+    return st;
+}
+
+static status_t draw(const figure_t *f, const char *dir, const char *extension) {
+    char script[PATH_LEN], output[PATH_LEN], temporary[PATH_LEN + 8], data[PATH_LEN];
+    char first[16], last[16];
+    snprintf(script, sizeof script, "%s/plots/%s.gp", blroof_root(), f->template);
+    snprintf(output, sizeof output, "%s/%s.%s", dir, f->name, extension);
+    snprintf(temporary, sizeof temporary, "%s.tmp", output);
+    snprintf(data, sizeof data, "%s/data/", dir);
+    snprintf(first, sizeof first, "%d", f->first);
+    snprintf(last, sizeof last, "%d", f->last);
+    const char *const arguments[] = {extension, temporary, f->title, f->subtitle, data,
+                                     f->suffix, first,     last,     f->what,     NULL};
+    status_t st = gnuplot_run(script, arguments);
+    if (st == STATUS_OK && rename(temporary, output) != 0)
+        st = fail(STATUS_IO, "cannot rename %s: %s", temporary, strerror(errno));
+    if (st != STATUS_OK) unlink(temporary);
+    return st;
+}
+
+status_t figures_draw(const figures_t *figures, const char *dir) {
+    status_t st = STATUS_OK;
+    for (int f = 0; f < figures->len && st == STATUS_OK; f++) {
+        st = draw(&figures->items[f], dir, "svg");
+        if (st == STATUS_OK) st = draw(&figures->items[f], dir, "png");
+    }
+    return st;
+}
+
+void figures_free(figures_t *figures) {
+    free(figures->items);
+    *figures = (figures_t){0};
+}

@@ -1,0 +1,29 @@
+/* The pictures of a report: what they show, the data behind them, and drawing them. */
+#ifndef BLROOF_REPORT_FIGURES_H
+#define BLROOF_REPORT_FIGURES_H
+
+#include "plots/report_model.h"
+
+/* One picture, drawn by plots/<template>.gp from the files data/...<suffix>.tsv. */
+typedef struct {
+    int section;
+    const char *template;
+    const char *what; /* of the template: "time", "speedup" or "" */
+    char suffix[16];  /* of the data files: "" for the first section, "_2", ... */
+    int first, last;  /* panels or rows shown, from 1; roofline: 1 and the number of ceilings */
+    char name[64];    /* of the file, without extension */
+    char title[4 * TEXT_LEN], subtitle[3 * TEXT_LEN], caption[160];
+} figure_t;
+
+typedef struct {
+    figure_t *items;
+    int len;
+} figures_t;
+
+/* Writes dir/data/ and lists the pictures that can be drawn from it. */
+status_t figures_prepare(const report_t *report, const char *dir, figures_t *figures);
+/* Draws them as dir/<name>.svg and .png. STATUS_ENVIRONMENT if gnuplot is missing or fails. */
+status_t figures_draw(const figures_t *figures, const char *dir);
+void figures_free(figures_t *figures);
+
+#endif

@@ -1,0 +1,140 @@
+#include "plots/report_text.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+const char *number_text(double value, char buffer[NUMBER_LEN]) {
+    buffer[0] = '\0';
+    if (!isfinite(value)) return buffer;
+    snprintf(buffer, NUMBER_LEN, "%.2e", value); /* rounds: 99.96 has the exponent 2 */
+    const double rounded = strtod(buffer, NULL);
+    const int exponent = atoi(strchr(buffer, 'e') + 1);
+    if (value == 0)
+        snprintf(buffer, NUMBER_LEN, "0");
+    else if (exponent >= -3 && exponent < 7)
+        snprintf(buffer, NUMBER_LEN, "%.*f", exponent < 2 ? 2 - exponent : 0, rounded);
+    return buffer;
+}
+
+/* ---- characters ---- */
+
+static bool continues(char c) {
+    return ((unsigned char)c & 0xC0) == 0x80;
+}
+
+int text_width(const char *text) {
+    int width = 0;
+    for (; *text; text++) width += !continues(*text);
+    return width;
+}
+
+size_t text_bytes(const char *text, int width) {
+    size_t i = 0;
+    for (; text[i]; i++)
+        if (!continues(text[i]) && width-- == 0) break;
+    return i;
+}
+
+int text_break(const char *text, int width) {
+    if (text_width(text) <= width) return text_width(text);
+    size_t i = text_bytes(text, width);
+    while (i > 0 && text[i] != ' ') i--;
+    int taken = 0;
+    for (size_t j = 0; j < i; j++) taken += !continues(text[j]);
+    return taken > 0 ? taken : width;
+}
+
+void text_shorten(const char *text, int width, char *buffer, size_t len) {
+    const int full = text_width(text);
+    if (full <= width) {
+        snprintf(buffer, len, "%s", text);
+        return;
+    }
+    const int tail = (width - 1) / 2, head = width - 1 - tail;
+    snprintf(buffer, len, "%.*s~%s", (int)text_bytes(text, head), text,
+             text + text_bytes(text, full - tail));
+}
+
+static bool is_control(const char *c) {
+    const unsigned char byte = (unsigned char)c[0], next = (unsigned char)c[1];
+    return byte < 0x20 || byte == 0x7F || (byte == 0xC2 && next >= 0x80 && next < 0xA0);
+}
+
+void text_pad(FILE *out, const char *text, int width) {
+    const size_t end = text_bytes(text, width);
+    for (size_t i = 0; i < end; i++) {
+        if (is_control(text + i)) {
+            putc('?', out);
+            if ((unsigned char)text[i] == 0xC2) i++;
+        } else {
+            putc(text[i], out);
+        }
+    }
+    for (int i = text_width(text); i < width; i++) putc(' ', out);
+}
+
+void text_clean(char *text) {
+    for (; *text; text++) {
+        if (!is_control(text)) continue;
+        if ((unsigned char)*text == 0xC2) *text++ = ' ';
+        *text = ' ';
+    }
+}
+
+void text_markdown(FILE *out, const char *text) {
+    for (; *text; text++) {
+        if (is_control(text)) {
+            if ((unsigned char)*text == 0xC2) text++;
+            putc(' ', out);
+            continue;
+        }
+        if (*text == '<' || *text == '>') {
+            fputs(*text == '<' ? "&lt;" : "&gt;", out);
+            continue;
+        }
+        if (strchr("\\`*[]|~", *text)) putc('\\', out);
+        putc(*text, out);
+    }
+}
+
+void text_tsv(FILE *out, const char *text) {
+    for (; *text; text++) {
+        const bool blank = is_control(text) || *text == '"';
+        if (blank && (unsigned char)*text == 0xC2) text++;
+        putc(blank ? ' ' : *text, out);
+    }
+}
+
+void number_tsv(FILE *out, double value) {
+    if (isfinite(value)) fprintf(out, "%.9g", value);
+}
+
+/* ---- files ---- */
+
+status_t whole_open(const char *dir, const char *name, whole_file_t *w) {
+    *w = (whole_file_t){0};
+    const int len = snprintf(w->path, sizeof w->path, "%s/%s", dir, name);
+    if (len >= (int)sizeof w->path) return fail(STATUS_USAGE, "the path %s/... is too long", dir);
+    snprintf(w->temporary, sizeof w->temporary, "%s.tmp", w->path);
+    w->file = fopen(w->temporary, "w");
+    if (!w->file) return fail(STATUS_IO, "cannot write %s: %s", w->temporary, strerror(errno));
+    return STATUS_OK;
+}
+
+status_t whole_close(whole_file_t *w, status_t st) {
+    if (!w->file) return st;
+    const bool failed = ferror(w->file);
+    errno = 0;
+    if ((fclose(w->file) != 0 || failed) && st == STATUS_OK)
+        st = fail(STATUS_IO, "cannot write %s: %s", w->temporary,
+                  errno ? strerror(errno) : "write error");
+    if (st == STATUS_OK && rename(w->temporary, w->path) != 0)
+        st = fail(STATUS_IO, "cannot rename %s: %s", w->temporary, strerror(errno));
+    if (st != STATUS_OK) unlink(w->temporary);
+    w->file = NULL;
+    return st;
+}
