@@ -341,6 +341,7 @@ status_t sweep_run(run_t *run, device_t *device, const workload_t *workloads, in
     sweep_t *s = calloc(1, sizeof *s);
     task_t *tasks = NULL;
     status_t st = STATUS_OK;
+    const progress_t progress = progress_begin(1);
     if (!s) return fail(STATUS_OOM, "out of host memory");
     *counts = (sweep_counts_t){0};
     *s = (sweep_t){.run = run, .device = device, .options = options, .counts = counts};
@@ -358,7 +359,9 @@ status_t sweep_run(run_t *run, device_t *device, const workload_t *workloads, in
         goto cleanup;
     }
     list_tasks(s, workloads, workloads_len, tasks);
+    progress_show(&progress, "ceilings of the device");
     TRY(run_ceilings(run, device, add_ceiling, s));
+    progress_clear(&progress);
     TRY(run_open_points(run));
     st = run_tasks(s, tasks, tasks_len);
 cleanup:
