@@ -152,7 +152,7 @@ static status_t state(device_t *device, device_state_t *out) {
 /* Pages are touched at once, by the threads that will use them: placed on their NUMA node, and
  * counted as used before the next allocation asks how much is left. */
 static status_t alloc_cpu(device_t *device, size_t bytes, void **out) {
-    const cpu_device_t *d = self(device);
+    (void)device;
     const int64_t available = cpu_memory_available();
     *out = NULL;
     if ((double)bytes > 0.95 * (double)available)
@@ -165,7 +165,7 @@ static status_t alloc_cpu(device_t *device, size_t bytes, void **out) {
     }
     if (alignment == HUGE_PAGE) madvise(*out, bytes, MADV_HUGEPAGE);
     char *at = *out;
-#pragma omp parallel for schedule(static) num_threads(d->threads)
+#pragma omp parallel for schedule(static)
     for (size_t i = 0; i < bytes; i += PAGE) at[i] = 0;
     return STATUS_OK;
 }
@@ -178,8 +178,8 @@ static void free_cpu(device_t *device, void *memory) {
 enum { COPY_CHUNK = 1 << 20 };
 
 static status_t copy(device_t *device, void *dst, const void *src, size_t bytes) {
-    const cpu_device_t *d = self(device);
-#pragma omp parallel for schedule(static) num_threads(d->threads)
+    (void)device;
+#pragma omp parallel for schedule(static)
     for (size_t i = 0; i < bytes; i += COPY_CHUNK)
         memcpy((char *)dst + i, (const char *)src + i,
                bytes - i < COPY_CHUNK ? bytes - i : COPY_CHUNK);
@@ -187,8 +187,8 @@ static status_t copy(device_t *device, void *dst, const void *src, size_t bytes)
 }
 
 static status_t fill(device_t *device, void *dst, int byte, size_t bytes) {
-    const cpu_device_t *d = self(device);
-#pragma omp parallel for schedule(static) num_threads(d->threads)
+    (void)device;
+#pragma omp parallel for schedule(static)
     for (size_t i = 0; i < bytes; i += COPY_CHUNK)
         memset((char *)dst + i, byte, bytes - i < COPY_CHUNK ? bytes - i : COPY_CHUNK);
     return STATUS_OK;

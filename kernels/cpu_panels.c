@@ -6,8 +6,9 @@ typedef struct {
     int rows, width;
     void (*gemm)(int64_t m, int64_t n, int64_t k, const float *a, int64_t lda, const float *panels,
                  int64_t panel_stride, bool accumulate, float *c, int64_t ldc);
-    void (*scale_sum)(int64_t m, int64_t n, int64_t count, const float *y, int64_t y_stride,
-                      int64_t ldy, const float *s, int64_t s_stride, float *z, int64_t ldz);
+    void (*scale_sum)(int64_t m, int64_t n, int64_t b, const float *y, int64_t y_stride,
+                      int64_t ldy, const float *s, int64_t s_stride, float *z, int64_t z_stride,
+                      int64_t ldz);
 } panel_ops_t;
 
 #define SIMD_BITS 128
@@ -64,7 +65,7 @@ void cpu_panels_gemm(int64_t m, int64_t n, int64_t k, const float *a, int64_t ld
     ops()->gemm(m, n, k, a, lda, panels, panel_stride, accumulate, c, ldc);
 }
 
-void cpu_scale_sum(int64_t m, int64_t n, int64_t count, const float *y, int64_t y_stride,
-                   int64_t ldy, const float *s, int64_t s_stride, float *z, int64_t ldz) {
-    ops()->scale_sum(m, n, count, y, y_stride, ldy, s, s_stride, z, ldz);
+void cpu_scale_sum(int64_t m, int64_t n, int64_t b, const float *y, int64_t y_stride, int64_t ldy,
+                   const float *s, int64_t s_stride, float *z, int64_t z_stride, int64_t ldz) {
+    ops()->scale_sum(m, n, b, y, y_stride, ldy, s, s_stride, z, z_stride, ldz);
 }

@@ -26,8 +26,11 @@ void cpu_panels_gemm(int64_t m, int64_t n, int64_t k, const float *a, int64_t ld
                      const float *panels, int64_t panel_stride, bool accumulate, float *c,
                      int64_t ldc);
 
-/* Z[m][n] = sum over l < count of Y_l[m][n] * s_l[n], s broadcast over rows (BLAST's stage 2). */
-void cpu_scale_sum(int64_t m, int64_t n, int64_t count, const float *y, int64_t y_stride,
-                   int64_t ldy, const float *s, int64_t s_stride, float *z, int64_t ldz);
+/*
+ * BLAST's stage 2: Z_k[m][n] = sum over l < b of Y_l[m][n] * S[l][k][n] for all k < b, with S
+ * broadcast over rows. Strides are the floats from one Y_l, one row S[l][k] or one Z_k to the next.
+ */
+void cpu_scale_sum(int64_t m, int64_t n, int64_t b, const float *y, int64_t y_stride, int64_t ldy,
+                   const float *s, int64_t s_stride, float *z, int64_t z_stride, int64_t ldz);
 
 #endif

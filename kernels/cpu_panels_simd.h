@@ -93,15 +93,20 @@ SIMD_TARGET static void SIMD_NAME(panel)(int rows, int64_t n, int64_t k, const f
 }
 #undef BLOCK
 
+/*
+ * A weight that stays in L2 is gone through once for every ROWS rows, so that A is read once: its
+ * rows may be a power of two apart and then do not stay in any cache. A larger weight is read once.
+ */
 static void SIMD_NAME(gemm)(int64_t m, int64_t n, int64_t k, const float *a, int64_t lda,
                             const float *panels, int64_t panel_stride, bool accumulate, float *c,
                             int64_t ldc) {
-    for (int64_t j = 0; j < n; j += WIDTH, panels += panel_stride)
-        for (int64_t i = 0; i < m; i += ROWS) {
-            const int64_t rows = m - i < ROWS ? m - i : ROWS, cols = n - j < WIDTH ? n - j : WIDTH;
-            SIMD_NAME(panel)
-            ((int)rows, cols, k, a + i * lda, lda, panels, accumulate, c + i * ldc + j, ldc);
-        }
+    enum { SMALL = 24 << 10 }; /* floats */
+    const int64_t columns = n * k <= SMALL ? n : WIDTH;
+    for (int64_t first = 0; first < n; first += columns)
+        for (int64_t i = 0; i < m; i += ROWS)
+            for (int64_t j = first; j < n && j < first + columns; j += WIDTH) SIMD_NAME(panel)
+    ((int)(m - i < ROWS ? m - i : ROWS), n - j < WIDTH ? n - j : WIDTH, k, a + i * lda, lda,
+     panels + j / WIDTH * panel_stride, accumulate, c + i * ldc + j, ldc);
 }
 
 /* Z[rows][2 vectors]; scales are loaded once for all rows. */
@@ -125,24 +130,31 @@ SIMD_NAME(scale_block)(const int rows, int64_t count, const float *y, int64_t y_
         for (int j = 0; j < 2; j++) *(SIMD_VEC *)(z + i * ldz + j * SIMD_LANES) = acc[i][j];
 }
 
-SIMD_TARGET static void SIMD_NAME(scale_sum)(int64_t m, int64_t n, int64_t count, const float *y,
+/* All k for a few rows and columns at a time: Y and S come from L1 but for the first k. */
+SIMD_TARGET static void SIMD_NAME(scale_sum)(int64_t m, int64_t n, int64_t b, const float *y,
                                              int64_t y_stride, int64_t ldy, const float *s,
-                                             int64_t s_stride, float *z, int64_t ldz) {
-    int64_t t = 0;
-    for (; t + 2 * SIMD_LANES <= n; t += 2 * SIMD_LANES) {
-        int64_t i = 0;
-        for (; i + 4 <= m; i += 4) SIMD_NAME(scale_block)
-        (4, count, y + i * ldy + t, y_stride, ldy, s + t, s_stride, z + i * ldz + t, ldz);
-        for (; i < m; i++) SIMD_NAME(scale_block)
-        (1, count, y + i * ldy + t, y_stride, ldy, s + t, s_stride, z + i * ldz + t, ldz);
-    }
-    for (; t < n; t++)
-        for (int64_t i = 0; i < m; i++) {
-            float sum = 0;
-            for (int64_t l = 0; l < count; l++)
-                sum += y[l * y_stride + i * ldy + t] * s[l * s_stride + t];
-            z[i * ldz + t] = sum;
-        }
+                                             int64_t s_stride, float *z, int64_t z_stride,
+                                             int64_t ldz) {
+    const int64_t wide = n / (2 * SIMD_LANES) * (2 * SIMD_LANES);
+    for (int64_t t = 0; t < wide; t += 2 * SIMD_LANES)
+        for (int64_t i = 0; i < m; i += 4)
+            for (int64_t k = 0; k < b; k++) {
+                const float *scale = s + k * s_stride + t;
+                for (int64_t row = i; i + 4 > m && row < m; row++) SIMD_NAME(scale_block)
+                (1, b, y + row * ldy + t, y_stride, ldy, scale, b * s_stride,
+                 z + k * z_stride + row * ldz + t, ldz);
+                if (i + 4 <= m) SIMD_NAME(scale_block)
+                (4, b, y + i * ldy + t, y_stride, ldy, scale, b * s_stride,
+                 z + k * z_stride + i * ldz + t, ldz);
+            }
+    for (int64_t k = 0; k < b; k++)
+        for (int64_t i = 0; i < m; i++)
+            for (int64_t t = wide; t < n; t++) {
+                float sum = 0;
+                for (int64_t l = 0; l < b; l++)
+                    sum += y[l * y_stride + i * ldy + t] * s[(l * b + k) * s_stride + t];
+                z[k * z_stride + i * ldz + t] = sum;
+            }
 }
 
 static const panel_ops_t SIMD_NAME(panel_ops) = {

@@ -7,6 +7,7 @@
 typedef struct {
     int threads;           /* of the OpenMP team */
     int64_t private_bytes; /* L2 of one core */
+    int64_t shared_bytes;  /* last-level cache of all of them */
 } cpu_team_t;
 
 void cpu_team_set(const device_info_t *info);

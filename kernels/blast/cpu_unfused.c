@@ -23,10 +23,8 @@ static void scale_sum(int64_t b, int64_t tokens, int64_t rank, const float *y, c
 #pragma omp parallel for collapse(2) schedule(static)
     for (int64_t i = 0; i < tokens; i += TOKENS)
         for (int64_t t = 0; t < rank; t += RANK)
-            for (int64_t k = 0; k < b; k++)
-                cpu_scale_sum(min_of(TOKENS, tokens - i), min_of(RANK, rank - t), b,
-                              y + i * rank + t, tokens * rank, rank, s + k * rank + t, b * rank,
-                              z + (k * tokens + i) * rank + t, rank);
+            cpu_scale_sum(min_of(TOKENS, tokens - i), min_of(RANK, rank - t), b, y + i * rank + t,
+                          tokens * rank, rank, s + t, rank, z + i * rank + t, tokens * rank, rank);
 }
 
 static status_t launch(const problem_t *p, void *const *tensors, void *workspace, stream_t stream) {

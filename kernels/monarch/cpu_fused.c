@@ -33,6 +33,7 @@ static plan_t make_plan(const problem_t *problem) {
     x.shared = !cpu_team_balanced(tiles * b);
     x.group = team.private_bytes / 2 / (int64_t)sizeof(float) / (x.tile * x.rb);
     x.group = x.shared || x.group > b ? b : x.group < 1 ? 1 : x.group;
+    x.group = ceil_div(b, ceil_div(b, x.group));
     /* 16 more: rows a power of two apart would fall into the same cache sets. */
     x.ldt = round_up(x.group * x.rb, 16) + 16;
     return x;
