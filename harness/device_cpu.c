@@ -124,7 +124,6 @@ static void facts(device_t *device, fact_t fact, void *ctx) {
     static const char *const parallel[] = {"sequential", "pthreads", "openmp"};
     const int kind = openblas_get_parallel();
     char governor[64];
-    fact(ctx, "cpu", device->name);
     fact_int(fact, ctx, "cpu_cores", d->topology.cores);
     fact_int(fact, ctx, "cpu_threads", d->threads);
     fact(ctx, "cpu_pinned", d->pinned ? "yes" : "by OMP_PROC_BIND");

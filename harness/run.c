@@ -12,6 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "harness/cpu_topology.h"
 #include "harness/version.h"
 
 enum { PATH_LEN = 1280, KEY_LEN = 2048 };
@@ -75,6 +76,9 @@ static void host_facts(fact_t fact, void *ctx) {
         row_set_text(kernel, "%s %s", name.sysname, name.release);
         fact(ctx, "kernel", kernel);
     }
+    char cpu[TEXT_LEN];
+    cpu_model_name(cpu, sizeof cpu);
+    fact(ctx, "cpu", cpu);
     fact(ctx, "blroof", VERSION_TEXT);
     fact(ctx, "git", VERSION_GIT);
     fact(ctx, "git_dirty", VERSION_DIRTY);
