@@ -193,7 +193,7 @@ static void see(void *ctx, const char *key, const char *value) {
     seen_t *seen = ctx;
     seen->count++;
     assert_true(strlen(value) > 0);
-    if (!strcmp(key, "cpu")) seen->cpu = true;
+    if (!strcmp(key, "cpu_cores")) seen->cpu = true;
     if (!strcmp(key, "openblas")) seen->openblas = strstr(value, "OpenBLAS") != NULL;
     if (!strcmp(key, "cpu_threads")) seen->threads = atoi(value);
 }
