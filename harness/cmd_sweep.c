@@ -69,6 +69,13 @@ static void print_end(const run_t *run, const sweep_counts_t *n, status_t st) {
     if (n->skipped) fprintf(stderr, ", %d measured before", n->skipped);
     if (n->left) fprintf(stderr, ", %d left", n->left);
     fputc('\n', stderr);
+    if (n->ceilings_disturbed)
+        fputs("warning: others slowed the device while its ceilings were measured: too low\n",
+              stderr);
+    if (n->disturbed)
+        fprintf(stderr,
+                "warning: others or heat slowed the device at %d points: see throttle in %s\n",
+                n->disturbed, POINTS_TABLE.file);
     if (st == STATUS_INTERRUPTED) fputs("go on with the same command and --resume\n", stderr);
 }
 

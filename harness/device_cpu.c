@@ -8,11 +8,15 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "harness/cpu_load.h"
 #include "harness/cpu_topology.h"
 #include "harness/device.h"
 #include "harness/timing.h"
 #include "kernels/cpu_team.h"
 #include "roofline/ceilings_cpu.h"
+
+/* Share of the cores that others may take before it is said. */
+static const double LOAD_LIMIT = 0.05;
 
 enum { ALIGNMENT = 256, PAGE = 4096, HUGE_PAGE = 2 << 20 };
 
@@ -24,6 +28,7 @@ typedef struct {
     cpu_set_t mask_before, mask_used;
     uint32_t *flush; /* what cold launches stream through, made on first use */
     size_t flush_len;
+    cpu_load_t load; /* when state() was last asked */
 } cpu_device_t;
 
 struct recording {
@@ -98,6 +103,7 @@ static status_t open_cpu(int index, device_t **out) {
                                    .cache_bytes = cpu_llc_bytes(d->topology.cpus, cpus),
                                    .private_cache_bytes = d->topology.private_bytes};
     cpu_team_set(&d->base.info);
+    cpu_load_others(d->topology.cpus, cpus, &d->load);
     *out = &d->base;
     return STATUS_OK;
 }
@@ -142,9 +148,12 @@ static void facts(device_t *device, fact_t fact, void *ctx) {
 }
 
 static status_t state(device_t *device, device_state_t *out) {
-    const cpu_device_t *d = self(device);
+    cpu_device_t *d = self(device);
     const int cpus = (int)min_of(d->threads, d->topology.cpus_len);
     *out = (device_state_t){cpu_clock_mhz(d->topology.cpus, cpus), NAN, cpu_temperature_c(), ""};
+    const double others = cpu_load_others(d->topology.cpus, cpus, &d->load);
+    if (!isnan(others))
+        snprintf(out->throttle, sizeof out->throttle, others > LOAD_LIMIT ? "other_load" : "none");
     return STATUS_OK;
 }
 

@@ -272,6 +272,11 @@ static status_t enter_case(sweep_t *s, const task_t *task, const task_t *previou
     return case_open(structure_find(task->variant->structure), &problem, &s->c);
 }
 
+/* A power cap is how a GPU works under load; these are not. */
+static bool disturbed(const char *throttle) {
+    return strstr(throttle, "other_load") || strstr(throttle, "thermal") || strstr(throttle, "hw_");
+}
+
 static void count_status(sweep_counts_t *counts, const char *status) {
     if (!strcmp(status, "ok")) counts->ok++;
     if (!strcmp(status, "unsupported")) counts->unsupported++;
@@ -300,6 +305,7 @@ static status_t do_task(sweep_t *s, const task_t *task, const task_t *previous, 
     const status_t filed = run_add_point(s->run, row, timing.samples, timing.samples_len);
     timing_free(&timing);
     count_status(s->counts, row->status);
+    s->counts->disturbed += disturbed(row->throttle);
     if (filed != STATUS_OK) return filed;
     return st == STATUS_DEVICE ? STATUS_DEVICE : STATUS_OK;
 }
@@ -362,6 +368,9 @@ status_t sweep_run(run_t *run, device_t *device, const workload_t *workloads, in
     progress_show(&progress, "ceilings of the device");
     TRY(run_ceilings(run, device, add_ceiling, s));
     progress_clear(&progress);
+    device_state_t state;
+    TRY(device->ops->state(device, &state));
+    counts->ceilings_disturbed = disturbed(state.throttle);
     TRY(run_open_points(run));
     st = run_tasks(s, tasks, tasks_len);
 cleanup:

@@ -18,6 +18,8 @@ typedef struct {
 
 typedef struct {
     int ok, unsupported, mismatch, oom, error, skipped, left;
+    int disturbed;           /* points measured while others or heat slowed the device */
+    bool ceilings_disturbed; /* the same for the ceilings */
 } sweep_counts_t;
 
 /* STATUS_USAGE if a name in the option lists is not known for this device. */
