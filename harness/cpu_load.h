@@ -1,12 +1,10 @@
-/* How much of the CPU others take while we measure: the usual reason why CPU timings cannot be
- * trusted. */
+/* How much of the CPU others take while we measure: the usual reason why CPU timings mislead. */
 #ifndef BLROOF_CPU_LOAD_H
 #define BLROOF_CPU_LOAD_H
 
-/* Clock ticks of a set of CPUs: all, busy (with steal), and those of this process. All zero: none
- * yet. */
+/* Clock ticks of a set of CPUs: all, busy (with steal), those of this process; the last answer. */
 typedef struct {
-    double all, busy, own;
+    double all, busy, own, others;
 } cpu_load_t;
 
 /*
