@@ -4,10 +4,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <time.h>
+#include <unistd.h>
 
+#include "harness/cpu_load.h"
 #include "harness/cpu_topology.h"
 #include "harness/registry.h"
+#include "harness/timing.h"
 
 /* cmocka has a fail() of its own: it comes after ours, and after what it needs itself. */
 #include <setjmp.h>
@@ -181,7 +185,42 @@ static void test_state(void **state) {
     assert_true(isnan(s.sm_clock_mhz) || (s.sm_clock_mhz > 100 && s.sm_clock_mhz < 10000));
     assert_true(isnan(s.power_w));
     assert_true(isnan(s.temperature_c) || (s.temperature_c > -50 && s.temperature_c < 150));
-    assert_string_equal(s.throttle, "");
+    assert_true(!strcmp(s.throttle, "") || !strcmp(s.throttle, "none") ||
+                !strcmp(s.throttle, "other_load"));
+}
+
+/* A child that spins on every CPU for `seconds`. */
+static pid_t spin(const cpu_topology_t *topology, double seconds) {
+    const pid_t child = fork();
+    if (child != 0) return child;
+    for (int i = 1; i < topology->cpus_len; i++)
+        if (fork() == 0) break;
+    const double end = now_s() + seconds;
+    while (now_s() < end) continue;
+    _exit(0);
+}
+
+static void test_load_of_others(void **state) {
+    (void)state;
+    cpu_topology_t topology;
+    cpu_load_t load = {0};
+    cpu_topology_read(&topology);
+    assert_true(isnan(cpu_load_others(topology.cpus, topology.cpus_len, &load)));
+    const pid_t child = spin(&topology, 0.6);
+    assert_true(child > 0);
+    usleep(500000);
+    const double others = cpu_load_others(topology.cpus, topology.cpus_len, &load);
+    assert_true(others > 0.3 && others <= 1);
+    assert_float_equal(cpu_load_others(topology.cpus, topology.cpus_len, &load), others, 0);
+    waitpid(child, NULL, 0);
+    usleep(150000);
+
+    /* what this process itself uses is not of others: it spins alone on one CPU */
+    cpu_load_others(topology.cpus, topology.cpus_len, &load);
+    const cpu_load_t before = load;
+    for (const double end = now_s() + 0.5; now_s() < end;) continue;
+    cpu_load_others(topology.cpus, topology.cpus_len, &load);
+    assert_true(load.own - before.own >= 0.3 * (double)sysconf(_SC_CLK_TCK));
 }
 
 typedef struct {
@@ -245,6 +284,7 @@ int main(void) {
         cmocka_unit_test(test_state),
         cmocka_unit_test(test_facts),
         cmocka_unit_test(test_close_restores_affinity),
+        cmocka_unit_test(test_load_of_others),
         cmocka_unit_test(test_topology),
     };
     return cmocka_run_group_tests(tests, open_device, close_device);
