@@ -9,8 +9,8 @@
  *
  *     out.place(batch, column)   where row 0 of a column begins
  *     out.row_stride             elements from there to the next row
- *     out.vector                 eight columns from a multiple of 8 on are adjacent and aligned;
- * all eight are stored, zeros beyond n
+ *     out.vector                 eight columns from a multiple of 8 on are adjacent, aligned;
+ *                                all eight are stored, zeros beyond n
  */
 #ifndef BLROOF_GEMM_CUH
 #define BLROOF_GEMM_CUH
