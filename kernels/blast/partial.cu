@@ -97,7 +97,7 @@ __device__ inline void partial_mix(float z[BLOCKS][MT][NT][4], const float y[MT]
     }
 }
 
-template <typename T, int BLOCKS, int WM, int WN, int VEC>
+template <typename T, int BLOCKS, int WM, int WN, bool VECTOR>
 static __global__ void __launch_bounds__(PARTIAL_THREADS, 1)
     partial_kernel(partial_args_t args, unsigned token_tiles) {
     using shape = partial_shape<BLOCKS, WM, WN>;
@@ -113,33 +113,34 @@ static __global__ void __launch_bounds__(PARTIAL_THREADS, 1)
     const int ranks = (int)min((int64_t)BN, args.rank - rank0);
     const int chunks = (int)((args.block_in + TILE_K - 1) / TILE_K), steps = chunks * args.blocks;
 
-    int ahead_l = 0, ahead_chunk = 0; /* what the next load brings */
-    const auto load = [&](int step) {
-        if (step < steps) {
-            T *const stage = stages + step % STAGES * shape::STAGE;
-            const T *const x =
-                (const T *)args.x + token0 * args.in_features + ahead_l * args.block_in;
-            const T *const v = (const T *)args.v + (ahead_l * args.rank + rank0) * args.block_in;
-            const int64_t k = (int64_t)ahead_chunk * TILE_K;
-            tile_load<BM, PARTIAL_THREADS, VEC>(stage, x, args.in_features, tokens, k,
-                                                args.block_in);
-            tile_load<BN, PARTIAL_THREADS, VEC>(stage + BM * TILE_K, v, args.block_in, ranks, k,
-                                                args.block_in);
-            if (++ahead_chunk == chunks) ahead_chunk = 0, ahead_l++;
-        }
+    int ahead_l = 0, ahead_chunk = 0; /* what the next load brings; beyond the last it is zeros */
+    const auto load = [&](int step, int part) {
+        T *const stage = stages + step % STAGES * shape::STAGE;
+        const T *const x = (const T *)args.x + token0 * args.in_features + ahead_l * args.block_in;
+        const T *const v = (const T *)args.v + (ahead_l * args.rank + rank0) * args.block_in;
+        const int64_t k = (int64_t)ahead_chunk * TILE_K;
+        const bool inside = step < steps;
+        tile_load_part<BM, PARTIAL_THREADS, VECTOR>(stage, x, args.in_features, inside ? tokens : 0,
+                                                    k, args.block_in, part);
+        tile_load_part<BN, PARTIAL_THREADS, VECTOR>(stage + BM * TILE_K, v, args.block_in,
+                                                    inside ? ranks : 0, k, args.block_in, part);
+        if (part < TILE_PARTS - 1) return;
+        if (++ahead_chunk == chunks) ahead_chunk = 0, ahead_l++;
         cp_async_commit();
     };
 
     float z[BLOCKS][MT][NT][4] = {}, y[MT][NT][4] = {};
-    for (int step = 0; step < STAGES - 1; step++) load(step);
+    for (int step = 0; step < STAGES - 1; step++)
+#pragma unroll
+        for (int part = 0; part < TILE_PARTS; part++) load(step, part);
     partial_load_scales<BN>(scales, &args, rank0); /* seen by all after the first barrier */
     int l = 0, chunk = 0;
     for (int step = 0; step < steps; step++) {
         cp_async_wait<STAGES - 2>();
         __syncthreads();
-        load(step + STAGES - 1);
         const T *const stage = stages + step % STAGES * shape::STAGE;
-        tile_mma<T, MT, NT>(y, stage, stage + BM * TILE_K, row, column);
+        tile_mma<T, MT, NT, false>(y, stage, stage + BM * TILE_K, row, column,
+                                   [&](int part) { load(step + STAGES - 1, part); });
         if (++chunk < chunks) continue;
         const uint16_t *const s = scales + l * args.blocks * BN + column + lane % 4 * 2;
         partial_mix<T, BLOCKS, MT, NT, BN>(z, y, s, args.blocks);
@@ -163,11 +164,11 @@ static __global__ void __launch_bounds__(PARTIAL_THREADS, 1)
     }
 }
 
-template <typename T, int BLOCKS, int WM, int WN, int VEC>
+template <typename T, int BLOCKS, int WM, int WN, bool VECTOR>
 static status_t partial_launch(const partial_args_t *args, cudaStream_t stream) {
     using shape = partial_shape<BLOCKS, WM, WN>;
     static uint64_t opted_in;
-    const auto kernel = partial_kernel<T, BLOCKS, WM, WN, VEC>;
+    const auto kernel = partial_kernel<T, BLOCKS, WM, WN, VECTOR>;
     const int64_t token_tiles = ceil_div(args->tokens, shape::BM);
     const int64_t rank_tiles = ceil_div(args->rank, shape::BN);
     if (token_tiles * rank_tiles > INT32_MAX)
@@ -181,20 +182,19 @@ static status_t partial_launch(const partial_args_t *args, cudaStream_t stream) 
     return STATUS_OK;
 }
 
-template <typename T, int VEC>
+template <typename T, bool VECTOR>
 static status_t partial_blocks(const partial_args_t *args, cudaStream_t stream) {
-    if (args->blocks <= 4) return partial_launch<T, 4, 32, 32, VEC>(args, stream);
-    if (args->blocks <= 8) return partial_launch<T, 8, 32, 16, VEC>(args, stream);
-    if (args->blocks <= 16) return partial_launch<T, 16, 32, 8, VEC>(args, stream);
-    return partial_launch<T, MAX_BLOCKS, 16, 8, VEC>(args, stream);
+    if (args->blocks <= 4) return partial_launch<T, 4, 32, 32, VECTOR>(args, stream);
+    if (args->blocks <= 8) return partial_launch<T, 8, 32, 16, VECTOR>(args, stream);
+    if (args->blocks <= 16) return partial_launch<T, 16, 32, 8, VECTOR>(args, stream);
+    return partial_launch<T, MAX_BLOCKS, 16, 8, VECTOR>(args, stream);
 }
 
 template <typename T> static status_t partial(const partial_args_t *args, cudaStream_t stream) {
     const int64_t distances = args->in_features | args->block_in;
     const uintptr_t addresses = (uintptr_t)args->x | (uintptr_t)args->v;
-    if (distances % 8 == 0 && addresses % 16 == 0) return partial_blocks<T, 8>(args, stream);
-    if (distances % 4 == 0 && addresses % 8 == 0) return partial_blocks<T, 4>(args, stream);
-    return partial_blocks<T, 1>(args, stream);
+    return distances % 8 == 0 && addresses % 16 == 0 ? partial_blocks<T, true>(args, stream)
+                                                     : partial_blocks<T, false>(args, stream);
 }
 
 static bool supports(const problem_t *p, const device_info_t *device, char *why, size_t why_len) {

@@ -9,8 +9,7 @@
  */
 #include "kernels/blast/stages.h"
 #include "kernels/cuda/cublaslt.h"
-#include "kernels/cuda/launch.cuh"
-#include "kernels/cuda/ptx.cuh"
+#include "kernels/cuda/gemm.cuh"
 
 enum { STAGE_WARPS = 4, WARP_TOKENS = 64, FRAGMENT = 256 /* elements of a 16 x 16 block of S */ };
 
@@ -189,6 +188,66 @@ static status_t last_bmm(const problem_t *p, const void *z, const void *u, void 
     return cublaslt_gemm(&gemm, z, u, y, cublas_workspace, stream);
 }
 
+/*
+ * cuBLASLt has only slow kernels for a contiguous dimension that 8 does not divide, and that is
+ * where the tokens are. Then stages 1 and 3 are our own, which write and read rows up to the pitch.
+ */
+static bool ragged(const problem_t *p) {
+    return p->tokens % 8 != 0 && p->rank % 8 == 0;
+}
+
+/* C[i] begins i * batch_stride after y. */
+typedef struct {
+    uint16_t *y;
+    int64_t batch_stride, row_stride;
+    bool vector;
+
+    __device__ uint16_t *place(int64_t batch, int64_t column) const {
+        return y + batch * batch_stride + column;
+    }
+} strided_out_t;
+
+template <typename T>
+static status_t first_ragged(const problem_t *p, const void *x, const void *v, void *y,
+                             cudaStream_t stream) {
+    const int64_t block_in = p->in_features / p->blocks;
+    const gemm_args_t args = {.a = v,
+                              .b = x,
+                              .m = p->rank,
+                              .n = p->tokens,
+                              .k = block_in,
+                              .batch = p->blocks,
+                              .ld_a = block_in,
+                              .stride_a = p->rank * block_in,
+                              .ld_b = p->in_features,
+                              .stride_b = block_in};
+    const int64_t pitch = padded_tokens(p);
+    const strided_out_t out = {
+        .y = (uint16_t *)y, .batch_stride = pitch, .row_stride = p->blocks * pitch, .vector = true};
+    return gemm_launch<T>(&args, out, stream);
+}
+
+template <typename T>
+static status_t last_ragged(const problem_t *p, const void *z, const void *u, void *y,
+                            cudaStream_t stream) {
+    const int64_t block_out = p->out_features / p->blocks, pitch = padded_tokens(p);
+    const gemm_args_t args = {.a = z,
+                              .b = u,
+                              .m = p->tokens,
+                              .n = block_out,
+                              .k = p->rank,
+                              .batch = p->blocks,
+                              .ld_a = pitch,
+                              .stride_a = p->rank * pitch,
+                              .ld_b = p->rank,
+                              .stride_b = block_out * p->rank};
+    const strided_out_t out = {.y = (uint16_t *)y,
+                               .batch_stride = block_out,
+                               .row_stride = p->out_features,
+                               .vector = block_out % 8 == 0};
+    return gemm_launch_transposed<T>(&args, out, stream);
+}
+
 static bool supports(const problem_t *p, const device_info_t *device, char *why, size_t why_len) {
     (void)p;
     return supports_portable(device, why, why_len);
@@ -207,10 +266,13 @@ static size_t workspace_bytes(const problem_t *p, const device_info_t *device) {
 static status_t launch(const problem_t *p, void *const *tensors, void *workspace, stream_t stream) {
     char *const y = (char *)workspace + CUBLASLT_WORKSPACE_BYTES;
     char *const z = y + buffer_bytes(p, inner_elements(p));
-    status_t st = first_bmm(p, tensors[0], tensors[1], y, workspace, stream);
-    if (st == STATUS_OK) st = DISPATCH_DTYPE(p, mix, p, y, tensors[2], z, (cudaStream_t)stream);
-    if (st == STATUS_OK) st = last_bmm(p, z, tensors[3], tensors[4], workspace, stream);
-    return st;
+    cudaStream_t cuda = (cudaStream_t)stream;
+    status_t st = ragged(p) ? DISPATCH_DTYPE(p, first_ragged, p, tensors[0], tensors[1], y, cuda)
+                            : first_bmm(p, tensors[0], tensors[1], y, workspace, stream);
+    if (st == STATUS_OK) st = DISPATCH_DTYPE(p, mix, p, y, tensors[2], z, cuda);
+    if (st != STATUS_OK) return st;
+    return ragged(p) ? DISPATCH_DTYPE(p, last_ragged, p, z, tensors[3], tensors[4], cuda)
+                     : last_bmm(p, z, tensors[3], tensors[4], workspace, stream);
 }
 
 static const variant_t blast_three_bmm = {

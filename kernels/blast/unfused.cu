@@ -8,8 +8,20 @@
 #include "kernels/cuda/launch.cuh"
 #include "kernels/cuda/ptx.cuh"
 
-/* A lane owns two ranks, a warp 64; S of 16 input blocks is in shared memory at a time. */
-enum { MIX_WARPS = 4, MIX_RANKS = 64, MIX_CHUNK = 16 };
+/*
+ * A lane owns two ranks, a warp 64 ranks x MIX_TOKENS tokens x MIX_BLOCKS output blocks. The blocks
+ * of threads stack up to MIX_GROUPS warps, so that more output blocks find y in L1. S of MIX_CHUNK
+ * input blocks is in shared memory at a time.
+ */
+enum {
+    MIX_RANKS = 64,
+    MIX_TOKENS = 4,
+    MIX_BLOCKS = 8,
+    MIX_WARPS = 4, /* along the tokens */
+    MIX_GROUPS = 4,
+    MIX_CHUNK = 16,
+    MIX_AHEAD = 2 /* input blocks whose y is loaded in advance */
+};
 
 typedef struct {
     const void *y, *s;
@@ -17,11 +29,6 @@ typedef struct {
     int64_t tokens, rank;
     int blocks;
 } mix_args_t;
-
-/* Tokens a warp: as many as reuse a scale well and leave registers for b sums of each. */
-static constexpr int mix_tokens(int blocks) {
-    return blocks == 4 ? 8 : blocks == 32 ? 2 : 4;
-}
 
 /* The elements at 0 and `second` (0 or 1); EVEN: 0 and 1, aligned to 4 bytes. */
 template <bool EVEN> __device__ inline uint32_t pair_load(const uint16_t *from, int second) {
@@ -38,135 +45,148 @@ template <bool EVEN> __device__ inline void pair_store(uint16_t *to, uint32_t pa
     }
 }
 
-/* S[l0 .. l0+16][k0 .. k0+BLOCKS][two ranks a lane] to shared memory, zeros beyond b. */
-template <int BLOCKS, bool EVEN>
-__device__ inline void mix_load_scales(uint32_t *scales, const mix_args_t *args, int l0, int k0,
+/* S[l0 .. l0+16][k0 ...][two ranks a lane] to shared memory, as [l][k/4][lane][k%4]; zeros beyond
+ * b. */
+template <bool EVEN>
+__device__ inline void mix_load_scales(uint4 *scales, const mix_args_t *args, int l0, int k0,
                                        int64_t column, int second) {
+    const int quads = (int)blockDim.z * (MIX_BLOCKS / 4);
     __syncthreads(); /* the previous chunk is no longer read */
-    for (int i = (int)threadIdx.x / 32; i < MIX_CHUNK * BLOCKS; i += MIX_WARPS) {
-        const int l = l0 + i / BLOCKS, k = k0 + i % BLOCKS;
-        const int64_t row = (int64_t)l * args->blocks + k;
-        const uint16_t *const from = (const uint16_t *)args->s + row * args->rank + column;
-        const bool inside = l < args->blocks && k < args->blocks;
-        scales[i * 32 + threadIdx.x % 32] = inside ? pair_load<EVEN>(from, second) : 0;
+#pragma unroll 4
+    for (int i = (int)(threadIdx.z * MIX_WARPS + threadIdx.y); i < MIX_CHUNK * quads;
+         i += (int)blockDim.z * MIX_WARPS) {
+        const int l = l0 + i / quads, k = k0 + i % quads * 4;
+        const int64_t row = (int64_t)min(l, args->blocks - 1) * args->blocks;
+        uint32_t words[4];
+#pragma unroll
+        for (int e = 0; e < 4; e++) { /* loaded without a branch, so that all are under way */
+            const int64_t line = row + min(k + e, args->blocks - 1);
+            const uint32_t pair =
+                pair_load<EVEN>((const uint16_t *)args->s + line * args->rank + column, second);
+            words[e] = l < args->blocks && k + e < args->blocks ? pair : 0;
+        }
+        scales[i * 32 + threadIdx.x] = make_uint4(words[0], words[1], words[2], words[3]);
     }
     __syncthreads();
 }
 
 /* z[k] += S[l][k] y of one input block, for two ranks; zero scales pad b to a multiple of 4. */
-template <typename T, int BLOCKS, int TOKENS>
-__device__ inline void mix_add(float z[BLOCKS][TOKENS][2], const uint32_t y[TOKENS],
-                               const uint32_t *scales, int blocks) {
+template <typename T>
+__device__ inline void mix_add(float z[MIX_BLOCKS][MIX_TOKENS][2], const uint32_t y[MIX_TOKENS],
+                               const uint4 *scales, int blocks) {
 #pragma unroll
-    for (int k = 0; k < BLOCKS; k++) {
-        if (k % 4 == 0 && k >= blocks) break;
-        const float2 s = widen_pair<T>(scales[k * 32]);
+    for (int quad = 0; quad < MIX_BLOCKS / 4; quad++) {
+        if (quad * 4 >= blocks) break;
+        const uint4 four = scales[quad * 32];
+        const uint32_t words[4] = {four.x, four.y, four.z, four.w};
 #pragma unroll
-        for (int i = 0; i < TOKENS; i++) {
-            const float2 pair = widen_pair<T>(y[i]);
-            z[k][i][0] += s.x * pair.x;
-            z[k][i][1] += s.y * pair.y;
+        for (int e = 0; e < 4; e++) {
+            const float2 s = widen_pair<T>(words[e]);
+#pragma unroll
+            for (int i = 0; i < MIX_TOKENS; i++) {
+                const float2 pair = widen_pair<T>(y[i]);
+                z[quad * 4 + e][i][0] += s.x * pair.x;
+                z[quad * 4 + e][i][1] += s.y * pair.y;
+            }
         }
     }
 }
 
 /*
- * A warp keeps z of TOKENS tokens x 2 ranks a lane x BLOCKS output blocks in registers and streams
- * the y of one input block after the other, each read once; AHEAD blocks are loaded in advance.
- * More than BLOCKS output blocks go to gridDim.z. EVEN: r is even, pairs are aligned. Loads beyond
+ * A warp keeps its z in registers and streams the y of one input block after the other. Output
+ * blocks beyond a block's groups go to gridDim.z. EVEN: r is even, pairs are aligned. Loads beyond
  * an end are clamped to it, so that they need no branch; their results are not stored.
  */
-template <typename T, int BLOCKS, bool EVEN>
-static __global__ void __launch_bounds__(MIX_WARPS * 32, 2) mix_kernel(mix_args_t args) {
-    constexpr int TOKENS = mix_tokens(BLOCKS), AHEAD = 16 / TOKENS;
+template <typename T, bool EVEN>
+static __global__ void __launch_bounds__(32 * MIX_WARPS * MIX_GROUPS, 1)
+    mix_kernel(mix_args_t args) {
     extern __shared__ uint4 smem[];
-    uint32_t *const scales = (uint32_t *)smem;
-    const int lane = (int)threadIdx.x % 32, k0 = (int)blockIdx.z * BLOCKS;
+    const int lane = (int)threadIdx.x, quads = (int)blockDim.z * (MIX_BLOCKS / 4);
+    const int block_k0 = (int)(blockIdx.z * blockDim.z) * MIX_BLOCKS;
+    const int k0 = block_k0 + (int)threadIdx.z * MIX_BLOCKS;
+    const uint4 *const scales = smem + (int)threadIdx.z * (MIX_BLOCKS / 4) * 32 + lane;
     const int64_t wanted = (int64_t)blockIdx.x * MIX_RANKS + lane * 2;
     const int64_t column = min(wanted, args.rank - (EVEN ? 2 : 1));
     const int second = column + 1 < args.rank, blocks = args.blocks, rank = (int)args.rank;
     const int64_t block_stride = args.tokens * args.rank;
     const bool chunked = blocks > MIX_CHUNK;
 
-    if (!chunked) mix_load_scales<BLOCKS, EVEN>(scales, &args, 0, k0, column, second);
-    for (int64_t tile = blockIdx.y; tile * MIX_WARPS * TOKENS < args.tokens; tile += gridDim.y) {
-        const int64_t token = (tile * MIX_WARPS + threadIdx.x / 32) * TOKENS;
+    if (!chunked) mix_load_scales<EVEN>(smem, &args, 0, block_k0, column, second);
+    for (int64_t tile = blockIdx.y; tile * MIX_WARPS * MIX_TOKENS < args.tokens;
+         tile += gridDim.y) {
+        const int64_t token = (tile * MIX_WARPS + threadIdx.y) * MIX_TOKENS;
         const int64_t first = min(token, args.tokens - 1);
-        const int last = (int)min((int64_t)TOKENS, args.tokens - first) - 1;
-        const uint16_t *const from = (const uint16_t *)args.y + first * args.rank + column;
-        const auto load = [&](uint32_t part[AHEAD][TOKENS], int l) {
+        const int last = (int)min((int64_t)MIX_TOKENS, args.tokens - first) - 1;
+        const uint16_t *ahead = (const uint16_t *)args.y + first * args.rank + column;
+        unsigned offset[MIX_TOKENS];
 #pragma unroll
-            for (int a = 0; a < AHEAD; a++) {
-                const uint16_t *const block = from + min(l + a, blocks - 1) * block_stride;
+        for (int i = 0; i < MIX_TOKENS; i++) offset[i] = (unsigned)(min(i, last) * rank);
+        const auto load = [&](uint32_t part[MIX_AHEAD][MIX_TOKENS], int l) {
 #pragma unroll
-                for (int i = 0; i < TOKENS; i++)
-                    part[a][i] = pair_load<EVEN>(block + (int64_t)min(i, last) * rank, second);
+            for (int a = 0; a < MIX_AHEAD; a++) {
+#pragma unroll
+                for (int i = 0; i < MIX_TOKENS; i++)
+                    part[a][i] = pair_load<EVEN>(ahead + offset[i], second);
+                if (l + a + 1 < blocks) ahead += block_stride;
             }
         };
-        float z[BLOCKS][TOKENS][2] = {};
-        uint32_t now[AHEAD][TOKENS], next[AHEAD][TOKENS];
+        float z[MIX_BLOCKS][MIX_TOKENS][2] = {};
+        uint32_t now[MIX_AHEAD][MIX_TOKENS], next[MIX_AHEAD][MIX_TOKENS];
         load(next, 0);
-        for (int l = 0; l < blocks; l += AHEAD) {
+        for (int l = 0; l < blocks; l += MIX_AHEAD) {
             if (chunked && l % MIX_CHUNK == 0)
-                mix_load_scales<BLOCKS, EVEN>(scales, &args, l, k0, column, second);
+                mix_load_scales<EVEN>(smem, &args, l, block_k0, column, second);
 #pragma unroll
-            for (int a = 0; a < AHEAD; a++)
+            for (int a = 0; a < MIX_AHEAD; a++)
 #pragma unroll
-                for (int i = 0; i < TOKENS; i++) now[a][i] = next[a][i];
-            if (l + AHEAD < blocks) load(next, l + AHEAD);
+                for (int i = 0; i < MIX_TOKENS; i++) now[a][i] = next[a][i];
+            if (l + MIX_AHEAD < blocks) load(next, l + MIX_AHEAD);
 #pragma unroll
-            for (int a = 0; a < AHEAD; a++) {
+            for (int a = 0; a < MIX_AHEAD; a++) {
                 if (l + a >= blocks) break;
-                const uint32_t *const row = scales + (l + a) % MIX_CHUNK * BLOCKS * 32 + lane;
-                mix_add<T, BLOCKS, TOKENS>(z, now[a], row, blocks - k0);
+                mix_add<T>(z, now[a], scales + (l + a) % MIX_CHUNK * quads * 32, blocks - k0);
             }
         }
-        uint16_t *const to = (uint16_t *)args.z + k0 * block_stride + first * args.rank + column;
+        uint16_t *to = (uint16_t *)args.z + k0 * block_stride + first * args.rank + column;
         if (wanted >= args.rank || token >= args.tokens) continue;
 #pragma unroll
-        for (int k = 0; k < BLOCKS; k++) {
+        for (int k = 0; k < MIX_BLOCKS; k++, to += block_stride) {
             if (k0 + k >= blocks) break;
 #pragma unroll
-            for (int i = 0; i < TOKENS; i++)
+            for (int i = 0; i < MIX_TOKENS; i++)
                 if (i <= last)
-                    pair_store<EVEN>(to + k * block_stride + (int64_t)i * rank,
-                                     round_pair<T>(z[k][i][0], z[k][i][1]), second);
+                    pair_store<EVEN>(to + offset[i], round_pair<T>(z[k][i][0], z[k][i][1]), second);
         }
     }
 }
 
-template <typename T, int BLOCKS, bool EVEN>
+template <typename T, bool EVEN>
 static status_t mix_launch(const mix_args_t *args, cudaStream_t stream) {
     static uint64_t opted_in;
-    const size_t bytes = (size_t)MIX_CHUNK * BLOCKS * MIX_RANKS * 2;
-    const int64_t groups = ceil_div(args->blocks, BLOCKS);
+    const int64_t groups = ceil_div(args->blocks, MIX_BLOCKS);
+    const int64_t most = MIX_GROUPS, together = groups < most ? groups : most;
     const int64_t rank_tiles = ceil_div(args->rank, MIX_RANKS);
-    const int64_t token_tiles = ceil_div(args->tokens, MIX_WARPS * mix_tokens(BLOCKS));
+    const int64_t token_tiles = ceil_div(args->tokens, MIX_WARPS * MIX_TOKENS);
+    const size_t group_bytes = (size_t)MIX_CHUNK * MIX_BLOCKS * MIX_RANKS * 2;
     int sms = 0;
     status_t st = device_sm_count(&sms);
     if (st != STATUS_OK) return st;
-    st = smem_opt_in((const void *)mix_kernel<T, BLOCKS, EVEN>, bytes, &opted_in);
+    st = smem_opt_in((const void *)mix_kernel<T, EVEN>, group_bytes * MIX_GROUPS, &opted_in);
     if (st != STATUS_OK) return st;
-    /* About four blocks an SM: each then uses the S it loaded for several tiles of tokens. */
-    const int64_t wanted = ceil_div((int64_t)sms * 4, rank_tiles * groups);
-    const dim3 grid((unsigned)rank_tiles, grid_yz(wanted < token_tiles ? wanted : token_tiles),
-                    grid_yz(groups));
-    mix_kernel<T, BLOCKS, EVEN><<<grid, MIX_WARPS * 32, bytes, stream>>>(*args);
+    /* One wave of 16 warps an SM: each block uses the S it loaded for several tiles of tokens. */
+    const int64_t depth = ceil_div(groups, together);
+    const int64_t resident = (int64_t)sms * MIX_GROUPS / (together * rank_tiles * depth);
+    const int64_t rows = resident < 1 ? 1 : resident < token_tiles ? resident : token_tiles;
+    const dim3 grid((unsigned)rank_tiles, grid_yz(rows), grid_yz(depth));
+    const dim3 block(32, MIX_WARPS, (unsigned)together);
+    mix_kernel<T, EVEN><<<grid, block, group_bytes *(size_t)together, stream>>>(*args);
     CUDA_LAUNCHED("mix_kernel");
     return STATUS_OK;
 }
 
-template <typename T, bool EVEN>
-static status_t mix_blocks(const mix_args_t *args, cudaStream_t stream) {
-    if (args->blocks <= 4) return mix_launch<T, 4, EVEN>(args, stream);
-    if (args->blocks <= 8) return mix_launch<T, 8, EVEN>(args, stream);
-    if (args->blocks <= 16) return mix_launch<T, 16, EVEN>(args, stream);
-    return mix_launch<T, 32, EVEN>(args, stream);
-}
-
 template <typename T> static status_t mix(const mix_args_t *args, cudaStream_t stream) {
-    return args->rank % 2 == 0 ? mix_blocks<T, true>(args, stream)
-                               : mix_blocks<T, false>(args, stream);
+    return args->rank % 2 == 0 ? mix_launch<T, true>(args, stream)
+                               : mix_launch<T, false>(args, stream);
 }
 
 static bool supports(const problem_t *p, const device_info_t *device, char *why, size_t why_len) {

@@ -14,20 +14,11 @@ __device__ inline unsigned smem_address(const void *smem) {
     return (unsigned)__cvta_generic_to_shared(smem);
 }
 
-/* Copies BYTES (16 or 8, both sides so aligned) asynchronously; if not valid, writes zeros and does
- * not read. */
-template <int BYTES> __device__ inline void cp_async(void *smem, const void *global, bool valid) {
-    static_assert(BYTES == 16 || BYTES == 8, "cp.async of 16 or 8 bytes");
-    const int source_bytes = valid ? BYTES : 0;
-    if constexpr (BYTES == 16)
-        asm volatile(
-            "cp.async.cg.shared.global.L2::128B [%0], [%1], 16, %2;" ::"r"(smem_address(smem)),
-            "l"(global), "r"(source_bytes)
-            : "memory");
-    else
-        asm volatile("cp.async.ca.shared.global [%0], [%1], 8, %2;" ::"r"(smem_address(smem)),
-                     "l"(global), "r"(source_bytes)
-                     : "memory");
+/* Copies 16 aligned bytes asynchronously; if not valid, writes zeros and does not read. */
+__device__ inline void cp_async(void *smem, const void *global, bool valid) {
+    asm volatile("cp.async.cg.shared.global.L2::128B [%0], [%1], 16, %2;" ::"r"(smem_address(smem)),
+                 "l"(global), "r"(valid ? 16 : 0)
+                 : "memory");
 }
 
 __device__ inline void cp_async_commit() {
@@ -54,6 +45,14 @@ __device__ inline void ldmatrix_x4(uint32_t out[4], const void *smem) {
                  : "memory");
 }
 
+/* The same, each matrix transposed on the way. */
+__device__ inline void ldmatrix_x4_transposed(uint32_t out[4], const void *smem) {
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];"
+                 : "=r"(out[0]), "=r"(out[1]), "=r"(out[2]), "=r"(out[3])
+                 : "r"(smem_address(smem))
+                 : "memory");
+}
+
 /* Two of them; the addresses of lanes 16 to 31 are not used. */
 __device__ inline void ldmatrix_x2(uint32_t out[2], const void *smem) {
     asm volatile("ldmatrix.sync.aligned.m8n8.x2.shared.b16 {%0, %1}, [%2];"
@@ -69,16 +68,16 @@ __device__ inline void ldmatrix_x2(uint32_t out[2], const void *smem) {
  */
 template <typename T>
 __device__ inline void mma_16816(float c[4], const uint32_t a[4], const uint32_t b[2]) {
-    if constexpr (sizeof(T) == 2 && __is_same(T, __nv_bfloat16))
-        asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, "
-                     "{%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
-                     : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
-                     : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+    if constexpr (__is_same(T, __nv_bfloat16))
+        asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, "
+            "{%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
+            : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
+            : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
     else
-        asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, "
-                     "{%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
-                     : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
-                     : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+        asm("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, "
+            "{%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
+            : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
+            : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
 }
 
 /* Two neighbours as one word, the first in the low half. */

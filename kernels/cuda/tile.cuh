@@ -8,76 +8,103 @@
 
 #include "kernels/cuda/ptx.cuh"
 
-enum { TILE_K = 64, TILE_CHUNKS = 8 };
+enum { TILE_K = 64, TILE_CHUNKS = 8, TILE_PARTS = TILE_K / 16 };
 
 __host__ __device__ inline int tile_offset(int row, int chunk) {
     return row * TILE_K + ((chunk ^ (row & 7)) << 3);
 }
 
 /*
- * Starts the copy of columns [k, k + 64) of `rows` rows from `global` (row 0, column 0; `ld`
- * elements a row) into a tile; what lies beyond `rows` or `columns` becomes zero. VEC elements move
- * at once: global, ld and columns must be multiples of it. VEC 1 stores before it returns; the
- * others are complete after cp_async_commit() and a wait.
+ * Starts the copy of part `part` of TILE_PARTS of columns [k, k + 64) of `rows` rows from `global`
+ * (row 0, column 0; `ld` elements a row) into a tile; what lies beyond `rows` or `columns` becomes
+ * zero. VECTOR: global, ld and columns are multiples of 8 elements, and the copy is complete after
+ * cp_async_commit() and a wait; else it is element by element, stored before the function returns.
  */
-template <int ROWS, int THREADS, int VEC, typename T>
-__device__ inline void tile_load(T *tile, const T *global, int64_t ld, int rows, int64_t k,
-                                 int64_t columns) {
-    constexpr int STEP = THREADS / TILE_CHUNKS; /* rows a pass of the block covers */
+template <int ROWS, int THREADS, bool VECTOR, typename T>
+__device__ inline void tile_load_part(T *tile, const T *global, int64_t ld, int rows, int64_t k,
+                                      int64_t columns, int part) {
+    constexpr int STEP = THREADS / TILE_CHUNKS, PASSES = ROWS / STEP;
     static_assert(ROWS % STEP == 0 && STEP % 8 == 0, "passes keep a thread's place in a row");
     const int row0 = (int)threadIdx.x / TILE_CHUNKS, chunk = (int)threadIdx.x % TILE_CHUNKS;
     const int64_t left = columns - k - chunk * 8; /* columns from this thread's on */
-    const T *from = global + row0 * ld + k + chunk * 8;
-    T *to = tile + tile_offset(row0, chunk);
+    const T *const from = global + row0 * ld + k + chunk * 8;
+    T *const to = tile + tile_offset(row0, chunk);
 #pragma unroll
-    for (int row = row0; row < row0 + ROWS; row += STEP) {
-        if constexpr (VEC == 8) {
-            cp_async<16>(to, from, row < rows && left > 0);
-        } else if constexpr (VEC == 4) {
-            cp_async<8>(to, from, row < rows && left > 0);
-            cp_async<8>(to + 4, from + 4, row < rows && left > 4);
+    for (int pass = part * PASSES / TILE_PARTS; pass < (part + 1) * PASSES / TILE_PARTS; pass++) {
+        const bool row_valid = row0 + pass * STEP < rows;
+        const T *const source = from + pass * STEP * ld;
+        T *const target = to + pass * STEP * TILE_K;
+        if constexpr (VECTOR) {
+            cp_async(target, source, row_valid && left > 0);
         } else {
             uint32_t words[4] = {0, 0, 0, 0};
 #pragma unroll
             for (int e = 0; e < 8; e++)
-                if (row < rows && e < left)
-                    words[e / 2] |= (uint32_t)((const uint16_t *)from)[e] << (e % 2 * 16);
-            *(uint4 *)to = make_uint4(words[0], words[1], words[2], words[3]);
+                if (row_valid && e < left)
+                    words[e / 2] |= (uint32_t)((const uint16_t *)source)[e] << (e % 2 * 16);
+            *(uint4 *)target = make_uint4(words[0], words[1], words[2], words[3]);
         }
-        from += STEP * ld;
-        to += STEP * TILE_K;
+    }
+}
+
+/* All parts. */
+template <int ROWS, int THREADS, bool VECTOR, typename T>
+__device__ inline void tile_load(T *tile, const T *global, int64_t ld, int rows, int64_t k,
+                                 int64_t columns) {
+#pragma unroll
+    for (int part = 0; part < TILE_PARTS; part++)
+        tile_load_part<ROWS, THREADS, VECTOR>(tile, global, ld, rows, k, columns, part);
+}
+
+/* The operands of K step `step` (16 deep) of this warp's MT x NT grid; see tile_mma(). */
+template <typename T, int MT, int NT, bool A_TRANSPOSED>
+__device__ inline void fragments_load(uint32_t a_part[MT][4], uint32_t b_part[NT][2], const T *a,
+                                      const T *b, int row_a, int row_b, int step) {
+    const int lane = (int)threadIdx.x % 32, eighth = lane & 7;
+#pragma unroll
+    for (int i = 0; i < MT; i++) {
+        const int row = row_a + i * 16;
+        if constexpr (A_TRANSPOSED) {
+            const int m = row % TILE_K + lane / 8 % 2 * 8, k = step * 16 + lane / 16 * 8 + eighth;
+            ldmatrix_x4_transposed(a_part[i],
+                                   a + row / TILE_K * TILE_K * TILE_K + tile_offset(k, m / 8));
+        } else {
+            ldmatrix_x4(a_part[i], a + tile_offset(row + lane % 16, 2 * step + lane / 16));
+        }
+    }
+    const int chunk = 2 * step + lane / 8 % 2;
+    if constexpr (NT == 1) {
+        ldmatrix_x2(b_part[0], b + tile_offset(row_b + eighth, chunk));
+    } else {
+        static_assert(NT % 2 == 0, "B comes in pairs of 8 columns");
+#pragma unroll
+        for (int j = 0; j < NT; j += 2)
+            ldmatrix_x4(b_part[j], b + tile_offset(row_b + j * 8 + lane / 16 * 8 + eighth, chunk));
     }
 }
 
 /*
  * acc += A B over one pair of tiles, for this warp's MT x NT grid of 16x8 results, whose first row
- * is row_a of tile a and whose first column is row_b of tile b (multiples of 8).
+ * is row_a of tile a and whose first column is row_b of tile b (multiples of 8). A_TRANSPOSED: a is
+ * a row of 64 x 64 tiles whose stored rows are K and whose columns are the rows of A. next(part)
+ * is called TILE_PARTS times, to load parts of a later stage in the shadow of the arithmetic.
  */
-template <typename T, int MT, int NT>
-__device__ inline void tile_mma(float acc[MT][NT][4], const T *a, const T *b, int row_a,
-                                int row_b) {
-    const int lane = (int)threadIdx.x % 32, flip = lane & 7;
-    const T *const a_row = a + (row_a + lane % 16) * TILE_K;
-    const T *const b_row = b + (row_b + lane / 16 * 8 + flip) * TILE_K;
+template <typename T, int MT, int NT, bool A_TRANSPOSED, typename NEXT>
+__device__ inline void tile_mma(float acc[MT][NT][4], const T *a, const T *b, int row_a, int row_b,
+                                NEXT next) {
+    uint32_t a_part[2][MT][4], b_part[2][NT][2];
+    fragments_load<T, MT, NT, A_TRANSPOSED>(a_part[0], b_part[0], a, b, row_a, row_b, 0);
 #pragma unroll
-    for (int step = 0; step < TILE_K / 16; step++) {
-        const int chunk_a = ((2 * step + lane / 16) ^ flip) << 3;
-        const int chunk_b = ((2 * step + lane / 8 % 2) ^ flip) << 3;
-        uint32_t a_part[MT][4], b_part[NT][2];
-#pragma unroll
-        for (int i = 0; i < MT; i++) ldmatrix_x4(a_part[i], a_row + i * 16 * TILE_K + chunk_a);
-        if constexpr (NT == 1) {
-            ldmatrix_x2(b_part[0], b + (row_b + flip) * TILE_K + chunk_b);
-        } else {
-            static_assert(NT == 1 || NT % 2 == 0, "B comes in pairs of 8 columns");
-#pragma unroll
-            for (int j = 0; j < NT; j += 2)
-                ldmatrix_x4(b_part[j], b_row + j * 8 * TILE_K + chunk_b);
-        }
+    for (int step = 0; step < TILE_PARTS; step++) {
+        const int now = step % 2;
+        if (step + 1 < TILE_PARTS) /* ahead, so that the mma below hide the latency */
+            fragments_load<T, MT, NT, A_TRANSPOSED>(a_part[1 - now], b_part[1 - now], a, b, row_a,
+                                                    row_b, step + 1);
+        next(step);
 #pragma unroll
         for (int i = 0; i < MT; i++)
 #pragma unroll
-            for (int j = 0; j < NT; j++) mma_16816<T>(acc[i][j], a_part[i], b_part[j]);
+            for (int j = 0; j < NT; j++) mma_16816<T>(acc[i][j], a_part[now][i], b_part[now][j]);
     }
 }
 

@@ -25,41 +25,21 @@ bool monarch_supports(const problem_t *p, const device_info_t *device, char *why
 }
 
 /* Column k*r' + s of X_l V_l belongs at T[k][row][l][s]. */
-__host__ __device__ inline int64_t permuted_index(int64_t tokens, int64_t blocks, int rank_block,
-                                                  int64_t l, int64_t row, int column) {
-    const int k = column / rank_block, s = column % rank_block;
-    return ((k * tokens + row) * blocks + l) * rank_block + s;
-}
-
 typedef struct {
     uint16_t *t;
-    int64_t tokens, blocks;
-    int rank_block, width; /* width: elements a store, a power of two that divides r' */
+    int64_t tokens, row_stride; /* row_stride is r: one token of T[k] */
+    int rank_block;
+    bool vector;
 
-    __device__ void operator()(int64_t l, int64_t row, int64_t column, int count,
-                               const void *values) const {
-        const uint16_t *const from = (const uint16_t *)values;
-        for (int e = 0; e < count; e += width) {
-            uint16_t *const to =
-                t + permuted_index(tokens, blocks, rank_block, l, row, (int)column + e);
-            if (width == 8)
-                *(uint4 *)to = *(const uint4 *)from;
-            else if (width == 4)
-                *(uint2 *)to = *(const uint2 *)(from + e);
-            else
-                for (int i = 0; i < width; i++) to[i] = from[e + i];
-        }
+    __device__ uint16_t *place(int64_t l, int64_t column) const {
+        const int k = (int)column / rank_block, s = (int)column % rank_block;
+        return t + k * tokens * row_stride + l * rank_block + s;
     }
-} permuted_store_t;
+} permuted_out_t;
 
 template <typename T>
-static status_t first_bmm(const gemm_args_t *args, permuted_store_t store, cudaStream_t stream) {
-    return gemm_launch<T>(args, store, stream);
-}
-
-/* Largest power of two, 8 at most, that divides value. */
-static int vector_width(int64_t value) {
-    return value % 8 == 0 ? 8 : value % 4 == 0 ? 4 : value % 2 == 0 ? 2 : 1;
+static status_t first_bmm(const gemm_args_t *args, permuted_out_t out, cudaStream_t stream) {
+    return gemm_launch<T>(args, out, stream);
 }
 
 status_t monarch_first_bmm_permuted(const problem_t *p, const void *x, const void *v, void *t,
@@ -75,12 +55,12 @@ status_t monarch_first_bmm_permuted(const problem_t *p, const void *x, const voi
                               .stride_a = block_in,
                               .ld_b = block_in,
                               .stride_b = p->rank * block_in};
-    const permuted_store_t store = {.t = (uint16_t *)t,
-                                    .tokens = p->tokens,
-                                    .blocks = p->blocks,
-                                    .rank_block = (int)rank_block,
-                                    .width = vector_width(rank_block)};
-    return DISPATCH_DTYPE(p, first_bmm, &args, store, (cudaStream_t)stream);
+    const permuted_out_t out = {.t = (uint16_t *)t,
+                                .tokens = p->tokens,
+                                .row_stride = p->rank,
+                                .rank_block = (int)rank_block,
+                                .vector = rank_block % 8 == 0};
+    return DISPATCH_DTYPE(p, first_bmm, &args, out, (cudaStream_t)stream);
 }
 
 status_t monarch_second_bmm(const problem_t *p, const void *t, const void *u, void *y, int64_t ld,
