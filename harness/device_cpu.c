@@ -125,6 +125,20 @@ static void fact_int(fact_t fact, void *ctx, const char *key, int64_t value) {
     fact(ctx, key, text);
 }
 
+/* An OpenBLAS older than the CPU runs its oldest kernels: a poor baseline, which the user can mend.
+ */
+static void openblas_core(fact_t fact, void *ctx) {
+    const char *core = openblas_get_corename();
+    char text[128];
+    if (strcmp(core, "Prescott") && strcmp(core, "Generic")) {
+        fact(ctx, "openblas_core", core);
+        return;
+    }
+    snprintf(text, sizeof text, "%s: too old for %s, set OPENBLAS_CORETYPE=%s", core,
+             cpu_isa_name(), strcmp(cpu_isa_name(), "avx512f") ? "HASWELL" : "SKYLAKEX");
+    fact(ctx, "openblas_core", strstr(cpu_isa_name(), "avx") ? text : core);
+}
+
 static void facts(device_t *device, fact_t fact, void *ctx) {
     const cpu_device_t *d = self(device);
     static const char *const parallel[] = {"sequential", "pthreads", "openmp"};
@@ -141,7 +155,7 @@ static void facts(device_t *device, fact_t fact, void *ctx) {
     fact_int(fact, ctx, "cpu_llc_bytes", device->info.cache_bytes);
     fact_int(fact, ctx, "memory_bytes", cpu_memory_bytes());
     fact(ctx, "openblas", openblas_get_config());
-    fact(ctx, "openblas_core", openblas_get_corename());
+    openblas_core(fact, ctx);
     fact(ctx, "openblas_parallel", kind >= 0 && kind < 3 ? parallel[kind] : "unknown");
     cpu_governor(d->topology.cpus[0], governor, sizeof governor);
     if (governor[0]) fact(ctx, "cpu_governor", governor);
