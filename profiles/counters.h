@@ -25,6 +25,7 @@ typedef struct {
     const char *source; /* "cupti", "none" */
     counter_status_t status;
     char reason[256];
+    device_t *device;
     void *session;
 } counters_t;
 
