@@ -12,6 +12,7 @@
 
 #include "profiles/cupti_api.h"
 
+static int users; /* sessions that hold CUPTI's profiler initialised, which is one a process */
 enum { SPARE_PASSES = 4 }; /* more rounds than planned: CUPTI would never end */
 
 typedef struct {
@@ -161,20 +162,6 @@ static void detach(counters_t *counters, CUpti_RangeProfiler_Object *profiler) {
         explain(counters, result, "cuptiRangeProfilerDisable");
 }
 
-static bool size_data(counters_t *counters, CUpti_RangeProfiler_Object *profiler) {
-    session_t *s = (session_t *)counters->session;
-    CUPTI_PARAMS(RangeProfiler_GetCounterDataSize, size);
-    size.pRangeProfilerObject = profiler;
-    size.pMetricNames = s->config.names;
-    size.numMetrics = s->config.names_len;
-    size.maxNumOfRanges = 1;
-    size.maxNumRangeTreeNodes = 1;
-    CUPTI(RangeProfilerGetCounterDataSize, &size);
-    s->data_len = size.counterDataSize;
-    s->data = (uint8_t *)calloc(1, s->data_len);
-    return s->data ? true : refuse(counters, "out of host memory for counters");
-}
-
 static bool start(counters_t *counters) {
     session_t *s = (session_t *)counters->session;
     if (counters->device->ops->run(counters->device, find_context, s, 0) != STATUS_OK)
@@ -183,18 +170,18 @@ static bool start(counters_t *counters) {
     CUPTI_PARAMS(Profiler_Initialize, initialize);
     CUPTI(ProfilerInitialize, &initialize);
     s->initialized = true;
+    users++;
     CUpti_RangeProfiler_Object *profiler;
     if (!configure(counters) || !attach(counters, &profiler)) return false;
-    const bool sized = size_data(counters, profiler);
-    detach(counters, profiler);
-    return sized;
+    detach(counters, profiler); /* it was only tried: without the permission it fails */
+    return true;
 }
 
 static void cupti_close(counters_t *counters) {
     session_t *s = (session_t *)counters->session;
     if (!s) return;
     cupti_config_close(&s->config);
-    if (s->initialized) {
+    if (s->initialized && --users == 0) {
         CUPTI_PARAMS(Profiler_DeInitialize, finish);
         s->api->ProfilerDeInitialize(&finish);
     }
@@ -235,13 +222,30 @@ static status_t launch_range(void *arg, int index, stream_t stream) {
     return st;
 }
 
-static bool set_config(counters_t *counters, CUpti_RangeProfiler_Object *profiler) {
+/* A profiler that was not asked for the size cannot initialise the image: it would crash. */
+static bool prepare_data(counters_t *counters, CUpti_RangeProfiler_Object *profiler) {
     session_t *s = (session_t *)counters->session;
+    CUPTI_PARAMS(RangeProfiler_GetCounterDataSize, size);
+    size.pRangeProfilerObject = profiler;
+    size.pMetricNames = s->config.names;
+    size.numMetrics = s->config.names_len;
+    size.maxNumOfRanges = 1;
+    size.maxNumRangeTreeNodes = 1;
+    CUPTI(RangeProfilerGetCounterDataSize, &size);
+    uint8_t *const data = (uint8_t *)realloc(s->data, size.counterDataSize);
+    if (!data) return refuse(counters, "out of host memory for counters");
+    s->data = data;
+    s->data_len = size.counterDataSize;
     CUPTI_PARAMS(RangeProfiler_CounterDataImage_Initialize, image);
     image.pRangeProfilerObject = profiler;
     image.counterDataSize = s->data_len;
     image.pCounterData = s->data;
     CUPTI(RangeProfilerCounterDataImageInitialize, &image);
+    return true;
+}
+
+static bool set_config(counters_t *counters, CUpti_RangeProfiler_Object *profiler) {
+    session_t *s = (session_t *)counters->session;
     CUPTI_PARAMS(RangeProfiler_SetConfig, config);
     config.pRangeProfilerObject = profiler;
     config.configSize = s->config.image_len;
@@ -313,7 +317,7 @@ static status_t count(counters_t *counters, CUpti_RangeProfiler_Object *profiler
     const size_t most = s->config.passes + SPARE_PASSES;
     status_t st = STATUS_OK;
     bool last = false;
-    if (!set_config(counters, profiler)) return STATUS_OK;
+    if (!prepare_data(counters, profiler) || !set_config(counters, profiler)) return STATUS_OK;
     for (size_t pass = 0; !last; pass++) {
         if (!count_pass(counters, profiler, range, &last, &st)) return st;
         if (st != STATUS_OK) return st;

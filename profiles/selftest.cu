@@ -20,7 +20,8 @@ typedef struct {
 
 /* ---- the work ---- */
 
-__global__ void copy_kernel(const uint4 *__restrict__ src, uint4 *__restrict__ dst, size_t count) {
+static __global__ void copy_kernel(const uint4 *__restrict__ src, uint4 *__restrict__ dst,
+                                   size_t count) {
     const size_t i = (size_t)blockIdx.x * THREADS + threadIdx.x;
     if (i < count) dst[i] = src[i];
 }
@@ -37,7 +38,7 @@ static status_t launch_copy(void *arg, int index, stream_t stream) {
 
 /* No other floating-point instruction: chains start from converted integers, and the results are
  * combined as bits. */
-__global__ void __launch_bounds__(THREADS) exact_fma_kernel(int steps, uint32_t *sink) {
+static __global__ void __launch_bounds__(THREADS) exact_fma_kernel(int steps, uint32_t *sink) {
     float x[FMA_CHAINS];
     uint32_t bits = 0;
     for (int i = 0; i < FMA_CHAINS; i++) x[i] = (float)(threadIdx.x + i);
