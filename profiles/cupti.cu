@@ -1,6 +1,8 @@
 /*
  * Counters of NVIDIA GPUs through CUPTI's Range Profiler: one range around all launches, repeated
- * for each pass. The profiler is attached during a measurement only, so that it slows no timing.
+ * for each pass. CUPTI is in the process during a measurement only: as long as it is, every kernel
+ * of a graph starts later (0.13 us on an H200), and neither disabling the profiler nor resetting
+ * the device ends that; cuptiFinalize() does.
  */
 #include "profiles/cupti.h"
 
@@ -12,7 +14,6 @@
 
 #include "profiles/cupti_api.h"
 
-static int users; /* sessions that hold CUPTI's profiler initialised, which is one a process */
 enum { SPARE_PASSES = 4 }; /* more rounds than planned: CUPTI would never end */
 
 typedef struct {
@@ -21,7 +22,6 @@ typedef struct {
     size_t ordinal;
     counter_group_t group;
     cupti_config_t config;
-    bool initialized;
     uint8_t *availability, *data; /* data: the counter data image, data_len bytes */
     size_t data_len;
 } session_t;
@@ -144,6 +144,26 @@ static bool configure(counters_t *counters) {
     return false;
 }
 
+/* Brings CUPTI into the process; leave() takes it out. */
+static bool enter(counters_t *counters) {
+    static bool entered_before;
+    const session_t *s = (const session_t *)counters->session;
+    CUPTI_PARAMS(Profiler_Initialize, initialize);
+    const CUptiResult result = s->api->ProfilerInitialize(&initialize);
+    /* It is not said again once CUPTI has been finalized, but all else works. */
+    const bool known = entered_before && result == CUPTI_ERROR_NOT_INITIALIZED;
+    entered_before = true;
+    if (result != CUPTI_SUCCESS && !known) explain(counters, result, "cuptiProfilerInitialize");
+    return counters->status == COUNTERS_OK;
+}
+
+static void leave(counters_t *counters) {
+    const session_t *s = (const session_t *)counters->session;
+    const CUptiResult result = s->api->Finalize();
+    if (result != CUPTI_SUCCESS && counters->status == COUNTERS_OK)
+        explain(counters, result, "cuptiFinalize");
+}
+
 static bool attach(counters_t *counters, CUpti_RangeProfiler_Object **profiler) {
     CUPTI_PARAMS(RangeProfiler_Enable, enable);
     enable.ctx = ((session_t *)counters->session)->context;
@@ -162,18 +182,11 @@ static void detach(counters_t *counters, CUpti_RangeProfiler_Object *profiler) {
         explain(counters, result, "cuptiRangeProfilerDisable");
 }
 
-static bool start(counters_t *counters) {
-    session_t *s = (session_t *)counters->session;
-    if (counters->device->ops->run(counters->device, find_context, s, 0) != STATUS_OK)
-        return refuse(counters, last_error());
-    if (!s->context) return refuse(counters, "the driver does not tell its context: update it");
-    CUPTI_PARAMS(Profiler_Initialize, initialize);
-    CUPTI(ProfilerInitialize, &initialize);
-    s->initialized = true;
-    users++;
+/* The profiler is enabled to see whether it may be: without the permission that fails. */
+static bool try_counting(counters_t *counters) {
     CUpti_RangeProfiler_Object *profiler;
     if (!configure(counters) || !attach(counters, &profiler)) return false;
-    detach(counters, profiler); /* it was only tried: without the permission it fails */
+    detach(counters, profiler);
     return true;
 }
 
@@ -181,10 +194,6 @@ static void cupti_close(counters_t *counters) {
     session_t *s = (session_t *)counters->session;
     if (!s) return;
     cupti_config_close(&s->config);
-    if (s->initialized && --users == 0) {
-        CUPTI_PARAMS(Profiler_DeInitialize, finish);
-        s->api->ProfilerDeInitialize(&finish);
-    }
     free(s->availability);
     free(s->data);
     free(s);
@@ -192,7 +201,6 @@ static void cupti_close(counters_t *counters) {
 
 static void cupti_open(device_t *device, counters_t *counters) {
     const char *why;
-    (void)device;
     const cupti_api_t *api = cupti_api(&why);
     session_t *s = api ? (session_t *)calloc(1, sizeof *s) : NULL;
     if (!s) {
@@ -202,7 +210,14 @@ static void cupti_open(device_t *device, counters_t *counters) {
     s->api = api;
     counters->session = s;
     counters->status = COUNTERS_OK;
-    start(counters);
+    if (device->ops->run(device, find_context, s, 0) != STATUS_OK)
+        refuse(counters, last_error());
+    else if (!s->context)
+        refuse(counters, "the driver does not tell its context: update it");
+    else if (enter(counters)) {
+        try_counting(counters);
+        leave(counters);
+    }
 }
 
 /* ---- measuring ---- */
@@ -338,9 +353,12 @@ static status_t cupti_measure(counters_t *counters, work_t work, void *arg, int 
     status_t st = counters->device->ops->run(counters->device, launch_range, &range, 0);
     if (st != STATUS_OK) return st;
     CUpti_RangeProfiler_Object *profiler;
-    if (!attach(counters, &profiler)) return STATUS_OK;
-    st = count(counters, profiler, &range, out);
-    detach(counters, profiler);
+    if (!enter(counters)) return STATUS_OK;
+    if (attach(counters, &profiler)) {
+        st = count(counters, profiler, &range, out);
+        detach(counters, profiler);
+    }
+    leave(counters);
     return st;
 }
 

@@ -5,6 +5,7 @@
 #ifndef BLROOF_CUPTI_API_H
 #define BLROOF_CUPTI_API_H
 
+#include <cupti_activity.h>
 #include <cupti_profiler_host.h>
 #include <cupti_profiler_target.h>
 #include <cupti_range_profiler.h>
@@ -17,7 +18,6 @@
     X(GetResultString)                                                                             \
     X(DeviceGetChipName)                                                                           \
     X(ProfilerInitialize)                                                                          \
-    X(ProfilerDeInitialize)                                                                        \
     X(ProfilerGetCounterAvailability)                                                              \
     X(ProfilerHostInitialize)                                                                      \
     X(ProfilerHostDeinitialize)                                                                    \
@@ -36,7 +36,8 @@
     X(RangeProfilerStop)                                                                           \
     X(RangeProfilerPushRange)                                                                      \
     X(RangeProfilerPopRange)                                                                       \
-    X(RangeProfilerDecodeData)
+    X(RangeProfilerDecodeData)                                                                     \
+    X(Finalize)
 
 typedef struct {
 #define DECLARE(name) decltype(&cupti##name) name;

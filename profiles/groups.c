@@ -4,30 +4,31 @@
 #include <errno.h>
 #include <limits.h>
 #include <math.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "harness/paths.h"
 
+typedef enum { DRAM_READ, DRAM_WRITE, L2, L1, TENSOR, CUDA_CORE, SUMS } sum_t;
+
 static const struct {
     const char *name;
-    size_t offset; /* of the number in counts_t */
+    sum_t sum; /* the number of counts_t that it is part of */
 } LEVELS[] = {
-    {"dram_read", offsetof(counts_t, dram_read_bytes)},
-    {"dram_write", offsetof(counts_t, dram_write_bytes)},
-    {"l2", offsetof(counts_t, l2_bytes)},
-    {"l1", offsetof(counts_t, l1_bytes)},
-    {"tensor_bf16", offsetof(counts_t, tensor_flops)},
-    {"tensor_fp16", offsetof(counts_t, tensor_flops)},
-    {"tensor_tf32", offsetof(counts_t, tensor_flops)},
-    {"fp32_fma", offsetof(counts_t, cuda_core_flops)},
-    {"fp32_add", offsetof(counts_t, cuda_core_flops)},
-    {"fp32_mul", offsetof(counts_t, cuda_core_flops)},
-    {"half_fma", offsetof(counts_t, cuda_core_flops)},
-    {"half_add", offsetof(counts_t, cuda_core_flops)},
-    {"half_mul", offsetof(counts_t, cuda_core_flops)},
+    {"dram_read", DRAM_READ},
+    {"dram_write", DRAM_WRITE},
+    {"l2", L2},
+    {"l1", L1},
+    {"tensor_bf16", TENSOR},
+    {"tensor_fp16", TENSOR},
+    {"tensor_tf32", TENSOR},
+    {"fp32_fma", CUDA_CORE},
+    {"fp32_add", CUDA_CORE},
+    {"fp32_mul", CUDA_CORE},
+    {"half_fma", CUDA_CORE},
+    {"half_add", CUDA_CORE},
+    {"half_mul", CUDA_CORE},
 };
 enum { LEVELS_LEN = sizeof LEVELS / sizeof *LEVELS };
 
@@ -36,12 +37,14 @@ const char *group_level_name(int level) {
 }
 
 void group_counts(const counter_group_t *group, const double *values, counts_t *out) {
-    *out = (counts_t){NAN, NAN, NAN, NAN, NAN, NAN};
+    double sums[SUMS] = {NAN, NAN, NAN, NAN, NAN, NAN};
     for (int i = 0; i < group->metrics_len; i++) {
-        double *sum = (double *)((char *)out + LEVELS[group->metrics[i].level].offset);
+        double *sum = &sums[LEVELS[group->metrics[i].level].sum];
         if (isnan(*sum)) *sum = 0;
         *sum += group->metrics[i].factor * values[i];
     }
+    *out = (counts_t){sums[DRAM_READ], sums[DRAM_WRITE], sums[L2],
+                      sums[L1],        sums[TENSOR],     sums[CUDA_CORE]};
 }
 
 /* ---- one file ---- */
@@ -191,7 +194,7 @@ status_t groups_read(const char *folder, counter_group_t **out, int *count) {
     counter_group_t *groups = calloc((size_t)found, sizeof *groups);
     if (!groups) st = fail(STATUS_OOM, "out of memory for counter groups");
     for (int i = 0; i < found; i++) {
-        if (st == STATUS_OK) st = read_one(folder, files[i]->d_name, groups, i);
+        if (groups && st == STATUS_OK) st = read_one(folder, files[i]->d_name, groups, i);
         free(files[i]);
     }
     free(files);

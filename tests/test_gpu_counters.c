@@ -62,10 +62,12 @@ static void test_selftest(void **state) {
     assert_int_equal(rows, 3);
 }
 
-/* 512 x 2048 x 2048 by the dense baseline: 4.3 GFLOP. */
+/* Of the dense baseline: some microseconds, so that what a launch costs shows. */
+enum { TOKENS = 256, FEATURES = 1024 };
+
 static void open_gemm(case_t *c, binding_t *b) {
     const problem_t problem = {
-        .dtype = DTYPE_BF16, .tokens = 512, .in_features = 2048, .out_features = 2048};
+        .dtype = DTYPE_BF16, .tokens = TOKENS, .in_features = FEATURES, .out_features = FEATURES};
     const structure_t *dense = structure_find("dense");
     const variant_t *variant = variant_baseline("dense", DEVICE_CUDA);
     assert_non_null(variant);
@@ -107,13 +109,14 @@ static void test_counts_and_timing(void **state) {
                   one.dram_write_bytes, one.l2_bytes, one.l1_bytes);
     print_message("graph %.3f us, afterwards %.3f us; stream %.3f us, afterwards %.3f us\n",
                   before_us, after_us, stream_before_us, stream_after_us);
-    const double flops = 2.0 * 512 * 2048 * 2048;
-    assert_true(one.tensor_flops == flops && four.tensor_flops == flops);
+    const double flops = 2.0 * TOKENS * FEATURES * FEATURES;
+    assert_true(one.tensor_flops == four.tensor_flops);
+    assert_true(one.tensor_flops >= flops && one.tensor_flops < 2 * flops); /* tiles may overhang */
     assert_true(one.dram_read_bytes >= 0 && one.cuda_core_flops >= 0);
     /* Each operand comes from L2 at least once, and the result goes there. */
-    assert_true(one.l2_bytes >= 2.0 * (512 * 2048 + 2048 * 2048 + 512 * 2048));
+    assert_true(one.l2_bytes >= 2.0 * (2 * TOKENS * FEATURES + FEATURES * FEATURES));
     assert_true(one_s < 0.5 && four_s < 0.5);
-    assert_true(fabs(after_us / before_us - 1) < 0.05);
+    assert_true(fabs(after_us / before_us - 1) < 0.02);
     assert_true(stream_after_us < 1.25 * stream_before_us + 1);
     binding_close(&b);
     case_close(&c);
