@@ -8,6 +8,10 @@ say      = $(if $(V),,@printf '  %-5s %s\n' $(1) $(2))
 NVCC ?= $(firstword $(shell command -v nvcc 2>/dev/null) $(wildcard /usr/local/cuda/bin/nvcc))
 CUDA_HOME ?= $(patsubst %/bin/nvcc,%,$(realpath $(NVCC)))
 
+# CUPTI of CUDA 12.6 or later; without it the program is built without counters.
+CUPTI_INC := $(patsubst %/,%,$(dir $(firstword $(wildcard $(foreach folder,include extras/CUPTI/include,\
+             $(CUDA_HOME)/$(folder)/cupti_range_profiler.h)))))
+
 # Machine code for Ampere, Ada and Hopper; PTX for what is newer, or is a Tegra.
 GENCODE ?= -gencode arch=compute_80,code=[sm_80$(comma)compute_80] \
            -gencode arch=compute_89,code=[sm_89$(comma)compute_89] \
@@ -25,13 +29,13 @@ OPT      := $(if $(DEBUG)$(ASAN),-O1 -g,-O3 -g1)
 CPPFLAGS := -I. -I$(BUILD) -D_GNU_SOURCE $(OPENBLAS_INC:%=-I%)
 CFLAGS   := -std=c11 $(OPT) -Wall -Wextra -Werror -fopenmp $(SANITIZE)
 NVCCFLAGS := -std=c++20 -O3 -lineinfo --compress-mode=size $(GENCODE) -Werror all-warnings --expt-relaxed-constexpr \
-             -Xcompiler -Wall,-Wextra,-fopenmp
+             -Xcompiler -Wall,-Wextra,-fopenmp $(CUPTI_INC:%=-I%)
 LDFLAGS  := $(SANITIZE) -Wl,-rpath,'$$ORIGIN/../lib' -Wl,-rpath,'$$ORIGIN/../../lib' \
             $(OPENBLAS_LIB:%=-L%) $(OPENBLAS_LIB:%=-Wl$(comma)-rpath$(comma)%)
 LDLIBS   := -lopenblas $(or $(LIBCSV_A),-lcsv) -lgomp -lm -ldl -lpthread
 
 C_SRC    := $(sort $(wildcard kernels/*.c kernels/*/*.c harness/*.c roofline/*.c profiles/*.c results/*.c plots/*.c))
-CU_SRC   := $(sort $(wildcard kernels/*/*.cu harness/*.cu roofline/*.cu profiles/*.cu))
+CU_SRC   := $(sort $(wildcard kernels/*/*.cu harness/*.cu roofline/*.cu) $(if $(CUPTI_INC),$(wildcard profiles/*.cu)))
 TEST_SRC := $(sort $(wildcard tests/test_*.c))
 OBJ      := $(C_SRC:%.c=$(BUILD)/%.o)
 LINK     := $(CC)

@@ -1,5 +1,6 @@
 /* blroof list: what registered itself, and the workloads on file. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "harness/commands.h"
@@ -7,6 +8,7 @@
 #include "harness/options.h"
 #include "harness/registry.h"
 #include "harness/workload.h"
+#include "profiles/groups.h"
 
 static status_t list_structures(void) {
     for (int i = 0; i < structure_count(); i++)
@@ -38,6 +40,38 @@ static status_t list_workloads(void) {
     return workload_names(print_name, NULL);
 }
 
+/* False where the library cannot be asked: then only the groups are listed. */
+static bool list_chip(const counter_group_t *group, const char *chip) {
+    group_check_t check;
+    const status_t st = counters_check(group, chip, &check);
+    printf("%-7s %-7s ", chip, group->name);
+    if (st != STATUS_OK) {
+        printf("%d metrics, not checked%s%s\n", group->metrics_len,
+               st == STATUS_UNSUPPORTED ? ": " : "", st == STATUS_UNSUPPORTED ? last_error() : "");
+        return st == STATUS_UNSUPPORTED;
+    }
+    printf("%2d of %2d metrics, %d passes", group->metrics_len - check.missing_len,
+           group->metrics_len, check.passes);
+    for (int i = 0; i < group->metrics_len; i++)
+        if (check.missing[i]) printf(", lacks %s", group->metrics[i].name);
+    putchar('\n');
+    return true;
+}
+
+static status_t list_counters(void) {
+    counter_group_t *groups;
+    int count;
+    bool asked = true;
+    const status_t st = groups_read(NULL, &groups, &count);
+    if (st != STATUS_OK) return st;
+    for (int i = 0; i < count; i++)
+        for (int c = 0; c < groups[i].chips_len; c++)
+            asked = list_chip(&groups[i], groups[i].chips[c]) && asked;
+    if (!asked) puts(last_error());
+    free(groups);
+    return STATUS_OK;
+}
+
 static const struct {
     const char *name;
     status_t (*print)(void);
@@ -45,12 +79,13 @@ static const struct {
     {"structures", list_structures},
     {"variants", list_variants},
     {"workloads", list_workloads},
+    {"counters", list_counters},
 };
 enum { LISTS_LEN = sizeof LISTS / sizeof *LISTS };
 
 status_t cmd_list(int argc, char **argv) {
     const option_t options[] = {{0}};
-    const command_t command = {"list", "[structures|variants|workloads]",
+    const command_t command = {"list", "[structures|variants|workloads|counters]",
                                "Lists what this program knows; all of it without an argument.",
                                options};
     const char *rest[argc];
@@ -67,6 +102,7 @@ status_t cmd_list(int argc, char **argv) {
         st = LISTS[i].print();
     }
     if (!found)
-        return fail(STATUS_USAGE, "cannot list '%s': structures, variants or workloads", rest[0]);
+        return fail(STATUS_USAGE, "cannot list '%s': structures, variants, workloads or counters",
+                    rest[0]);
     return st;
 }

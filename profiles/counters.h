@@ -20,11 +20,13 @@ typedef struct {
     double dram_read_bytes, dram_write_bytes, l2_bytes, l1_bytes, tensor_flops, cuda_core_flops;
 } counts_t;
 
-/* A source on one device. status says whether it can count, reason why not (with the remedy). */
+/* A source on one device, which must stay open. status says whether it can count, reason why not
+ * (with the remedy). */
 typedef struct {
     const char *source; /* "cupti", "none" */
     counter_status_t status;
     char reason[256];
+    device_t *device;
     void *session;
 } counters_t;
 

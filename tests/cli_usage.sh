@@ -14,6 +14,7 @@ for command in devices list ceilings sweep report; do
 done
 ok "devices lists the CPU" says '^cpu: ' "$BLROOF" devices
 ok "list has monarch/fused" says 'monarch/fused' "$BLROOF" list variants
+ok "list has the counter groups" says '^GH100 +GH100 +14 ' "$BLROOF" list counters
 ok "list has the workloads" says '^paper_layers$' "$BLROOF" list workloads
 
 ok "no command" sh -c "! $BLROOF"
