@@ -16,6 +16,7 @@ typedef struct {
     double compute_flops;        /* matrix units (a CPU: its FMA units), FLOP/s */
     bool compute_is_tensor;      /* false: fp32 CUDA cores (a CPU) stand in for it, or NAN */
     double cuda_core_flops;      /* CUDA cores in fp32, FLOP/s */
+    double cuda_core_peak_flops; /* CUDA cores in their fastest dtype, FLOP/s */
     double dram_bytes, l2_bytes; /* bytes/s */
     double launch_s;             /* seconds that one dependent kernel costs inside a graph */
 } roof_ceilings_t;
@@ -69,5 +70,30 @@ double attainable_flops(double intensity, double flops_per_s, double bytes_per_s
  * cache_bytes).
  */
 double dram_bytes_floor(double bytes_min, const double *bytes, int count, double cache_bytes);
+
+/* What was executed over what the algorithm needs, or read over what must be read; NAN unless both
+ * are known and `needed` is positive. */
+double times_needed(double measured, double needed);
+
+/* What counters saw of one launch; NAN where they saw nothing. */
+typedef struct {
+    double tensor_flops, cuda_core_flops, dram_bytes, l2_bytes;
+} executed_t;
+
+/*
+ * True where a launch of `seconds` cannot have been: some unit would have run at more than 105 % of
+ * its ceiling, or fewer FLOPs (by more than 1 %) were executed than the `flops` the algorithm
+ * needs. What is NAN proves nothing. tensor_flops count against the compute ceiling only where that
+ * is of matrix units, CUDA-core FLOPs against the fastest rate of any dtype.
+ */
+bool impossible(const executed_t *executed, double flops, double seconds,
+                const roof_ceilings_t *ceilings);
+
+/*
+ * The x from which y stays above 1: where the last upward crossing of 1 is, interpolated between
+ * neighbours on logarithmic axes. x[] rises; all values are positive. x[0] if y is above 1 all
+ * along, NAN if it is not at the end or count is 0.
+ */
+double crossing(const double *x, const double *y, int count);
 
 #endif
