@@ -94,7 +94,7 @@ static status_t sweep(arguments_t *a, const char *const *names, int names_len) {
     if (st == STATUS_OK) st = report_console(run.path, stdout);
 cleanup:
     run_close(&run);
-    if (counters.session) counters_close(&counters);
+    counters_close(&counters);
     if (device) device->ops->close(device);
     for (int i = 0; i < names_len; i++) workload_free(&workloads[i]);
     free(workloads);
