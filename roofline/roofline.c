@@ -113,11 +113,21 @@ bool impossible(const executed_t *e, double flops, double seconds, const roof_ce
            e->tensor_flops + e->cuda_core_flops < LEAST_FLOPS * flops;
 }
 
-double crossing(const double *x, const double *y, int count) {
-    int first = count;
-    while (first > 0 && y[first - 1] > 1) first--;
-    if (first == count) return NAN;
-    if (first == 0) return x[0];
-    const double below = log(y[first - 1]), above = log(y[first]);
-    return x[first - 1] * pow(x[first] / x[first - 1], -below / (above - below));
+/* Where y is 1 between points i - 1 and i, which are on different sides of it. */
+static double one_between(const double *x, const double *y, int i) {
+    const double before = log(y[i - 1]), after = log(y[i]);
+    return x[i - 1] * pow(x[i] / x[i - 1], before / (before - after));
+}
+
+int ranges_above_one(const double *x, const double *y, int count, range_t *out) {
+    int ranges = 0;
+    bool inside = false;
+    for (int i = 0; i < count; i++) {
+        const bool above = y[i] > 1;
+        if (above && !inside) out[ranges].from = i ? one_between(x, y, i) : x[0];
+        if (!above && inside) out[ranges++].to = one_between(x, y, i);
+        if (above && i + 1 == count) out[ranges++].to = x[i];
+        inside = above;
+    }
+    return ranges;
 }

@@ -89,11 +89,14 @@ typedef struct {
 bool impossible(const executed_t *executed, double flops, double seconds,
                 const roof_ceilings_t *ceilings);
 
+typedef struct {
+    double from, to;
+} range_t;
 /*
- * The x from which y stays above 1: where the last upward crossing of 1 is, interpolated between
- * neighbours on logarithmic axes. x[] rises; all values are positive. x[0] if y is above 1 all
- * along, NAN if it is not at the end or count is 0.
+ * Where y is above 1, in rising order: at most (count + 1) / 2 ranges. Ends are interpolated
+ * between neighbours on logarithmic axes; a range that holds the first or last point ends at its x.
+ * x[] rises, and all values are positive. Returns how many.
  */
-double crossing(const double *x, const double *y, int count);
+int ranges_above_one(const double *x, const double *y, int count, range_t *out);
 
 #endif
