@@ -56,27 +56,29 @@ static void write_model(FILE *out, double value, double unit) {
     fprintf(out, " %s |", number_text(value / unit, text));
 }
 
-/* Where measured and modelled DRAM bytes part, and what becomes of the intermediates. */
+/* Where measured and modelled DRAM bytes part. What the cache absorbs is told by reads, for writes
+ * may leave it later: read-back intermediates but for what was read beyond the compulsory. */
 static void write_remark(FILE *out, const report_t *r, const point_row_t *row) {
-    char absorbed_mb[NUMBER_LEN], spilled_mb[NUMBER_LEN], cache_mb[NUMBER_LEN];
-    const double measured = row->dram_read_bytes + row->dram_write_bytes;
-    const double less = row->bytes_model - measured;
-    const double spilled = row->bytes_model - row->bytes_min;
+    char less_mb[NUMBER_LEN], absorbed_mb[NUMBER_LEN], again_mb[NUMBER_LEN], cache_mb[NUMBER_LEN];
+    const double less = row->bytes_model - row->dram_read_bytes - row->dram_write_bytes;
+    const double again = (row->bytes_model - row->bytes_min) / 2;
+    const double beyond = row->dram_read_bytes * (1 - 1 / row->excess_traffic);
+    const double absorbed = fmin(again, again - beyond);
     if (isnan(less) || fabs(less) < REMARK_SHARE * row->bytes_model) return;
-    number_text(fabs(less) / 1e6, absorbed_mb);
-    if (less < 0) {
-        fprintf(out, "moves %s MB more than the model", absorbed_mb);
-    } else if (row->excess_traffic < 1 - REMARK_SHARE) {
-        fprintf(out, "%s MB less than the model: inputs or weights were in the cache", absorbed_mb);
-    } else if (spilled > 0) {
+    number_text(fabs(less) / 1e6, less_mb);
+    fprintf(out, "%s MB %s than the model", less_mb, less > 0 ? "less" : "more");
+    if (less < 0) return;
+    if (row->excess_traffic < 1 - REMARK_SHARE) {
+        fputs(": inputs or weights were in the cache", out);
+    } else if (absorbed > 0) {
         const char *l2 = report_fact(r, "gpu_l2_bytes");
-        number_text(fmin(less, spilled) / 1e6, absorbed_mb);
-        number_text(spilled / 1e6, spilled_mb);
+        number_text(absorbed / 1e6, absorbed_mb);
+        number_text(again / 1e6, again_mb);
         number_text(*l2 ? strtod(l2, NULL) / 1e6 : NAN, cache_mb);
-        fprintf(out, "the L2%s%s%s absorbs %s of %s MB of intermediate traffic",
-                *cache_mb ? " of " : "", cache_mb, *cache_mb ? " MB" : "", absorbed_mb, spilled_mb);
+        fprintf(out, ": the L2%s%s%s absorbs at least %s of the %s MB of intermediates read back",
+                *cache_mb ? " of " : "", cache_mb, *cache_mb ? " MB" : "", absorbed_mb, again_mb);
     } else {
-        fprintf(out, "%s MB less than the model: writes that had not left the cache", absorbed_mb);
+        fputs(": writes that had not left the cache", out);
     }
 }
 
