@@ -78,7 +78,7 @@ static void write_remark(FILE *out, const report_t *r, const point_row_t *row) {
         fprintf(out, ": the L2%s%s%s absorbs at least %s of the %s MB of intermediates read back",
                 *cache_mb ? " of " : "", cache_mb, *cache_mb ? " MB" : "", absorbed_mb, again_mb);
     } else {
-        fputs(": writes that had not left the cache", out);
+        fputs(": writes stayed in the cache", out);
     }
 }
 

@@ -101,9 +101,13 @@ static void write_help(FILE *out, const point_row_t *row, const term_t terms[TER
     char number[NUMBER_LEN];
     int count = 0;
     write_spill(out, row, &count);
-    if (row->excess_traffic > 1.5)
-        fprintf(out, "%sreads %s times what it must from DRAM: keep what is shared in the cache",
-                separator(&count), number_text(row->excess_traffic, number));
+    const double beyond = row->dram_read_bytes * (1 - 1 / row->excess_traffic) -
+                          (row->bytes_model - row->bytes_min) / 2;
+    if (beyond > NOTABLE * row->dram_read_bytes)
+        fprintf(out,
+                "%sreads %s MB beyond inputs, weights and intermediates: let the cache hold what "
+                "blocks share",
+                separator(&count), number_text(beyond / 1e6, number));
     if (row->flops_waste > 1 + NOTABLE)
         fprintf(out, "%sexecutes %s times the FLOPs it needs: pad less", separator(&count),
                 number_text(row->flops_waste, number));

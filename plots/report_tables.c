@@ -226,6 +226,12 @@ static void write_remarks(FILE *out, const report_t *r, bool flags) {
         }
         fputs(" |\n", out);
     }
+    if (count && flags)
+        fputs("\nover_roof: more than 2 % faster than the ceilings allow. impossible: more than 5 "
+              "%,\n"
+              "or fewer FLOPs executed than the algorithm needs. A ceiling, a count or a kernel is "
+              "wrong.\n",
+              out);
     if (count) putc('\n', out);
 }
 
