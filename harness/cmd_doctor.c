@@ -337,6 +337,7 @@ static status_t examine(device_t *device, const char *why_no_gpu, bool counters)
     }
     gnuplot_line();
     if (counters && tried == STATUS_OK) TRY(selftest(device));
+    if (tried == STATUS_OK) printf("\n%s can measure.\n", device->id);
     if (tried != STATUS_OK) st = fail(STATUS_ENVIRONMENT, "%s cannot measure: %s", device->id, why);
 cleanup:
     if (cpu) cpu->ops->close(cpu);

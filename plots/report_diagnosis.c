@@ -125,8 +125,7 @@ static void write_help(FILE *out, const point_row_t *row, const term_t terms[TER
         putc(')', out);
     }
     if (count == 0)
-        fputs("none of bytes, FLOPs and launches explains it: stalls and occupancy are not counted",
-              out);
+        fputs("neither bytes, FLOPs nor launches explain it: what stalls it is not counted", out);
 }
 
 /* Indices of the slow points by the time they lose, the most first. Returns how many. */
@@ -161,7 +160,7 @@ void write_slow_points(FILE *out, const report_t *r, int section) {
             "Shares are of the time that a unit would need at its ceiling.\n\n"
             "| layer | tokens | structure/variant | us | %% of roof | nearest ceilings | what "
             "would help |\n| --- | ---: | --- | ---: | ---: | --- | --- |\n",
-            SLOW_US, SLOW_PCT, count, count > MAX_SLOW ? ", the first 15 of them here" : "");
+            SLOW_US, SLOW_PCT, count, count > MAX_SLOW ? ", the first of them here" : "");
     for (int k = 0; k < count && k < MAX_SLOW; k++) {
         const point_row_t *row = &r->points[list[k]];
         char time[NUMBER_LEN], pct[NUMBER_LEN];
