@@ -135,11 +135,11 @@ static void test_a_run_from_before_counters(void **state) {
     snprintf(path, sizeof path, "%s/points.csv", run);
     FILE *file = fopen(path, "w");
     assert_non_null(file);
-    fputs(
-        "device,dtype,cache,workload,layer,structure,variant,tokens,in_features,out_features,"
-        "status,time_us,flops,bytes_min,bytes_model,tflops,intensity,roof_us,roof_pct\n"
-        "cuda:0,bf16,rotate,w,m/l,blast,unfused,64,8,8,ok,100,1000000000,1000000,4000000,10,1000,20,20\n",
-        file);
+    fputs("device,dtype,cache,workload,layer,structure,variant,tokens,in_features,out_features,"
+          "status,time_us,flops,bytes_min,bytes_model,tflops,intensity,roof_us,roof_pct\n"
+          "cuda:0,bf16,rotate,w,m/l,blast,unfused,64,8,8,"
+          "ok,100,1000000000,1000000,4000000,10,1000,20,20\n",
+          file);
     fclose(file);
     wrote();
     char *index = read_report("index.md", NULL);
