@@ -113,11 +113,15 @@ static void print_counters(const counters_t *counters, const counts_t *counts) {
         line(WARNING, "counters", text, counters->reason);
         return;
     }
+    const double flops = counts->tensor_flops + counts->cuda_core_flops;
+    char bytes_text[32] = "an unknown number of", flops_text[32] = "an unknown number of";
+    if (!isnan(counts->dram_read_bytes))
+        snprintf(bytes_text, sizeof bytes_text, "%.0f", counts->dram_read_bytes);
+    if (!isnan(flops)) snprintf(flops_text, sizeof flops_text, "%.0f", flops);
     snprintf(text, sizeof text,
-             "%s, tried: a launch of dense 256 x 256 on 128 tokens read %.0f bytes of DRAM and "
-             "executed %.0f FLOPs",
-             counters->source, counts->dram_read_bytes,
-             counts->tensor_flops + counts->cuda_core_flops);
+             "%s, tried: a launch of dense 256 x 256 on 128 tokens read %s bytes of DRAM and "
+             "executed %s FLOPs (it needs 16777216)",
+             counters->source, bytes_text, flops_text);
     line(FINE, "counters", text, "");
 }
 
@@ -125,7 +129,8 @@ static void print_counters(const counters_t *counters, const counts_t *counts) {
 
 static void gpu_versions(const facts_t *facts) {
     char text[FINDING_LEN];
-    snprintf(text, sizeof text, "%s (for CUDA %s and older)", fact(facts, "driver"),
+    const char *driver = fact(facts, "driver");
+    snprintf(text, sizeof text, "%s (for CUDA %s and older)", *driver ? driver : "unknown release",
              fact(facts, "cuda_driver"));
     line(FINE, "driver", text, "");
     line(FINE, "CUDA runtime", fact(facts, "cuda_runtime"), "");

@@ -88,7 +88,7 @@ static status_t sweep(arguments_t *a, const char *const *names, int names_len) {
     TRY(device_open(a->device, &device));
     TRY(sweep_check_options(&a->sweep, device->info.kind));
     TRY(counting_open(a->sweep.counting, device, &counters));
-    TRY(run_open(a->out, device, a->resume, &run));
+    TRY(run_open(a->out, device, &counters, a->resume, &run));
     st = sweep_run(&run, device, &counters, workloads, names_len, &a->sweep, &counts);
     if (run.points) print_end(&run, &counts, st);
     if (st == STATUS_OK) st = report_console(run.path, stdout);

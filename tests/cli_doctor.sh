@@ -36,6 +36,7 @@ ok "--counters auto measures" sweep -o "$scratch/a"
 ok "and rows say that nothing was counted" test "$(column "$scratch/a/points.csv" counter_status | sort -u)" = unsupported
 ok "and why" grep -q ',ok,not counted: ' "$scratch/a/points.csv"
 ok "an unknown count is empty, not 0" test -z "$(column "$scratch/a/points.csv" dram_read_bytes | tr -d '\n')"
+ok "run.csv says so too" grep -qx 'counter_status,unsupported' "$scratch/a/run.csv"
 ok "--counters off measures" sweep --counters off -o "$scratch/b"
 ok "and rows say off" test "$(column "$scratch/b/points.csv" counter_status | sort -u)" = off
 ok "without a reason" sh -c "! grep -q 'not counted' $scratch/b/points.csv"
