@@ -304,8 +304,8 @@ static status_t print_selftest(void *ctx, const selftest_row_t *row) {
                  row->counted, row->unit, row->expected, row->deviation_pct, row->tolerance_pct);
     sum->rows++;
     sum->failed += !row->pass;
-    char title[FINDING_LEN];
-    snprintf(title, sizeof title, "%s: %s", row->name, text);
+    char title[FINDING_LEN + 80];
+    snprintf(title, sizeof title, "%.64s: %s", row->name, text);
     line(row->pass ? FINE : WARNING, "self-test", title, row->reason);
     return STATUS_OK;
 }
