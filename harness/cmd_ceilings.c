@@ -54,7 +54,7 @@ status_t cmd_ceilings(int argc, char **argv) {
     st = device_open(device_name, &device);
     if (st != STATUS_OK) return st;
     char path[sizeof run.path + 32];
-    TRY(run_open(out, device, false, &run));
+    TRY(run_open(out, device, NULL, false, &run));
     TRY(run_ceilings(&run, device, ignore, NULL));
     snprintf(path, sizeof path, "%s/%s", run.path, CEILINGS_TABLE.file);
     printf("%s: %s\n", device->id, device->name);

@@ -10,7 +10,7 @@
 #include "plots/report.h"
 
 typedef struct {
-    const char *device, *out, *tokens, *blocks, *rank, *cache, *budget, *shard;
+    const char *device, *out, *tokens, *blocks, *rank, *cache, *counting, *budget, *shard;
     bool resume;
     sweep_options_t sweep;
 } arguments_t;
@@ -30,6 +30,10 @@ static status_t parse_numbers(arguments_t *a) {
     a->sweep.shards = 1;
     if (a->cache) {
         status_t st = cache_parse(a->cache, &a->sweep.cache);
+        if (st != STATUS_OK) return st;
+    }
+    if (a->counting) {
+        status_t st = counting_parse(a->counting, &a->sweep.counting);
         if (st != STATUS_OK) return st;
     }
     if (a->budget) {
@@ -82,6 +86,7 @@ static void print_end(const run_t *run, const sweep_counts_t *n, status_t st) {
 static status_t sweep(arguments_t *a, const char *const *names, int names_len) {
     workload_t *workloads = calloc((size_t)names_len, sizeof *workloads);
     device_t *device = NULL;
+    counters_t counters = {0};
     run_t run = {0};
     sweep_counts_t counts = {0};
     status_t st = STATUS_OK;
@@ -89,12 +94,14 @@ static status_t sweep(arguments_t *a, const char *const *names, int names_len) {
     TRY(load_workloads(a, names, names_len, workloads));
     TRY(device_open(a->device, &device));
     TRY(sweep_check_options(&a->sweep, device->info.kind));
-    TRY(run_open(a->out, device, a->resume, &run));
-    st = sweep_run(&run, device, workloads, names_len, &a->sweep, &counts);
+    TRY(counting_open(a->sweep.counting, device, &counters));
+    TRY(run_open(a->out, device, &counters, a->resume, &run));
+    st = sweep_run(&run, device, &counters, workloads, names_len, &a->sweep, &counts);
     if (run.points) print_end(&run, &counts, st);
     if (st == STATUS_OK) st = report_console(run.path, stdout);
 cleanup:
     run_close(&run);
+    counters_close(&counters);
     if (device) device->ops->close(device);
     for (int i = 0; i < names_len; i++) workload_free(&workloads[i]);
     free(workloads);
@@ -119,6 +126,8 @@ status_t cmd_sweep(int argc, char **argv) {
          &a.sweep.dtypes, NULL},
         {"cache", 0, "STATE", "rotate (default), cold or hot: where the data is at launch",
          &a.cache, NULL},
+        {"counters", 0, "WHEN", "auto (default), off or require: hardware counters of each point",
+         &a.counting, NULL},
         {"budget", 0, "SECONDS", "timing seconds a point (default 0.6)", &a.budget, NULL},
         {"resume", 0, NULL, "go on with an interrupted run", NULL, &a.resume},
         {"shard", 0, "I/N", "only every Nth point, from the Ith, counted from 0", &a.shard, NULL},

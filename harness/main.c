@@ -12,6 +12,7 @@ static const struct {
     command_main_t run;
 } COMMANDS[] = {
     {"devices", "the devices that can be measured here", cmd_devices},
+    {"doctor", "whether this machine can measure, and what would help", cmd_doctor},
     {"list", "structures, variants and workloads this program knows", cmd_list},
     {"ceilings", "measure what a device can do at most", cmd_ceilings},
     {"sweep", "check and time the layers of workloads into a run directory", cmd_sweep},

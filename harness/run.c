@@ -99,7 +99,14 @@ static void write_argv(fact_writer_t *w) {
     write_fact(w, "argv", command);
 }
 
-static status_t write_run_csv(const run_t *run, device_t *device, const char *utc) {
+static void counter_facts(const counters_t *counters, fact_t fact, void *ctx) {
+    fact(ctx, "counter_source", counters->source);
+    fact(ctx, "counter_status", counter_status_name(counters->status));
+    if (counters->reason[0]) fact(ctx, "counter_reason", counters->reason);
+}
+
+static status_t write_run_csv(const run_t *run, device_t *device, const counters_t *counters,
+                              const char *utc) {
     fact_writer_t w = {.st = STATUS_OK};
     w.st = whole_open(run, &RUN_TABLE, &w.file);
     if (w.st == STATUS_OK) {
@@ -110,6 +117,7 @@ static status_t write_run_csv(const run_t *run, device_t *device, const char *ut
         write_fact(&w, "device", device->id);
         write_fact(&w, "device_name", device->name);
         device->ops->facts(device, write_fact, &w);
+        if (counters) counter_facts(counters, write_fact, &w);
     }
     return whole_close(&w.file, w.st);
 }
@@ -157,7 +165,8 @@ static void new_run_id(run_t *run, char utc[32]) {
     row_set_text(run->run_id, "%s-%04x", stamp, salt & 0xffff);
 }
 
-status_t run_open(const char *path, device_t *device, bool resume, run_t *run) {
+status_t run_open(const char *path, device_t *device, const counters_t *counters, bool resume,
+                  run_t *run) {
     *run = (run_t){0};
     if (strlen(path) >= sizeof run->path)
         return fail(STATUS_USAGE, "the path of the run directory is too long");
@@ -169,7 +178,7 @@ status_t run_open(const char *path, device_t *device, bool resume, run_t *run) {
     if (exists(run, RUN_TABLE.file)) return adopt_run_csv(run, device);
     char utc[32];
     new_run_id(run, utc);
-    return write_run_csv(run, device, utc);
+    return write_run_csv(run, device, counters, utc);
 }
 
 void run_close(run_t *run) {

@@ -9,7 +9,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 
-#include "harness/device.h"
+#include "profiles/counters.h"
 #include "results/csv_table.h"
 
 typedef struct {
@@ -20,11 +20,12 @@ typedef struct {
 } run_t;
 
 /*
- * Makes the directory and run.csv, or opens one that holds only ceilings of the same device, or,
- * with resume, one that was interrupted (torn last rows are cut off). STATUS_USAGE if path holds
- * another run.
+ * Makes the directory and run.csv (which says how the counters opened, unless they are NULL), or
+ * opens one that holds only ceilings of the same device, or, with resume, one that was interrupted
+ * (torn last rows are cut off). STATUS_USAGE if path holds another run.
  */
-status_t run_open(const char *path, device_t *device, bool resume, run_t *out);
+status_t run_open(const char *path, device_t *device, const counters_t *counters, bool resume,
+                  run_t *out);
 void run_close(run_t *run);
 
 /* Called for each ceiling of the device: those on file, else measured now and filed. */

@@ -3,8 +3,8 @@
 #ifndef BLROOF_SWEEP_H
 #define BLROOF_SWEEP_H
 
+#include "harness/counting.h"
 #include "harness/run.h"
-#include "harness/timing.h"
 #include "harness/workload.h"
 #include "roofline/roofline.h"
 
@@ -12,6 +12,7 @@ typedef struct {
     const char *structures, *variants,
         *dtypes; /* comma lists; NULL is all (dtypes: the device's own) */
     cache_t cache;
+    counting_t counting;
     double budget_s;   /* timing seconds a point; 0 is the default */
     int shard, shards; /* this is shard of shards, counted from 0 */
 } sweep_options_t;
@@ -27,10 +28,11 @@ status_t sweep_check_options(const sweep_options_t *options, device_kind_t kind)
 
 /*
  * Measures what run does not hold yet, ceilings first. STATUS_DEVICE once the device is dead,
- * STATUS_IO when a row cannot be written, STATUS_INTERRUPTED on Ctrl-C: the rows so far are on disk
- * in each case.
+ * STATUS_IO when a row cannot be written, STATUS_INTERRUPTED on Ctrl-C, STATUS_ENVIRONMENT once
+ * required counters fail: the rows so far are on disk in each case. `counters` are from
+ * counting_open().
  */
-status_t sweep_run(run_t *run, device_t *device, const workload_t *workloads, int workloads_len,
-                   const sweep_options_t *options, sweep_counts_t *counts);
+status_t sweep_run(run_t *run, device_t *device, counters_t *counters, const workload_t *workloads,
+                   int workloads_len, const sweep_options_t *options, sweep_counts_t *counts);
 
 #endif

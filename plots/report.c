@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 
+#include "plots/report_counters.h"
 #include "plots/report_figures.h"
 #include "plots/report_tables.h"
 
@@ -14,6 +15,7 @@ status_t report_write(const char *run_dir) {
     snprintf(dir, sizeof dir, "%s/report", run_dir);
     TRY(figures_prepare(&report, dir, &figures));
     TRY(write_speedup_md(&report, dir));
+    TRY(write_table2_md(&report, dir));
     /* Written first without pictures: whatever happens to gnuplot, the tables are there. */
     TRY(write_index_md(&report, dir, &(figures_t){0}, "The pictures have not been drawn yet."));
     const status_t drawn = figures_draw(&figures, dir);

@@ -7,11 +7,12 @@
 #include "harness/status.h"
 
 /*
- * Reads run_dir/{run,points,ceilings}.csv and writes run_dir/report/: index.md, speedup.md, the
- * pictures as .svg and .png, and the numbers behind them as TSV files in data/. Files appear whole
- * or not at all; older ones of the same name are replaced. Without gnuplot the tables are still
- * written and the answer is STATUS_ENVIRONMENT. STATUS_IO or STATUS_USAGE when points.csv is
- * missing, empty or malformed; a missing run.csv or ceilings.csv only leaves its part out.
+ * Reads run_dir/{run,points,ceilings}.csv and writes run_dir/report/: index.md, speedup.md,
+ * table2.md, the pictures as .svg and .png, and the numbers behind them as TSV files in data/.
+ * Files appear whole or not at all; older ones of the same name are replaced. Without gnuplot the
+ * tables are still written and the answer is STATUS_ENVIRONMENT. STATUS_IO or STATUS_USAGE when
+ * points.csv is missing, empty or malformed; a missing run.csv or ceilings.csv only leaves its part
+ * out.
  */
 status_t report_write(const char *run_dir);
 

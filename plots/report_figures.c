@@ -25,7 +25,7 @@ typedef struct {
 
 static status_t open_data(const sheet_t *sheet, const char *stem, const char *header,
                           whole_file_t *w) {
-    char name[64];
+    char name[96];
     snprintf(name, sizeof name, "%s%s.tsv", stem, sheet->suffix);
     status_t st = whole_open(sheet->data_dir, name, w);
     if (st == STATUS_OK) fprintf(w->file, "%s\n", header);
@@ -75,16 +75,6 @@ static status_t write_series(const sheet_t *sheet) {
 
 /* ---- roofline ---- */
 
-static double unit_scale(const char *unit) {
-    static const struct {
-        const char *unit;
-        double scale;
-    } units[] = {{"GB/s", 1e9}, {"TFLOP/s", 1e12}, {"GFLOP/s", 1e9}, {"TOP/s", 1e12}};
-    for (size_t i = 0; i < sizeof units / sizeof *units; i++)
-        if (!strcmp(unit, units[i].unit)) return units[i].scale;
-    return NAN;
-}
-
 /* The fastest ceiling of a kind, of any dtype if NULL; NULL if there is none. */
 static const ceiling_row_t *best_ceiling(const sheet_t *sheet, const char *kind,
                                          const char *dtype) {
@@ -93,8 +83,8 @@ static const ceiling_row_t *best_ceiling(const sheet_t *sheet, const char *kind,
         const ceiling_row_t *c = &sheet->r->ceilings[i];
         if (strcmp(c->kind, kind) || (dtype && strcmp(c->dtype, dtype))) continue;
         if (strcmp(c->device, sheet->r->sections[sheet->section].device)) continue;
-        const double value = c->value * unit_scale(c->unit);
-        if (value > 0 && (!best || value > best->value * unit_scale(best->unit))) best = c;
+        const double value = c->value * report_unit(c->unit);
+        if (value > 0 && (!best || value > best->value * report_unit(best->unit))) best = c;
     }
     return best;
 }
@@ -102,7 +92,7 @@ static const ceiling_row_t *best_ceiling(const sheet_t *sheet, const char *kind,
 static int write_ceiling(FILE *out, const char *name, bool bandwidth, const ceiling_row_t *c) {
     char value[NUMBER_LEN], label[4 * TEXT_LEN];
     if (!c) return 0;
-    const double rate = c->value * unit_scale(c->unit);
+    const double rate = c->value * report_unit(c->unit);
     const bool small = !bandwidth && rate < 1e12;
     number_text(bandwidth || small ? rate * 1e-9 : rate * 1e-12, value);
     snprintf(label, sizeof label, "%s: %s %s (%s)", name, value,
@@ -116,15 +106,23 @@ static int write_ceiling(FILE *out, const char *name, bool bandwidth, const ceil
     return 1;
 }
 
-static status_t write_ceilings(const sheet_t *sheet, int *count) {
+/* The bandwidth that a roofline is of: DRAM and the cache above it, or the cache alone. */
+typedef enum { LEVEL_DRAM, LEVEL_L2 } level_t;
+
+static const char *const LEVEL_STEM[] = {"roofline", "roofline_l2"};
+
+static status_t write_ceilings(const sheet_t *sheet, level_t level, int *count) {
     whole_file_t w;
-    char tensor[TEXT_LEN + 16];
+    char name[64], tensor[TEXT_LEN + 16];
     const char *dtype = sheet->r->sections[sheet->section].dtype;
-    status_t st = open_data(sheet, "roofline_ceilings", "bandwidth\tper_second\tlabel", &w);
+    snprintf(name, sizeof name, "%s_ceilings", LEVEL_STEM[level]);
+    status_t st = open_data(sheet, name, "bandwidth\tper_second\tlabel", &w);
     if (st != STATUS_OK) return st;
     snprintf(tensor, sizeof tensor, "tensor cores %s", dtype);
     const bool gpu = best_ceiling(sheet, "tensor", NULL) != NULL;
-    *count = write_ceiling(w.file, "DRAM", true, best_ceiling(sheet, "dram", NULL));
+    *count = 0;
+    if (level == LEVEL_DRAM)
+        *count += write_ceiling(w.file, "DRAM", true, best_ceiling(sheet, "dram", NULL));
     *count += write_ceiling(w.file, gpu ? "L2" : "last-level cache", true,
                             best_ceiling(sheet, "l2", NULL));
     *count += write_ceiling(w.file, tensor, false, best_ceiling(sheet, "tensor", dtype));
@@ -133,23 +131,38 @@ static status_t write_ceilings(const sheet_t *sheet, int *count) {
     return whole_close(&w, STATUS_OK);
 }
 
-static bool on_roofline(const sheet_t *sheet, int i) {
+/* FLOP per byte at a level: as counted (NAN if it was not), and by the model. */
+typedef struct {
+    double counted, model;
+} intensities_t;
+
+static intensities_t intensities(const point_row_t *row, level_t level) {
+    if (level == LEVEL_L2)
+        return (intensities_t){row->l2_intensity, intensity(row->flops, row->bytes_model)};
+    if (!strcmp(row->intensity_source, "counters"))
+        return (intensities_t){row->intensity, row->intensity_model};
+    return (intensities_t){NAN, row->intensity};
+}
+
+/* The roofline of the cache shows what was counted there; its model alone would say little. */
+static bool on_roofline(const sheet_t *sheet, int i, level_t level) {
     const place_t *p = &sheet->r->places[i];
-    return p->section == sheet->section && p->current && p->ok &&
-           sheet->r->points[i].intensity > 0 && sheet->r->points[i].tflops > 0;
+    const intensities_t at = intensities(&sheet->r->points[i], level);
+    return p->section == sheet->section && p->current && p->ok && sheet->r->points[i].tflops > 0 &&
+           (at.counted > 0 || (level == LEVEL_DRAM && at.model > 0));
 }
 
 /* "bf16, cache rotate; intensity modelled (44 points)" */
-static void subtitle_roofline(const sheet_t *sheet, figure_t *figure) {
+static void subtitle_roofline(const sheet_t *sheet, level_t level, figure_t *figure) {
     const report_t *r = sheet->r;
     const section_t *s = &r->sections[sheet->section];
     int modelled = 0, measured = 0;
     for (int i = 0; i < r->points_len; i++) {
-        if (!on_roofline(sheet, i)) continue;
-        if (!strncmp(r->points[i].intensity_source, "model", 5))
-            modelled++;
-        else
+        if (!on_roofline(sheet, i, level)) continue;
+        if (intensities(&r->points[i], level).counted > 0)
             measured++;
+        else
+            modelled++;
     }
     char source[96];
     if (modelled && measured)
@@ -162,36 +175,47 @@ static void subtitle_roofline(const sheet_t *sheet, figure_t *figure) {
              s->dtype, *s->cache ? s->cache : "unknown", source);
 }
 
-static status_t prepare_roofline(const sheet_t *sheet) {
+static void write_roofline_row(FILE *out, const report_t *r, int i, level_t level) {
+    const place_t *p = &r->places[i];
+    const intensities_t at = intensities(&r->points[i], level);
+    fprintf(out, "%d\t", p->series + 1);
+    text_tsv(out, r->series[p->series].label);
+    putc('\t', out);
+    text_tsv(out, r->layers[p->layer].label);
+    fprintf(out, "\t%.0f\t%.9g\t%.9g\t", r->points[i].tokens,
+            at.counted > 0 ? at.counted : at.model, r->points[i].tflops * 1e12);
+    number_tsv(out, r->points[i].roof_pct);
+    putc('\t', out);
+    number_tsv(out, at.model);
+    fprintf(out, "\t%d\n", at.counted > 0);
+}
+
+static status_t prepare_roofline(const sheet_t *sheet, level_t level) {
     const report_t *r = sheet->r;
-    figure_t figure = {.template = "roofline", .what = "", .first = 1};
+    const bool l2 = level == LEVEL_L2;
+    figure_t figure = {.template = "roofline", .what = l2 ? "l2" : "", .first = 1};
     whole_file_t w;
     int points = 0;
-    status_t st = write_ceilings(sheet, &figure.last);
+    for (int i = 0; i < r->points_len; i++) points += on_roofline(sheet, i, level);
+    if (l2 && points == 0) return STATUS_OK;
+    status_t st = write_ceilings(sheet, level, &figure.last);
     if (st != STATUS_OK) return st;
-    st = open_data(sheet, "roofline",
-                   "series\tlabel\tlayer\ttokens\tflop_per_byte\tflop_per_s\troof_pct", &w);
+    st = open_data(sheet, LEVEL_STEM[level],
+                   "series\tlabel\tlayer\ttokens\tflop_per_byte\tflop_per_s\troof_pct\t"
+                   "flop_per_byte_model\tcounted",
+                   &w);
     if (st != STATUS_OK) return st;
-    for (int i = 0; i < r->points_len; i++) {
-        if (!on_roofline(sheet, i)) continue;
-        const place_t *p = &r->places[i];
-        fprintf(w.file, "%d\t", p->series + 1);
-        text_tsv(w.file, r->series[p->series].label);
-        putc('\t', w.file);
-        text_tsv(w.file, r->layers[p->layer].label);
-        fprintf(w.file, "\t%.0f\t%.9g\t%.9g\t", r->points[i].tokens, r->points[i].intensity,
-                r->points[i].tflops * 1e12);
-        number_tsv(w.file, r->points[i].roof_pct);
-        putc('\n', w.file);
-        points++;
-    }
+    for (int i = 0; i < r->points_len; i++)
+        if (on_roofline(sheet, i, level)) write_roofline_row(w.file, r, i, level);
     st = whole_close(&w, STATUS_OK);
     if (st != STATUS_OK || points == 0) return st;
-    title_figure(sheet, "Roofline", &figure);
-    subtitle_roofline(sheet, &figure);
-    snprintf(figure.name, sizeof figure.name, "roofline%s", sheet->suffix);
+    title_figure(sheet, l2 ? "Roofline of the L2" : "Roofline", &figure);
+    subtitle_roofline(sheet, level, &figure);
+    snprintf(figure.name, sizeof figure.name, "%s%s", LEVEL_STEM[level], sheet->suffix);
     snprintf(figure.caption, sizeof figure.caption,
-             "Roofline: each point is one layer and variant under the measured ceilings.");
+             "%s: filled where bytes were counted, hollow "
+             "where the model puts the point.",
+             l2 ? "Roofline of the L2" : "Roofline");
     return add_figure(sheet, figure);
 }
 
@@ -384,7 +408,8 @@ status_t figures_prepare(const report_t *r, const char *dir, figures_t *figures)
     for (int s = 0; s < r->sections_len && st == STATUS_OK; s++) {
         sheet.section = s;
         if (s > 0) snprintf(sheet.suffix, sizeof sheet.suffix, "_%d", s + 1);
-        st = prepare_roofline(&sheet);
+        st = prepare_roofline(&sheet, LEVEL_DRAM);
+        if (st == STATUS_OK) st = prepare_roofline(&sheet, LEVEL_L2);
         if (st == STATUS_OK) st = prepare_bars(&sheet);
         if (st == STATUS_OK) st = prepare_tokens(&sheet);
     }

@@ -55,7 +55,7 @@ static status_t read_table(report_t *r, const table_t *table, bool required, row
         return fail(STATUS_IO, "cannot read %s: %s: is this the directory of a sweep?", path,
                     strerror(errno));
     }
-    return table_read(table, path, required, visit, r);
+    return table_read(table, path, false, visit, r);
 }
 
 /* ---- sections, layers, series ---- */
@@ -66,6 +66,10 @@ static bool same_number(double a, double b) {
 
 bool is_dense(const point_row_t *row) {
     return !strcmp(row->structure, "dense");
+}
+
+bool is_counted(const point_row_t *row) {
+    return !isnan(row->dram_read_bytes);
 }
 
 static status_t find_section(report_t *r, const point_row_t *row, int *out) {
@@ -177,15 +181,28 @@ static void choose_colours(report_t *r) {
     }
 }
 
-/* A variant of one name has one marker, whatever its structure. */
+/* True if a series before i, of its structure, has this marker under another name. */
+static bool marker_taken(const report_t *r, int i, int marker) {
+    for (int j = 0; j < i; j++)
+        if (!strcmp(r->series[j].structure, r->series[i].structure) &&
+            r->series[j].point_type == marker)
+            return true;
+    return false;
+}
+
+/* A variant of one name has one marker whatever its structure, as far as the markers reach. All are
+ * filled ones: hollow says that a point is modelled. */
 static void choose_markers(report_t *r) {
-    static const int markers[] = {7, 9, 5, 13, 11, 6, 8, 4, 12, 10, 15, 14}; /* filled ones first */
+    static const int markers[] = {7, 9, 5, 13, 11, 15};
+    enum { MARKERS = sizeof markers / sizeof *markers };
     int used = 0;
     for (int i = 0; i < r->series_len; i++) {
-        int j = 0;
+        int j = 0, marker = 0;
         while (strcmp(r->series[j].variant, r->series[i].variant)) j++;
-        r->series[i].point_type = j < i ? r->series[j].point_type
-                                        : markers[used++ % (int)(sizeof markers / sizeof *markers)];
+        if (j < i) marker = r->series[j].point_type;
+        for (int k = 0; k < MARKERS && (!marker || marker_taken(r, i, marker)); k++)
+            marker = markers[used++ % MARKERS];
+        r->series[i].point_type = marker;
     }
 }
 
@@ -267,6 +284,13 @@ status_t report_load(const char *run_dir, report_t *r) {
                   POINTS_TABLE.file);
         goto cleanup;
     }
+    if (!*r->points[0].structure || !*r->points[0].status) {
+        st = fail(STATUS_USAGE,
+                  "%s/%s has no structure or no status in its first row: is it a "
+                  "table of points?",
+                  run_dir, POINTS_TABLE.file);
+        goto cleanup;
+    }
     r->places = calloc((size_t)r->points_len, sizeof *r->places);
     if (!r->places) {
         st = fail(STATUS_OOM, "out of host memory for the report");
@@ -339,4 +363,29 @@ int report_count_ok(const report_t *r) {
     int ok = 0;
     for (int i = 0; i < r->points_len; i++) ok += r->places[i].ok;
     return ok;
+}
+
+double report_unit(const char *unit) {
+    static const struct {
+        const char *unit;
+        double scale;
+    } units[] = {{"GB/s", 1e9}, {"TFLOP/s", 1e12}, {"GFLOP/s", 1e9}, {"TOP/s", 1e12}, {"us", 1e-6}};
+    for (size_t i = 0; i < sizeof units / sizeof *units; i++)
+        if (!strcmp(unit, units[i].unit)) return units[i].scale;
+    return NAN;
+}
+
+roof_ceilings_t report_ceilings(const report_t *r, int section) {
+    roof_ceilings_t ceilings = roof_ceilings_none();
+    for (int i = 0; i < r->ceilings_len; i++) {
+        const ceiling_row_t *row = &r->ceilings[i];
+        if (strcmp(row->device, r->sections[section].device)) continue;
+        ceiling_t ceiling = {.kind = CEILING_DRAM, .dtype = row->dtype, .method = row->method};
+        while (ceiling.kind < CEILING_KIND_COUNT &&
+               strcmp(row->kind, ceiling_kind_name(ceiling.kind)))
+            ceiling.kind++;
+        ceiling.value = row->value * report_unit(row->unit);
+        roof_ceilings_add(&ceilings, &ceiling, r->sections[section].dtype);
+    }
+    return ceilings;
 }

@@ -5,6 +5,7 @@
 #include <stdbool.h>
 
 #include "results/csv_table.h"
+#include "roofline/roofline.h"
 
 enum { LABEL_LEN = 2 * TEXT_LEN };
 
@@ -74,5 +75,11 @@ int report_find(const report_t *report, int layer, int series, double tokens);
 int report_tokens(const report_t *report, int layer, double *tokens);
 int report_count_ok(const report_t *report);
 bool is_dense(const point_row_t *row);
+/* True if hardware counters saw the DRAM traffic of this row. */
+bool is_counted(const point_row_t *row);
+/* A unit of ceilings.csv in SI units: bytes/s, FLOP/s, s; NAN for one that is not known. */
+double report_unit(const char *unit);
+/* The ceilings of a section's device for its dtype. */
+roof_ceilings_t report_ceilings(const report_t *report, int section);
 
 #endif

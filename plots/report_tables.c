@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "plots/report_counters.h"
+#include "plots/report_diagnosis.h"
 #include "plots/report_text.h"
 
 /* ---- speedup over dense ---- */
@@ -224,6 +226,12 @@ static void write_remarks(FILE *out, const report_t *r, bool flags) {
         }
         fputs(" |\n", out);
     }
+    if (count && flags)
+        fputs("\nover_roof: more than 2 % faster than the ceilings allow. impossible: more than 5 "
+              "%,\n"
+              "or fewer FLOPs executed than the algorithm needs. A ceiling, a count or a kernel is "
+              "wrong.\n",
+              out);
     if (count) putc('\n', out);
 }
 
@@ -247,7 +255,8 @@ static void write_heading(FILE *out, const report_t *r) {
     }
     const int ok = report_count_ok(r);
     fprintf(out, "\n\n%d points, %d of them ok. ", r->points_len, ok);
-    fputs("Tables: [speedup over dense](speedup.md); numbers behind the pictures: [data](data/).\n",
+    fputs("Tables: [speedup over dense](speedup.md), [cost model against counters](table2.md);\n"
+          "numbers behind the pictures: [data](data/).\n",
           out);
     if (ok == 0) fputs("\n**No point is ok, so there is nothing to draw: reasons below.**\n", out);
 }
@@ -270,6 +279,9 @@ status_t write_index_md(const report_t *r, const char *dir, const figures_t *fig
         write_figures(w.file, figures, s);
         fputs(speedup_legend, w.file);
         st = write_speedups(w.file, r, s);
+        if (st == STATUS_OK) st = write_crossings(w.file, r, s);
+        write_traffic(w.file, r, s);
+        write_slow_points(w.file, r, s);
     }
     write_ceilings(w.file, r);
     write_remarks(w.file, r, true);

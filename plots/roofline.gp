@@ -1,12 +1,15 @@
-# Points under the measured ceilings. FIRST..LAST are the rows of roofline_ceilings<SUFFIX>.tsv.
+# Points under the measured ceilings: filled where their bytes were counted, hollow where the model
+# puts them, joined by a line. FIRST..LAST are the rows of roofline_ceilings<SUFFIX>.tsv. WHAT is l2
+# for bytes of the L2 (roofline_l2...), else they are of DRAM.
 here = ARG0[1:strlen(ARG0) - strlen('roofline.gp')]
 kind = ARG1
 output = ARG2
 title_text = ARG3
 subtitle_text = ARG4
 data = ARG5
-points = data.'roofline'.ARG6.'.tsv'
-roofs = data.'roofline_ceilings'.ARG6.'.tsv'
+stem = ARG9 eq 'l2' ? 'roofline_l2' : 'roofline'
+points = data.stem.ARG6.'.tsv'
+roofs = data.stem.'_ceilings'.ARG6.'.tsv'
 roofs_len = int(ARG8)
 
 width = 1000
@@ -22,6 +25,14 @@ stats points using (USED[int(column(1))] = 1, column(5)) nooutput
 x_low = STATS_min
 x_high = STATS_max
 points_len = STATS_records
+stats points using 8 nooutput
+if (STATS_records > 0) {
+    x_low = STATS_min < x_low ? STATS_min : x_low
+    x_high = STATS_max > x_high ? STATS_max : x_high
+}
+stats points using 9 nooutput
+counted = STATS_max > 0
+modelled = STATS_min == 0 || counted
 stats points using 6 nooutput
 y_low = STATS_min
 y_high = STATS_max
@@ -68,7 +79,7 @@ set bmargin at screen real(bottom) / height
 set logscale xy
 set xrange [x_low:x_high]
 set yrange [y_low / unit:y_high / unit]
-set xlabel 'Arithmetic intensity (FLOP per byte of DRAM traffic)'
+set xlabel 'Arithmetic intensity (FLOP per byte of '.(ARG9 eq 'l2' ? 'L2' : 'DRAM').' traffic)'
 set ylabel unit == 1e12 ? 'Performance (TFLOP/s)' : 'Performance (GFLOP/s)'
 set format xy '%g'
 set key at screen (right + 20.0) / width, screen real(top) / height left top Left reverse \
@@ -113,7 +124,20 @@ do for [i = 1:roofs_len] {
 # Many points: smaller and more transparent
 size = points_len > 300 ? 0.6 : points_len > 80 ? 0.9 : 1.2
 alpha = points_len > 300 ? 0x80 : points_len > 80 ? 0x50 : 0x20
-plot for [s = 1:series_len] points using ($1 == s ? $5 : NaN):($6 / unit) with points \
+faint = 0x90
+model_alpha = counted ? faint : alpha
+key_hollow = counted ? 0 : 1
+filled_type = counted ? 7 : 0
+hollow_type = modelled ? 6 : 0
+filled_text = counted ? 'filled: bytes counted' : ''
+hollow_text = modelled ? 'hollow: bytes modelled' : ''
+plot for [s = 1:series_len] points using ($1 == s && $9 == 1 ? $8 : NaN):($6 / unit):($5 - $8):(0) \
+        with vectors nohead lw 0.8 lc rgb (faint << 24) + RGB[s], \
+    for [s = 1:series_len] points using ($1 == s ? $8 : NaN):($6 / unit) with points \
+        pt (POINT[s] - 1) ps size * marker lc rgb (model_alpha << 24) + RGB[s], \
+    for [s = 1:series_len] points using ($1 == s && $9 == 1 ? $5 : NaN):($6 / unit) with points \
         pt POINT[s] ps size * marker lc rgb (alpha << 24) + RGB[s], \
-    for [s = 1:series_len] keyentry with points pt USED[s] ? POINT[s] : 0 ps 1.2 * marker \
-        lc rgb RGB[s] title USED[s] ? NAME[s] : ''
+    for [s = 1:series_len] keyentry with points pt USED[s] ? (POINT[s] - key_hollow) : 0 \
+        ps 1.2 * marker lc rgb RGB[s] title USED[s] ? NAME[s] : '', \
+    keyentry with points pt filled_type ps 1.2 * marker lc rgb GREY title filled_text, \
+    keyentry with points pt hollow_type ps 1.2 * marker lc rgb GREY title hollow_text

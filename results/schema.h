@@ -30,7 +30,12 @@ enum { TEXT_LEN = 192 };
     C(weight_bytes, COUNT) C(workspace_bytes, COUNT) C(error, REAL) C(error_worst_row, REAL)       \
     C(tolerance, REAL)                                                                             \
     /* beyond the fixed set */                                                                     \
-    C(stream_time_us, REAL) C(kernels, COUNT) C(packed_bytes, COUNT) C(flags, TEXT)
+    C(stream_time_us, REAL) C(kernels, COUNT) C(packed_bytes, COUNT) C(flags, TEXT)                \
+    /* the model's parts, and what the counters make of them */                                    \
+    C(cuda_core_flops, COUNT) C(intermediates, COUNT) C(intermediate_max_bytes, COUNT)             \
+    C(intensity_model, REAL)                                                                       \
+    C(tensor_flops_measured, COUNT) C(cuda_core_flops_measured, COUNT) C(flops_waste, REAL)        \
+    C(excess_traffic, REAL) C(l2_intensity, REAL)
 
 #define CEILING_COLUMNS(C)                                                                         \
     C(run_id, TEXT) C(device, TEXT) C(kind, TEXT) C(dtype, TEXT) C(method, TEXT) C(value, REAL)    \

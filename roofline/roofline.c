@@ -3,6 +3,8 @@
 #include <math.h>
 #include <string.h>
 
+static const double IMPOSSIBLE_RATE = 1.05, LEAST_FLOPS = 0.99;
+
 const char *ceiling_kind_name(ceiling_kind_t kind) {
     static const char *const names[] = {"dram", "l2", "l1", "tensor", "cuda_core", "launch"};
     return (unsigned)kind < CEILING_KIND_COUNT ? names[kind] : "";
@@ -17,6 +19,7 @@ roof_ceilings_t roof_ceilings_none(void) {
     return (roof_ceilings_t){.compute_flops = NAN,
                              .compute_is_tensor = false,
                              .cuda_core_flops = NAN,
+                             .cuda_core_peak_flops = NAN,
                              .dram_bytes = NAN,
                              .l2_bytes = NAN,
                              .launch_s = NAN};
@@ -30,6 +33,7 @@ static void add_tensor(roof_ceilings_t *c, double value) {
 
 /* Work outside the matrix units runs in fp32, so packed-half rates say nothing about it. */
 static void add_cuda_core(roof_ceilings_t *c, const ceiling_t *row, const char *dtype) {
+    c->cuda_core_peak_flops = fmax(c->cuda_core_peak_flops, row->value);
     if (strcmp(row->dtype, "fp32") != 0) return;
     c->cuda_core_flops = fmax(c->cuda_core_flops, row->value);
     if (!c->compute_is_tensor && !strcmp(dtype, "fp32")) c->compute_flops = c->cuda_core_flops;
@@ -89,4 +93,41 @@ double dram_bytes_floor(double bytes_min, const double *bytes, int count, double
     double total = bytes_min;
     for (int i = 0; i < count; i++) total += 2 * fmax(0, bytes[i] - cache_bytes);
     return total;
+}
+
+double times_needed(double measured, double needed) {
+    return needed > 0 ? measured / needed : NAN;
+}
+
+/* False where the amount or the ceiling is unknown. */
+static bool beyond(double amount, double seconds, double ceiling) {
+    return ceiling > 0 && amount > IMPOSSIBLE_RATE * ceiling * seconds;
+}
+
+bool impossible(const executed_t *e, double flops, double seconds, const roof_ceilings_t *c) {
+    const double tensor = c->compute_is_tensor ? c->compute_flops : NAN;
+    return beyond(e->tensor_flops, seconds, tensor) ||
+           beyond(e->cuda_core_flops, seconds, c->cuda_core_peak_flops) ||
+           beyond(e->dram_bytes, seconds, c->dram_bytes) ||
+           beyond(e->l2_bytes, seconds, c->l2_bytes) ||
+           e->tensor_flops + e->cuda_core_flops < LEAST_FLOPS * flops;
+}
+
+/* Where y is 1 between points i - 1 and i, which are on different sides of it. */
+static double one_between(const double *x, const double *y, int i) {
+    const double before = log(y[i - 1]), after = log(y[i]);
+    return x[i - 1] * pow(x[i] / x[i - 1], before / (before - after));
+}
+
+int ranges_above_one(const double *x, const double *y, int count, range_t *out) {
+    int ranges = 0;
+    bool inside = false;
+    for (int i = 0; i < count; i++) {
+        const bool above = y[i] > 1;
+        if (above && !inside) out[ranges].from = i ? one_between(x, y, i) : x[0];
+        if (!above && inside) out[ranges++].to = one_between(x, y, i);
+        if (above && i + 1 == count) out[ranges++].to = x[i];
+        inside = above;
+    }
+    return ranges;
 }

@@ -16,6 +16,7 @@ typedef struct {
     double compute_flops;        /* matrix units (a CPU: its FMA units), FLOP/s */
     bool compute_is_tensor;      /* false: fp32 CUDA cores (a CPU) stand in for it, or NAN */
     double cuda_core_flops;      /* CUDA cores in fp32, FLOP/s */
+    double cuda_core_peak_flops; /* CUDA cores in their fastest dtype, FLOP/s */
     double dram_bytes, l2_bytes; /* bytes/s */
     double launch_s;             /* seconds that one dependent kernel costs inside a graph */
 } roof_ceilings_t;
@@ -69,5 +70,33 @@ double attainable_flops(double intensity, double flops_per_s, double bytes_per_s
  * cache_bytes).
  */
 double dram_bytes_floor(double bytes_min, const double *bytes, int count, double cache_bytes);
+
+/* What was executed over what the algorithm needs, or read over what must be read; NAN unless both
+ * are known and `needed` is positive. */
+double times_needed(double measured, double needed);
+
+/* What counters saw of one launch; NAN where they saw nothing. */
+typedef struct {
+    double tensor_flops, cuda_core_flops, dram_bytes, l2_bytes;
+} executed_t;
+
+/*
+ * True where a launch of `seconds` cannot have been: some unit would have run at more than 105 % of
+ * its ceiling, or fewer FLOPs (by more than 1 %) were executed than the `flops` the algorithm
+ * needs. What is NAN proves nothing. tensor_flops count against the compute ceiling only where that
+ * is of matrix units, CUDA-core FLOPs against the fastest rate of any dtype.
+ */
+bool impossible(const executed_t *executed, double flops, double seconds,
+                const roof_ceilings_t *ceilings);
+
+typedef struct {
+    double from, to;
+} range_t;
+/*
+ * Where y is above 1, in rising order: at most (count + 1) / 2 ranges. Ends are interpolated
+ * between neighbours on logarithmic axes; a range that holds the first or last point ends at its x.
+ * x[] rises, and all values are positive. Returns how many.
+ */
+int ranges_above_one(const double *x, const double *y, int count, range_t *out);
 
 #endif

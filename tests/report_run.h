@@ -59,10 +59,10 @@ static inline bool has_report(const char *name) {
     return access(path, F_OK) == 0;
 }
 
-static inline void copy_fixture(const char *name) {
+static inline void copy_fixture(const char *fixture, const char *name) {
     char from[3 * PATH_LEN], to[2 * PATH_LEN];
     size_t len = 0;
-    snprintf(from, sizeof from, "%s/tests/fixtures/run_cpu/%s", blroof_root(), name);
+    snprintf(from, sizeof from, "%s/tests/fixtures/%s/%s", blroof_root(), fixture, name);
     snprintf(to, sizeof to, "%s/%s", run, name);
     char *text = read_file(from, &len);
     assert_non_null(text);
@@ -80,12 +80,21 @@ static inline int empty_run(void **state) {
     return mkdir(run, 0777);
 }
 
-static inline int fixture_run(void **state) {
+static inline int copy_run(void **state, const char *fixture) {
     if (empty_run(state) != 0) return -1;
-    copy_fixture("run.csv");
-    copy_fixture("points.csv");
-    copy_fixture("ceilings.csv");
+    copy_fixture(fixture, "run.csv");
+    copy_fixture(fixture, "points.csv");
+    copy_fixture(fixture, "ceilings.csv");
     return 0;
+}
+
+static inline int fixture_run(void **state) {
+    return copy_run(state, "run_cpu");
+}
+
+/* A GPU whose points were counted, all but one. */
+static inline int counted_run(void **state) {
+    return copy_run(state, "run_gpu");
 }
 
 /* The line that starts with `start`, without its end; NULL if there is none. */

@@ -183,7 +183,7 @@ static void test_index(void **state) {
     assert_line(index, "| cpu | dram |  | read |",
                 "| cpu | dram |  | read | 20.0 | GB/s | 19.8 to 20.2 |  |  |");
     assert_line(index, "| cpu | dram |  | write |", "| cpu | dram |  | write |  | GB/s |  |  |  |");
-    assert_line(index, "| vit_b16/fc2 | 197 | monarch",
+    assert_line(index, "| vit_b16/fc2 | 197 | monarch/fused |",
                 "| vit_b16/fc2 | 197 | monarch/fused | fp32 | over_roof |");
     assert_line(index, "| gpt2s/c_fc | 1 | blast/unfused",
                 "| gpt2s/c_fc | 1 | blast/unfused | fp32 | oom | needs 9.2 GB, 8.0 GB are free |");

@@ -190,6 +190,7 @@ static void test_envelope(void **state) {
         const roof_ceilings_t bf16 = fold(GPU_ROWS, GPU_ROW_COUNT, "bf16", reverse);
         assert_near(bf16.compute_flops, 900e12, 0);
         assert_near(bf16.cuda_core_flops, 60e12, 0);
+        assert_near(bf16.cuda_core_peak_flops, 120e12, 0);
         assert_near(bf16.dram_bytes, 4e12, 0);
         assert_near(bf16.l2_bytes, 9e12, 0);
         assert_near(bf16.launch_s, 1.5e-6, 0);
@@ -216,6 +217,74 @@ static void test_cpu_envelope(void **state) {
     }
 }
 
+static void test_times_needed(void **state) {
+    (void)state;
+    assert_near(times_needed(30, 20), 1.5, 0);
+    assert_near(times_needed(0, 20), 0, 0); /* a count of nothing is known */
+    assert_true(isnan(times_needed(NAN, 20)) && isnan(times_needed(30, NAN)));
+    assert_true(isnan(times_needed(30, 0)));
+}
+
+/* In 10 us the round ceilings allow 1e9 FLOP, 2e8 on CUDA cores, 1e7 B of DRAM, 4e7 B of L2. */
+static void test_impossible(void **state) {
+    (void)state;
+    roof_ceilings_t c = ROUND;
+    c.cuda_core_peak_flops = 40e12; /* packed halves run twice as fast: 4e8 in 10 us */
+    const executed_t fine = {1.04e9, 3e8, 1.04e7, 4.1e7};
+    assert_false(impossible(&fine, 1.3e9, 10e-6, &c));
+    executed_t e = fine;
+    e.tensor_flops = 1.06e9;
+    assert_true(impossible(&e, 1e9, 10e-6, &c));
+    c.compute_is_tensor = false; /* a stand-in ceiling proves nothing about matrix units */
+    assert_false(impossible(&e, 1e9, 10e-6, &c));
+    c.compute_is_tensor = true;
+    e = fine, e.cuda_core_flops = 4.3e8;
+    assert_true(impossible(&e, 1e9, 10e-6, &c));
+    e = fine, e.dram_bytes = 1.06e7;
+    assert_true(impossible(&e, 1e9, 10e-6, &c));
+    e = fine, e.l2_bytes = 4.3e7;
+    assert_true(impossible(&e, 1e9, 10e-6, &c));
+    /* Both pipes together executed 1.34e9. */
+    assert_false(impossible(&fine, 1.35e9, 10e-6, &c));
+    assert_true(impossible(&fine, 1.36e9, 10e-6, &c));
+}
+
+static void test_the_unknown_is_not_impossible(void **state) {
+    (void)state;
+    const executed_t nothing = {NAN, NAN, NAN, NAN}, half = {1e6, NAN, NAN, NAN};
+    const executed_t huge = {1e15, 1e15, 1e15, 1e15};
+    const roof_ceilings_t none = roof_ceilings_none();
+    assert_false(impossible(&nothing, 1e9, 10e-6, &ROUND));
+    assert_false(impossible(&half, 1e9, 10e-6, &ROUND));
+    assert_false(impossible(&huge, 1e9, 10e-6, &none));
+}
+
+static void assert_ranges(const double *y, int expected, double from, double to) {
+    static const double x[] = {1, 4, 16, 64};
+    range_t ranges[2];
+    assert_int_equal(ranges_above_one(x, y, 4, ranges), expected);
+    if (expected == 0) return;
+    assert_near(ranges[expected - 1].from, from, 1e-12);
+    assert_near(ranges[expected - 1].to, to, 1e-12);
+}
+
+static void test_ranges(void **state) {
+    (void)state;
+    /* Half way in the logarithm between 4 and 16 is 8; three quarters are 4 x 4^0.75 = 11.31. */
+    assert_ranges((double[]){0.25, 0.5, 2, 4}, 1, 8, 64);
+    assert_ranges((double[]){0.25, 0.125, 2, 4}, 1, 4 * pow(4, 0.75), 64);
+    assert_ranges((double[]){4, 2, 0.5, 0.25}, 1, 1, 8);
+    assert_ranges((double[]){0.5, 2, 0.5, 0.25}, 1, 2, 8);
+    assert_ranges((double[]){2, 0.5, 0.5, 2}, 2, 32, 64);
+    assert_ranges((double[]){2, 2, 2, 2}, 1, 1, 64);
+    assert_ranges((double[]){0.5, 1, 1, 0.5}, 0, 0, 0);
+    assert_int_equal(ranges_above_one(NULL, NULL, 0, NULL), 0);
+    range_t one;
+    assert_int_equal(ranges_above_one((double[]){3}, (double[]){2}, 1, &one), 1);
+    assert_near(one.from, 3, 0);
+    assert_near(one.to, 3, 0);
+}
+
 static void test_names(void **state) {
     (void)state;
     static const char *const kinds[] = {"dram", "l2", "l1", "tensor", "cuda_core", "launch"};
@@ -227,11 +296,20 @@ static void test_names(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_ridge),        cmocka_unit_test(test_a40_dense),
-        cmocka_unit_test(test_a40_lowrank),  cmocka_unit_test(test_a40_monarch),
-        cmocka_unit_test(test_a40_blast),    cmocka_unit_test(test_every_bound),
-        cmocka_unit_test(test_envelope),     cmocka_unit_test(test_unknown_terms_are_left_out),
-        cmocka_unit_test(test_cpu_envelope), cmocka_unit_test(test_names),
+        cmocka_unit_test(test_ridge),
+        cmocka_unit_test(test_a40_dense),
+        cmocka_unit_test(test_a40_lowrank),
+        cmocka_unit_test(test_a40_monarch),
+        cmocka_unit_test(test_a40_blast),
+        cmocka_unit_test(test_every_bound),
+        cmocka_unit_test(test_envelope),
+        cmocka_unit_test(test_unknown_terms_are_left_out),
+        cmocka_unit_test(test_cpu_envelope),
+        cmocka_unit_test(test_names),
+        cmocka_unit_test(test_times_needed),
+        cmocka_unit_test(test_impossible),
+        cmocka_unit_test(test_the_unknown_is_not_impossible),
+        cmocka_unit_test(test_ranges),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,214 @@
+/* The counter pass of a point, with a source that counts whatever the test says. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "harness/counting.h"
+#include "harness/registry.h"
+#include "profiles/source.h"
+#include "results/csv_table.h"
+
+#include <cmocka.h> /* last: its fail() is a macro */
+
+static counter_status_t status_at_open;
+static counts_t what_it_counts;
+static int launches_counted, closed;
+
+static void fake_open(device_t *device, counters_t *counters) {
+    (void)device;
+    counters->status = status_at_open;
+    if (status_at_open != COUNTERS_OK)
+        snprintf(counters->reason, sizeof counters->reason, "ask the administrator");
+}
+
+static void fake_close(counters_t *counters) {
+    (void)counters;
+    closed++;
+}
+
+static status_t fake_measure(counters_t *counters, work_t work, void *arg, int launches,
+                             counts_t *out) {
+    launches_counted = launches;
+    for (int i = 0; i < launches; i++) {
+        const status_t st = counters->device->ops->run(counters->device, work, arg, i);
+        if (st != STATUS_OK) return st;
+    }
+    *out = what_it_counts;
+    return STATUS_OK;
+}
+
+static const counter_source_t fake = {.kind = DEVICE_CPU,
+                                      .name = "fake",
+                                      .open = fake_open,
+                                      .close = fake_close,
+                                      .measure = fake_measure};
+REGISTER_COUNTER_SOURCE(fake)
+
+static device_t *device;
+
+static int open_device(void **state) {
+    (void)state;
+    return registry_check() == STATUS_OK && device_open("cpu", &device) == STATUS_OK ? 0 : -1;
+}
+
+static int close_device(void **state) {
+    (void)state;
+    device->ops->close(device);
+    return 0;
+}
+
+static int reset(void **state) {
+    (void)state;
+    status_at_open = COUNTERS_OK;
+    what_it_counts = (counts_t){3000.4, 1000, 8000, NAN, 100, 20};
+    launches_counted = closed = 0;
+    return 0;
+}
+
+static void test_parse(void **state) {
+    (void)state;
+    counting_t counting = COUNTING_AUTO;
+    assert_int_equal(counting_parse("require", &counting), STATUS_OK);
+    assert_int_equal(counting, COUNTING_REQUIRE);
+    assert_int_equal(counting_parse("off", &counting), STATUS_OK);
+    assert_int_equal(counting, COUNTING_OFF);
+    assert_int_equal(counting_parse("on", &counting), STATUS_USAGE);
+    assert_int_equal(counting, COUNTING_OFF);
+}
+
+static void test_require(void **state) {
+    (void)state;
+    counters_t counters;
+    assert_int_equal(counting_open(COUNTING_REQUIRE, device, &counters), STATUS_OK);
+    assert_int_equal(counters.status, COUNTERS_OK);
+    assert_string_equal(counters.source, "fake");
+    counters_close(&counters);
+    closed = 0;
+    status_at_open = COUNTERS_DENIED;
+    assert_int_equal(counting_open(COUNTING_REQUIRE, device, &counters), STATUS_ENVIRONMENT);
+    assert_non_null(strstr(last_error(), "denied: ask the administrator"));
+    assert_int_equal(closed, 1);
+    assert_int_equal(counting_open(COUNTING_AUTO, device, &counters), STATUS_OK);
+    assert_int_equal(counters.status, COUNTERS_DENIED);
+    counters_close(&counters);
+}
+
+static void test_off_opens_nothing(void **state) {
+    (void)state;
+    counters_t counters;
+    assert_int_equal(counting_open(COUNTING_OFF, device, &counters), STATUS_OK);
+    assert_int_equal(counters.status, COUNTERS_OFF);
+    assert_string_equal(counters.source, "none");
+    counters_close(&counters);
+    assert_int_equal(closed, 0);
+}
+
+/* Counts a dense layer that rotates over `sets` copies. */
+static counts_t count(cache_t cache, double rotate_bytes, int *sets) {
+    const problem_t problem = {
+        .dtype = DTYPE_FP32, .tokens = 8, .in_features = 32, .out_features = 32, .blocks = 1};
+    case_t c;
+    binding_t binding;
+    counters_t counters;
+    counts_t counts;
+    assert_int_equal(case_open(structure_find("dense"), &problem, &c), STATUS_OK);
+    assert_int_equal(
+        binding_open(&c, variant_baseline("dense", DEVICE_CPU), device, rotate_bytes, &binding),
+        STATUS_OK);
+    *sets = binding.sets;
+    assert_int_equal(counting_open(COUNTING_AUTO, device, &counters), STATUS_OK);
+    assert_int_equal(counting_measure(&counters, &binding, cache, &counts), STATUS_OK);
+    counters_close(&counters);
+    binding_close(&binding);
+    case_close(&c);
+    return counts;
+}
+
+static void test_every_copy_is_counted_once(void **state) {
+    (void)state;
+    int sets;
+    const counts_t counts = count(CACHE_ROTATE, 1e6, &sets);
+    assert_true(sets > 100);
+    assert_int_equal(launches_counted, sets);
+    assert_float_equal(counts.l2_bytes, 8000, 0);
+    count(CACHE_HOT, 0, &sets);
+    assert_int_equal(sets, 1);
+    assert_true(launches_counted > 1);
+}
+
+static void test_what_cannot_be_counted_is_unknown(void **state) {
+    (void)state;
+    int sets;
+    counts_t counts = count(CACHE_COLD, 0, &sets);
+    assert_true(isnan(counts.dram_read_bytes) && isnan(counts.tensor_flops));
+    assert_int_equal(launches_counted, 0);
+    status_at_open = COUNTERS_DENIED;
+    counts = count(CACHE_ROTATE, 0, &sets);
+    assert_true(isnan(counts.dram_read_bytes) && isnan(counts.cuda_core_flops));
+    assert_int_equal(launches_counted, 0);
+}
+
+static point_row_t filled(counter_status_t status, cache_t cache, const counts_t *counts) {
+    point_row_t row;
+    counters_t counters = {.source = "fake", .status = status};
+    row_clear(&POINTS_TABLE, &row);
+    row.flops = 100;
+    if (status != COUNTERS_OK && status != COUNTERS_OFF)
+        snprintf(counters.reason, sizeof counters.reason, "ask the administrator");
+    counting_fill(&counters, cache, counts, &row);
+    return row;
+}
+
+static void test_fill(void **state) {
+    (void)state;
+    point_row_t row = filled(COUNTERS_OK, CACHE_ROTATE, &what_it_counts);
+    assert_string_equal(row.counter_status, "ok");
+    assert_string_equal(row.counter_source, "fake");
+    assert_string_equal(row.reason, "");
+    assert_float_equal(row.dram_read_bytes, 3000, 0); /* a COUNT is whole */
+    assert_float_equal(row.dram_write_bytes, 1000, 0);
+    assert_float_equal(row.l2_bytes, 8000, 0);
+    assert_true(isnan(row.l1_bytes));
+    assert_float_equal(row.flops_measured, 120, 0);
+    assert_float_equal(row.tensor_flops_measured, 100, 0);
+    assert_float_equal(row.cuda_core_flops_measured, 20, 0);
+    assert_float_equal(row.flops_waste, 1.2, 1e-12);
+    assert_float_equal(row.l2_intensity, 0.0125, 1e-12);
+    const counts_t half = {NAN, NAN, NAN, NAN, 100, NAN};
+    row = filled(COUNTERS_OK, CACHE_ROTATE, &half);
+    assert_true(isnan(row.flops_measured)); /* one pipe alone is not what was executed */
+    assert_true(isnan(row.flops_waste) && isnan(row.dram_read_bytes));
+    assert_float_equal(row.tensor_flops_measured, 100, 0);
+}
+
+static void test_fill_says_why_not(void **state) {
+    (void)state;
+    point_row_t row = filled(COUNTERS_DENIED, CACHE_ROTATE, &what_it_counts);
+    assert_string_equal(row.counter_status, "denied");
+    assert_string_equal(row.reason, "not counted: ask the administrator");
+    assert_true(isnan(row.dram_read_bytes) && isnan(row.flops_measured));
+    row = filled(COUNTERS_OK, CACHE_COLD, &what_it_counts);
+    assert_string_equal(row.counter_status, "unsupported");
+    assert_non_null(strstr(row.reason, "--cache rotate"));
+    assert_true(isnan(row.dram_read_bytes));
+    row = filled(COUNTERS_OFF, CACHE_ROTATE, &what_it_counts);
+    assert_string_equal(row.counter_status, "off");
+    assert_string_equal(row.reason, "");
+    assert_true(isnan(row.dram_read_bytes));
+}
+
+int main(void) {
+    static const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_parse),
+        cmocka_unit_test_setup(test_require, reset),
+        cmocka_unit_test_setup(test_off_opens_nothing, reset),
+        cmocka_unit_test_setup(test_every_copy_is_counted_once, reset),
+        cmocka_unit_test_setup(test_what_cannot_be_counted_is_unknown, reset),
+        cmocka_unit_test_setup(test_fill, reset),
+        cmocka_unit_test_setup(test_fill_says_why_not, reset),
+    };
+    return cmocka_run_group_tests(tests, open_device, close_device);
+}
