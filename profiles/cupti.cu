@@ -190,33 +190,53 @@ static bool try_counting(counters_t *counters) {
     return true;
 }
 
+/*
+ * What is asked of CUPTI before counting can be asked once in a process: after cuptiFinalize() the
+ * same calls crash (CUDA 13.0), while measuring again works. So the answers stay.
+ */
+static struct {
+    bool asked;
+    session_t session;
+    counter_status_t status;
+    char reason[sizeof((counters_t *)0)->reason];
+} once;
+
 static void cupti_close(counters_t *counters) {
-    session_t *s = (session_t *)counters->session;
-    if (!s) return;
-    cupti_config_close(&s->config);
-    free(s->availability);
-    free(s->data);
-    free(s);
+    counters->session = NULL; /* it is kept for the next cupti_open() */
+}
+
+static void ask_once(counters_t *counters) {
+    if (enter(counters)) {
+        try_counting(counters);
+        leave(counters);
+    }
+    once.asked = true;
+    once.status = counters->status;
+    memcpy(once.reason, counters->reason, sizeof once.reason);
 }
 
 static void cupti_open(device_t *device, counters_t *counters) {
     const char *why;
-    const cupti_api_t *api = cupti_api(&why);
-    session_t *s = api ? (session_t *)calloc(1, sizeof *s) : NULL;
-    if (!s) {
-        refuse(counters, why ? why : "out of host memory for counters");
+    session_t found = {};
+    found.api = cupti_api(&why);
+    if (!found.api) {
+        refuse(counters, why);
         return;
     }
-    s->api = api;
-    counters->session = s;
+    counters->session = &once.session;
     counters->status = COUNTERS_OK;
-    if (device->ops->run(device, find_context, s, 0) != STATUS_OK)
+    if (device->ops->run(device, find_context, &found, 0) != STATUS_OK) {
         refuse(counters, last_error());
-    else if (!s->context)
+    } else if (!found.context) {
         refuse(counters, "the driver does not tell its context: update it");
-    else if (enter(counters)) {
-        try_counting(counters);
-        leave(counters);
+    } else if (!once.asked) {
+        once.session = found;
+        ask_once(counters);
+    } else if (once.session.context != found.context) {
+        refuse(counters, "this process has counted on another GPU: start one process a GPU");
+    } else {
+        counters->status = once.status;
+        memcpy(counters->reason, once.reason, sizeof once.reason);
     }
 }
 
