@@ -126,7 +126,7 @@ status_t cmd_sweep(int argc, char **argv) {
          &a.sweep.dtypes, NULL},
         {"cache", 0, "STATE", "rotate (default), cold or hot: where the data is at launch",
          &a.cache, NULL},
-        {"counters", 0, "WHEN", "auto (default), off or require: hardware counters of each point",
+        {"counters", 0, "WHEN", "off (default), auto or require: hardware counters of each point",
          &a.counting, NULL},
         {"budget", 0, "SECONDS", "timing seconds a point (default 0.6)", &a.budget, NULL},
         {"resume", 0, NULL, "go on with an interrupted run", NULL, &a.resume},

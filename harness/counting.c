@@ -12,7 +12,7 @@ static const char *const COLD_REASON =
     "a flush between launches would be counted too: count with --cache rotate or hot";
 
 status_t counting_parse(const char *name, counting_t *out) {
-    static const char *const names[] = {"auto", "off", "require"};
+    static const char *const names[] = {"off", "auto", "require"};
     for (int i = 0; i < 3; i++)
         if (!strcmp(name, names[i])) {
             *out = (counting_t)i;

@@ -7,7 +7,7 @@
 #include "profiles/counters.h"
 #include "results/schema.h"
 
-typedef enum { COUNTING_AUTO, COUNTING_OFF, COUNTING_REQUIRE } counting_t;
+typedef enum { COUNTING_OFF, COUNTING_AUTO, COUNTING_REQUIRE } counting_t;
 /* "auto", "off" or "require"; STATUS_USAGE for another name. */
 status_t counting_parse(const char *name, counting_t *out);
 

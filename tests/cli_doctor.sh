@@ -32,7 +32,7 @@ ok "--counters of another name" fails 2 "--counters is auto, off or require" swe
 ok "--counters require exits 4" fails 4 "--counters require: unsupported" sweep --counters require -o "$scratch/a"
 ok "and writes nothing" test ! -e "$scratch/a"
 ok "--counters require cannot be cold" fails 2 "cannot count --cache cold" sweep --counters require --cache cold -o "$scratch/a"
-ok "--counters auto measures" sweep -o "$scratch/a"
+ok "--counters auto measures" sweep --counters auto -o "$scratch/a"
 ok "and rows say that nothing was counted" test "$(column "$scratch/a/points.csv" counter_status | sort -u)" = unsupported
 ok "and why" grep -q ',ok,not counted: ' "$scratch/a/points.csv"
 ok "an unknown count is empty, not 0" test -z "$(column "$scratch/a/points.csv" dram_read_bytes | tr -d '\n')"
