@@ -98,7 +98,7 @@ static status_t try_device(device_t *device, counters_t *counters, counts_t *cou
         st = fail(STATUS_ENVIRONMENT, "dense/%s is wrong: %s", variant->name, check.reason);
         goto cleanup;
     }
-    if (counters) st = counters_measure(counters, binding_launch, &binding, 4, counts);
+    if (counters && counts) st = counters_measure(counters, binding_launch, &binding, 4, counts);
 cleanup:
     binding_close(&binding);
     case_close(&c);
