@@ -42,7 +42,11 @@ ok "no samples of a point stand twice" sh -c "cut -d, -f2-13 $scratch/b/samples.
 cp -r "$scratch/c" "$scratch/i"
 "$BLROOF" sweep "$scratch/w.csv" -d cpu --budget 0.5 -o "$scratch/i" >/dev/null 2>"$scratch/i.err" &
 pid=$!
-sleep 1.5
+tries=0
+until [ "$(wc -l 2>/dev/null <"$scratch/i/points.csv" || echo 0)" -ge 3 ] || [ $tries -ge 300 ]; do
+    sleep 0.1
+    tries=$((tries + 1))
+done
 kill -INT $pid
 wait $pid
 code=$?

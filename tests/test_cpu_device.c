@@ -205,6 +205,7 @@ static void test_load_of_others(void **state) {
     cpu_topology_t topology;
     cpu_load_t load = {0};
     cpu_topology_read(&topology);
+    if (topology.quota > 0) skip(); /* the children would be held back by the same quota */
     assert_true(isnan(cpu_load_others(topology.cpus, topology.cpus_len, &load)));
     const pid_t child = spin(&topology, 0.6);
     assert_true(child > 0);
