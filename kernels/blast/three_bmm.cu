@@ -151,9 +151,6 @@ static status_t mix(const problem_t *p, const void *y, const void *scales, void 
     const auto kernel = sides == 1   ? mix_mma_kernel<T, 1>
                         : sides == 2 ? mix_mma_kernel<T, 2>
                                      : mix_mma_kernel<T, 0>;
-    static uint64_t opted_in[3];
-    const status_t st = smem_opt_in((const void *)kernel, 0, &opted_in[sides < 3 ? sides - 1 : 2]);
-    if (st != STATUS_OK) return st;
     kernel<<<(unsigned)grid, STAGE_WARPS * 32, 0, stream>>>(
         (const uint16_t *)y, (const uint4 *)scales, (uint16_t *)z, p->rank, pitch, tiles,
         (int)p->blocks, sides);

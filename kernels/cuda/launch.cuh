@@ -41,18 +41,12 @@ static inline status_t device_sm_count(int *out) {
     return STATUS_OK;
 }
 
-/*
- * Allows a kernel `bytes` of dynamic shared memory, and asks for the largest carve-out, as cuBLAS
- * does: SMs drain between kernels of different carve-outs, which costs about 1 us a change on an
- * H200. *done remembers the devices it was said to.
- */
+/* Allows a kernel `bytes` of dynamic shared memory; *done remembers the devices it was said to. */
 static inline status_t smem_opt_in(const void *kernel, size_t bytes, uint64_t *done) {
     int device = 0;
     CUDA(cudaGetDevice(&device));
     if (device < 64 && *done >> device & 1) return STATUS_OK;
     CUDA(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)bytes));
-    CUDA(cudaFuncSetAttribute(kernel, cudaFuncAttributePreferredSharedMemoryCarveout,
-                              cudaSharedmemCarveoutMaxShared));
     if (device < 64) *done |= UINT64_C(1) << device;
     return STATUS_OK;
 }

@@ -135,9 +135,6 @@ status_t monarch_order_jk(const problem_t *p, const void *from, void *y, stream_
                     (long long)p->tokens);
     const size_t bytes = (size_t)(b * (tile + ORDER_PAD)) * 2;
     const int threads = tile * b > 1024 ? 256 : 128;
-    static uint64_t opted_in;
-    const status_t st = smem_opt_in((const void *)order_jk_kernel, ORDER_SMEM_BYTES, &opted_in);
-    if (st != STATUS_OK) return st;
     order_jk_kernel<<<(unsigned)(p->tokens * tiles), threads, bytes, (cudaStream_t)stream>>>(
         (const uint16_t *)from, (uint16_t *)y, p->tokens, (int)b, (int)block_out, (int)tile,
         (unsigned)tiles, vector_in, vector_out);

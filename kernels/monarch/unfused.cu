@@ -84,9 +84,6 @@ static status_t permute_words(const problem_t *p, const void *from, void *to, in
     const int64_t words = p->blocks * p->blocks * run;
     const int threads = words < PERMUTE_THREADS ? (int)round_up(words, 32) : PERMUTE_THREADS;
     const dim3 grid((unsigned)ceil_div(words, threads), grid_yz(groups));
-    static uint64_t opted_in;
-    const status_t st = smem_opt_in((const void *)permute_kernel<WORD>, 0, &opted_in);
-    if (st != STATUS_OK) return st;
     permute_kernel<WORD><<<grid, threads, 0, stream>>>((const WORD *)from, (WORD *)to, p->tokens,
                                                        (int)p->blocks, (int)run);
     CUDA_LAUNCHED("permute_kernel");
