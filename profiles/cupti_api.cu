@@ -5,32 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "kernels/cuda/library.h"
 #include "profiles/cupti.h"
-
-/* The library: the loader's own search first, then where toolkits put it. */
-
-static void *library_open(void) {
-    static const char *const names[] = {"libcupti.so.13", "libcupti.so.12"};
-    const char *const cuda_home = getenv("CUDA_HOME"), *const cuda_path = getenv("CUDA_PATH");
-    const struct {
-        const char *root, *folder;
-    } places[] = {{"", ""},
-                  {cuda_home, "/lib64/"},
-                  {cuda_home, "/extras/CUPTI/lib64/"},
-                  {cuda_path, "/lib64/"},
-                  {cuda_path, "/extras/CUPTI/lib64/"},
-                  {"/usr/local/cuda", "/lib64/"},
-                  {"/usr/local/cuda", "/extras/CUPTI/lib64/"}};
-    for (const auto &place : places)
-        for (const char *name : names) {
-            char path[4096];
-            if (!place.root) continue;
-            snprintf(path, sizeof path, "%s%s%s", place.root, place.folder, name);
-            void *const library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
-            if (library) return library;
-        }
-    return NULL;
-}
 
 /* CUPTI opens libnvperf_host by name alone: the one beside it must be loaded before. */
 static bool open_companion(const void *function) {
@@ -46,7 +22,7 @@ static bool open_companion(const void *function) {
 
 static const char *library_resolve(cupti_api_t *api) {
     static char why[256];
-    void *const library = library_open();
+    void *const library = cuda_library_open("libcupti");
     if (!library)
         return "CUPTI is not installed: no libcupti.so.13 or .12 in the loader's path, "
                "$CUDA_HOME/lib64, $CUDA_HOME/extras/CUPTI/lib64 or /usr/local/cuda";

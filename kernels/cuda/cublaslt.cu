@@ -5,11 +5,11 @@
 #include <dlfcn.h>
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 #include "kernels/cuda/check.cuh"
+#include "kernels/cuda/library.h"
 
 enum {
     MAX_DEVICES = 64,
@@ -68,31 +68,8 @@ static struct {
 static cublasLtHandle_t handles[MAX_DEVICES];
 static plan_t plans[MAX_PLANS];
 
-/* The library: the loader's own search first, then where toolkits put it. */
-
-static void *library_open(void) {
-    static const char *const names[] = {"libcublasLt.so.13", "libcublasLt.so.12", "libcublasLt.so"};
-    const char *const cuda_home = getenv("CUDA_HOME"), *const cuda_path = getenv("CUDA_PATH");
-    const struct {
-        const char *root, *folder;
-    } places[] = {{"", ""},
-                  {cuda_home, "/lib64/"},
-                  {cuda_path, "/lib64/"},
-                  {"/usr/local/cuda", "/lib64/"},
-                  {"/usr/local/cuda", "/targets/x86_64-linux/lib/"}};
-    for (const auto &place : places)
-        for (const char *name : names) {
-            char path[4096];
-            if (!place.root) continue;
-            snprintf(path, sizeof path, "%s%s%s", place.root, place.folder, name);
-            void *const library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
-            if (library) return library;
-        }
-    return NULL;
-}
-
 static void library_resolve(void) {
-    void *const library = library_open();
+    void *const library = cuda_library_open("libcublasLt");
     if (!library) {
         snprintf(lt.why, sizeof lt.why,
                  "cuBLASLt is not installed: no libcublasLt.so.13 or .12 in the loader's path, "
