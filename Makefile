@@ -29,7 +29,7 @@ OPT      := $(if $(DEBUG)$(ASAN),-O1 -g,-O3 -g1)
 CPPFLAGS := -I. -I$(BUILD) -D_GNU_SOURCE $(OPENBLAS_INC:%=-I%)
 CFLAGS   := -std=c11 $(OPT) -Wall -Wextra -Werror -fopenmp $(SANITIZE)
 NVCCFLAGS := -std=c++20 -O3 -lineinfo --compress-mode=size $(GENCODE) -Werror all-warnings --expt-relaxed-constexpr \
-             -Xcompiler -Wall,-Wextra,-fopenmp $(CUPTI_INC:%=-I%)
+             -Xcompiler -Wall,-Wextra,-Wno-missing-field-initializers,-fopenmp $(CUPTI_INC:%=-I%)
 LDFLAGS  := $(SANITIZE) -Wl,-rpath,'$$ORIGIN/../lib' -Wl,-rpath,'$$ORIGIN/../../lib' \
             $(OPENBLAS_LIB:%=-L%) $(OPENBLAS_LIB:%=-Wl$(comma)-rpath$(comma)%)
 LDLIBS   := -lopenblas $(or $(LIBCSV_A),-lcsv) -lgomp -lm -ldl -lpthread

@@ -18,6 +18,7 @@ static double accumulation_error(const problem_t *p) {
 }
 
 static double tolerance(const case_t *c, const variant_t *variant) {
+    if (variant->tolerance > 0) return variant->tolerance;
     const double roundoff = unit_roundoff(c->problem.dtype);
     const double limit =
         roundoff * sqrt(c->structure->stages) + 4 * accumulation_error(&c->problem);
@@ -107,13 +108,13 @@ cleanup:
 
 status_t case_baseline(case_t *c, device_t *device) {
     const variant_t *baseline = variant_baseline(c->structure->name, device->info.kind);
+    const variant_t *plans[MAX_PLANS];
     char why[WHY_LEN];
-    if (!baseline || !(baseline->dtypes & DTYPE_BIT(c->problem.dtype)) ||
-        (baseline->supports && !baseline->supports(&c->problem, &device->info, why, sizeof why)))
+    if (!baseline || !variant_plans(baseline, &c->problem, &device->info, plans, why, sizeof why))
         return STATUS_OK;
     binding_t binding;
     check_t check = {0};
-    status_t st = binding_open(c, baseline, device, 0, &binding);
+    status_t st = binding_open(c, plans[0], device, 0, &binding);
     if (st != STATUS_OK) return st;
     st = binding_check(&binding, &check);
     if (st == STATUS_OK && check.ok) c->baseline_error = check.error;

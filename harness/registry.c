@@ -1,5 +1,6 @@
 #include "harness/registry.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -40,13 +41,30 @@ static int compare_variants(const void *a, const void *b) {
     return order ? order : strcmp(x->name, y->name);
 }
 
+static status_t check_plans(const variant_t *v) {
+    int count = 0;
+    for (; v->plans[count]; count++) {
+        const variant_t *plan = v->plans[count];
+        if (!plan->launch || !plan->dtypes || plan->plans || plan->device != v->device ||
+            strcmp(plan->structure, v->structure))
+            return fail(STATUS_ENVIRONMENT,
+                        "plan %s of variant %s/%s lacks launch or dtypes, or "
+                        "is of another structure or device",
+                        plan->name, v->structure, v->name);
+    }
+    if (count == 0 || count > MAX_PLANS)
+        return fail(STATUS_ENVIRONMENT, "variant %s/%s has %d plans: 1 to %d are possible",
+                    v->structure, v->name, count, MAX_PLANS);
+    return STATUS_OK;
+}
+
 static status_t check_variant(int i) {
     const variant_t *v = variants[i];
     const char *kind = device_kind_name(v->device);
     if (!structure_find(v->structure))
         return fail(STATUS_ENVIRONMENT, "variant %s/%s (%s) is of no registered structure",
                     v->structure, v->name, kind);
-    if (!v->launch || !v->dtypes || !v->summary)
+    if (!(v->launch || v->plans) || !v->dtypes || !v->summary)
         return fail(STATUS_ENVIRONMENT, "variant %s/%s (%s) lacks launch, dtypes or summary",
                     v->structure, v->name, kind);
     for (int j = 0; j < i; j++)
@@ -54,7 +72,7 @@ static status_t check_variant(int i) {
             !strcmp(variants[j]->structure, v->structure))
             return fail(STATUS_ENVIRONMENT, "variant %s/%s (%s) is registered twice", v->structure,
                         v->name, kind);
-    return STATUS_OK;
+    return v->plans ? check_plans(v) : STATUS_OK;
 }
 
 status_t registry_check(void) {
@@ -103,6 +121,25 @@ const variant_t *variant_baseline(const char *structure, device_kind_t kind) {
             !strcmp(variants[i]->structure, structure))
             return variants[i];
     return NULL;
+}
+
+static bool plan_supports(const variant_t *plan, const problem_t *problem,
+                          const device_info_t *device, char *why, size_t why_len) {
+    if (!(plan->dtypes & DTYPE_BIT(problem->dtype))) {
+        snprintf(why, why_len, "%s/%s has no %s kernel", plan->structure, plan->name,
+                 dtype_name(problem->dtype));
+        return false;
+    }
+    return !plan->supports || plan->supports(problem, device, why, why_len);
+}
+
+int variant_plans(const variant_t *variant, const problem_t *problem, const device_info_t *device,
+                  const variant_t *plans[MAX_PLANS], char *why, size_t why_len) {
+    const variant_t *const itself[] = {variant, NULL};
+    int count = 0;
+    for (const variant_t *const *plan = variant->plans ? variant->plans : itself; *plan; plan++)
+        if (plan_supports(*plan, problem, device, why, why_len)) plans[count++] = *plan;
+    return count;
 }
 
 const device_ops_t *device_ops(device_kind_t kind) {

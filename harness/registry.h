@@ -18,6 +18,13 @@ const variant_t *variant_at(int i);
 /* The baseline of a structure on a kind of device; NULL if it has none. */
 const variant_t *variant_baseline(const char *structure, device_kind_t kind);
 
+/*
+ * The plans of a variant that support a valid problem on the device, in the variant's order; the
+ * variant itself where it has none. 0 and a reason if nothing does.
+ */
+int variant_plans(const variant_t *variant, const problem_t *problem, const device_info_t *device,
+                  const variant_t *plans[MAX_PLANS], char *why, size_t why_len);
+
 const device_ops_t *device_ops(device_kind_t kind); /* NULL when not built in */
 
 #endif

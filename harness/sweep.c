@@ -18,6 +18,7 @@ typedef struct {
     int entry;
     dtype_t dtype;
     const variant_t *variant;
+    const variant_t *plan; /* what runs as the variant, once it is chosen */
 } task_t;
 
 typedef struct {
@@ -104,7 +105,7 @@ static int list_tasks(const sweep_t *s, const workload_t *workloads, int workloa
                         !name_list_has(options->variants, variant->name))
                         continue;
                     if (index++ % options->shards != options->shard) continue;
-                    if (tasks) tasks[count] = (task_t){&workloads[w], e, (dtype_t)d, variant};
+                    if (tasks) tasks[count] = (task_t){&workloads[w], e, (dtype_t)d, variant, NULL};
                     count++;
                 }
             }
@@ -155,8 +156,9 @@ static void set_status(point_row_t *row, const char *status, const char *reason)
     row_set_text(row->reason, "%s", reason);
 }
 
-/* False, and the row says why, if the mathematics or the variant does not allow the problem. */
-static bool supported(const sweep_t *s, const task_t *task, point_row_t *row) {
+/* Chooses the plan. False, and the row says why, if the mathematics or the variant does not allow
+ * the problem. */
+static bool supported(const sweep_t *s, task_t *task, point_row_t *row) {
     const problem_t p = task_problem(task);
     const structure_t *structure = structure_find(task->variant->structure);
     char why[WHY_LEN] = "";
@@ -164,14 +166,11 @@ static bool supported(const sweep_t *s, const task_t *task, point_row_t *row) {
         set_status(row, "oom", "more than 2^50 elements");
         return false;
     }
-    bool fits = structure->validate(&p, why, sizeof why);
-    if (fits && !(task->variant->dtypes & DTYPE_BIT(p.dtype))) {
-        snprintf(why, sizeof why, "%s/%s has no %s kernel", task->variant->structure,
-                 task->variant->name, dtype_name(p.dtype));
-        fits = false;
-    }
-    if (fits && task->variant->supports)
-        fits = task->variant->supports(&p, &s->device->info, why, sizeof why);
+    const variant_t *plans[MAX_PLANS];
+    const bool fits = structure->validate(&p, why, sizeof why) &&
+                      variant_plans(task->variant, &p, &s->device->info, plans, why, sizeof why);
+    if (fits) task->plan = plans[0];
+    if (fits && task->variant->plans) row_set_text(row->plan, "%s", task->plan->name);
     if (!fits) set_status(row, "unsupported", why);
     return fits;
 }
@@ -179,12 +178,12 @@ static bool supported(const sweep_t *s, const task_t *task, point_row_t *row) {
 static void fill_costs(const task_t *task, point_row_t *row) {
     const problem_t p = task_problem(task);
     const structure_t *structure = structure_find(task->variant->structure);
-    const variant_t *variant = task->variant;
+    const variant_t *plan = task->plan;
     double intermediates[MAX_INTERMEDIATES];
-    const int count = variant->intermediates ? variant->intermediates(&p, intermediates) : 0;
+    const int count = plan->intermediates ? plan->intermediates(&p, intermediates) : 0;
     row->flops = structure->flops(&p);
     row->dense_flops = 2 * row->tokens * row->in_features * row->out_features;
-    row->cuda_core_flops = variant->cuda_core_flops ? variant->cuda_core_flops(&p) : 0;
+    row->cuda_core_flops = plan->cuda_core_flops ? plan->cuda_core_flops(&p) : 0;
     row->bytes_min = problem_bytes_min(structure, &p);
     row->weight_bytes = problem_weight_bytes(structure, &p);
     row->bytes_model = row->bytes_min;
@@ -199,9 +198,9 @@ static void fill_costs(const task_t *task, point_row_t *row) {
 /* By the model alone. */
 static demand_t demand_of(const sweep_t *s, const task_t *task, const point_row_t *row) {
     const problem_t p = task_problem(task);
-    const variant_t *variant = task->variant;
+    const variant_t *plan = task->plan;
     double intermediates[MAX_INTERMEDIATES];
-    const int count = variant->intermediates ? variant->intermediates(&p, intermediates) : 0;
+    const int count = plan->intermediates ? plan->intermediates(&p, intermediates) : 0;
     const double cache_bytes = (double)s->device->info.cache_bytes;
     demand_t demand = {.l2_bytes = row->bytes_model,
                        .cuda_core_flops = row->cuda_core_flops,
@@ -278,7 +277,7 @@ static status_t measure(sweep_t *s, const task_t *task, point_row_t *row, timing
     status_t st = STATUS_OK;
     if (!task->variant->baseline && isnan(s->c.baseline_error))
         TRY(case_baseline(&s->c, s->device));
-    TRY(binding_open(&s->c, task->variant, s->device, rotate, &binding));
+    TRY(binding_open(&s->c, task->plan, s->device, rotate, &binding));
     row->workspace_bytes = (double)binding.workspace_bytes;
     row->packed_bytes = 0;
     for (int t = 0; t < s->c.tensors_len; t++)
@@ -327,7 +326,7 @@ static void count_status(sweep_counts_t *counts, const char *status) {
 }
 
 /* Measures and files one task. A failure that concerns this point alone becomes its row. */
-static status_t do_task(sweep_t *s, const task_t *task, const task_t *previous, point_row_t *row) {
+static status_t do_task(sweep_t *s, task_t *task, const task_t *previous, point_row_t *row) {
     timing_t timing = {0};
     status_t st = STATUS_OK;
     if (supported(s, task, row)) {
@@ -361,7 +360,7 @@ static void add_ceiling(void *ctx, const ceiling_t *ceiling) {
         roof_ceilings_add(&s->ceilings[d], ceiling, dtype_name((dtype_t)d));
 }
 
-static status_t run_tasks(sweep_t *s, const task_t *tasks, int tasks_len) {
+static status_t run_tasks(sweep_t *s, task_t *tasks, int tasks_len) {
     status_t st = STATUS_OK;
     progress_t progress = progress_begin(tasks_len);
     const task_t *previous = NULL;

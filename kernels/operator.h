@@ -32,7 +32,7 @@ typedef struct {
 
 typedef enum { TENSOR_INPUT, TENSOR_WEIGHT, TENSOR_OUTPUT } tensor_role_t;
 
-enum { MAX_TENSORS = 8, MAX_DIMS = 4, MAX_INTERMEDIATES = 8, WHY_LEN = 160 };
+enum { MAX_TENSORS = 8, MAX_DIMS = 4, MAX_INTERMEDIATES = 8, MAX_PLANS = 16, WHY_LEN = 160 };
 
 /* A dense row-major array (last dimension contiguous); unused dims are 1. */
 typedef struct {
@@ -85,30 +85,38 @@ typedef void *stream_t; /* cudaStream_t, or NULL on the CPU */
  * One implementation of a structure on one kind of device. NULL members are optional unless marked.
  *  baseline         the honest yardstick whose error sets the tolerance of the other variants
  *  dtypes           required: DTYPE_BIT() of each dtype it computes in
- *  supports         false, and a reason, for a problem that is valid but beyond this variant
- *  intermediates    bytes of each intermediate it writes to memory and reads back once; returns how
- *                   many. Modelled traffic = compulsory bytes + 2 x their sum (as the paper's Table
- * 2) cuda_core_flops  the part of the structure's FLOPs that runs outside the matrix units (GPU
- * only) pack             offline re-layout of weight `tensor` (never timed): returns the packed
- * element count, and fills dst (elements of the dtype) unless it is NULL; canonical if NULL
- *  workspace        bytes of device scratch for one launch, 256-byte aligned
- *  launch           required: enqueue on stream. tensors[] are device pointers in the structure's
- *                   order, weights packed. Allocates nothing and prints nothing. The first launch
- * of a shape is never captured or timed, so it may choose an algorithm.
+ *  tolerance        of its relative error, where it computes in fewer bits than its dtype has (fp8,
+ *                   int8); 0 is the tolerance that the baseline's error sets
+ *  plans            ends in NULL: the ways it can run, as variants that are not registered (paths,
+ *                   tile shapes; their names stand in the row). Those that support the problem are
+ *                   timed once a shape and the fastest one is measured. It needs no functions of
+ * its own then supports         false, and a reason, for a problem that is valid but beyond this
+ * variant intermediates    bytes of each intermediate it writes to memory and reads back once;
+ * returns how many. Modelled traffic = compulsory bytes + 2 x their sum (as the paper's Table 2)
+ *  cuda_core_flops  the part of the structure's FLOPs that runs outside the matrix units (GPU only)
+ *  pack             offline re-layout of weight `tensor` (never timed): returns the packed element
+ *                   count, and fills dst (elements of the dtype) unless it is NULL; canonical if
+ * NULL workspace        bytes of device scratch for one launch, 256-byte aligned launch required:
+ * enqueue on stream. tensors[] are device pointers in the structure's order, weights packed.
+ * Allocates nothing and prints nothing. The first launch of a shape is never captured or timed, so
+ * it may choose an algorithm.
  */
-typedef struct {
+typedef struct variant variant_t;
+struct variant {
     const char *structure, *name, *summary;
     device_kind_t device;
     bool baseline;
     output_order_t output_order;
     unsigned dtypes;
+    double tolerance;
+    const variant_t *const *plans;
     bool (*supports)(const problem_t *, const device_info_t *, char *why, size_t why_len);
     int (*intermediates)(const problem_t *, double bytes[MAX_INTERMEDIATES]);
     double (*cuda_core_flops)(const problem_t *);
     int64_t (*pack)(const problem_t *, int tensor, const void *src, void *dst);
     size_t (*workspace)(const problem_t *, const device_info_t *);
     status_t (*launch)(const problem_t *, void *const *tensors, void *workspace, stream_t stream);
-} variant_t;
+};
 
 void structure_register(const structure_t *structure);
 void variant_register(const variant_t *variant);

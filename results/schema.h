@@ -35,7 +35,9 @@ enum { TEXT_LEN = 192 };
     C(cuda_core_flops, COUNT) C(intermediates, COUNT) C(intermediate_max_bytes, COUNT)             \
     C(intensity_model, REAL)                                                                       \
     C(tensor_flops_measured, COUNT) C(cuda_core_flops_measured, COUNT) C(flops_waste, REAL)        \
-    C(excess_traffic, REAL) C(l2_intensity, REAL)
+    C(excess_traffic, REAL) C(l2_intensity, REAL)                                                  \
+    /* which of a variant's plans ran */                                                           \
+    C(plan, TEXT)
 
 #define CEILING_COLUMNS(C)                                                                         \
     C(run_id, TEXT) C(device, TEXT) C(kind, TEXT) C(dtype, TEXT) C(method, TEXT) C(value, REAL)    \

@@ -45,26 +45,36 @@ static int close_gpu(void **state) {
 }
 
 /* Returns 1 if it failed. */
-static int check_one(case_t *c, const variant_t *v) {
-    char why[WHY_LEN];
+static int check_plan(case_t *c, const variant_t *v, const variant_t *plan) {
     const problem_t *p = &c->problem;
-    if (v->supports && !v->supports(p, &gpu->info, why, sizeof why)) {
-        printf("# unsupported %s/%s n=%d: %s\n", v->structure, v->name, (int)p->tokens, why);
-        return 0;
-    }
     binding_t binding;
     check_t check;
-    status_t st = binding_open(c, v, gpu, 0, &binding);
+    status_t st = binding_open(c, plan, gpu, 0, &binding);
     if (st == STATUS_OK) {
         st = binding_check(&binding, &check);
         if (st == STATUS_OK && check.ok && v->baseline) c->baseline_error = check.error;
         binding_close(&binding);
     }
     if (st == STATUS_OK && check.ok) return 0;
-    printf("# FAILED %s/%s %s n=%d in=%d out=%d b=%d r=%d: %s\n", v->structure, v->name,
-           dtype_name(p->dtype), (int)p->tokens, (int)p->in_features, (int)p->out_features,
-           (int)p->blocks, (int)p->rank, st == STATUS_OK ? check.reason : last_error());
+    printf("# FAILED %s/%s %s %s n=%d in=%d out=%d b=%d r=%d: %s\n", v->structure, v->name,
+           plan == v ? "" : plan->name, dtype_name(p->dtype), (int)p->tokens, (int)p->in_features,
+           (int)p->out_features, (int)p->blocks, (int)p->rank,
+           st == STATUS_OK ? check.reason : last_error());
     return 1;
+}
+
+/* Every plan of the variant. Returns how many failed, and adds to *checked. */
+static int check_one(case_t *c, const variant_t *v, int *checked) {
+    char why[WHY_LEN];
+    const variant_t *plans[MAX_PLANS];
+    const int count = variant_plans(v, &c->problem, &gpu->info, plans, why, sizeof why);
+    int failures = 0;
+    if (count == 0)
+        printf("# unsupported %s/%s n=%d: %s\n", v->structure, v->name, (int)c->problem.tokens,
+               why);
+    for (int i = 0; i < count; i++) failures += check_plan(c, v, plans[i]);
+    *checked += count;
+    return failures;
 }
 
 static void check_structure(const char *name) {
@@ -81,8 +91,7 @@ static void check_structure(const char *name) {
             const variant_t *variant = variant_at(v);
             if (variant->device != DEVICE_CUDA || strcmp(variant->structure, name)) continue;
             if (!(variant->dtypes & DTYPE_BIT(problem.dtype))) continue;
-            failures += check_one(&c, variant);
-            checked++;
+            failures += check_one(&c, variant, &checked);
         }
         case_close(&c);
     }

@@ -13,7 +13,7 @@
 
 enum {
     MAX_DEVICES = 64,
-    MAX_PLANS = 4096,
+    MAX_GEMMS = 4096,
     MAX_PROBES = 16,
     MAX_PROPOSALS = 16,
     TUNE_SAMPLES = 5,
@@ -66,7 +66,7 @@ static struct {
 } lt;
 
 static cublasLtHandle_t handles[MAX_DEVICES];
-static plan_t plans[MAX_PLANS];
+static plan_t plans[MAX_GEMMS];
 
 static void library_resolve(void) {
     void *const library = cuda_library_open("libcublasLt");
@@ -376,10 +376,10 @@ static plan_t *plan_slot(const shape_t *s) {
         hash ^= hash >> 29;
     }
     for (uint64_t i = 0; i < MAX_PROBES; i++) {
-        plan_t *const plan = &plans[(hash + i) % MAX_PLANS];
+        plan_t *const plan = &plans[(hash + i) % MAX_GEMMS];
         if (!plan->used || !memcmp(&plan->shape, s, sizeof *s)) return plan;
     }
-    plan_t *const home = &plans[hash % MAX_PLANS];
+    plan_t *const home = &plans[hash % MAX_GEMMS];
     plan_close(home);
     return home;
 }
