@@ -73,7 +73,7 @@ static status_t check_host_memory(const structure_t *structure, const problem_t 
                 needed / 1e9, available / 1e9);
 }
 
-status_t case_open(const structure_t *structure, const problem_t *problem, case_t *c) {
+status_t case_open_unchecked(const structure_t *structure, const problem_t *problem, case_t *c) {
     *c = (case_t){.structure = structure, .problem = *problem, .baseline_error = NAN};
     c->tensors_len = structure->tensors(problem, c->tensors);
     status_t st = check_host_memory(structure, problem);
@@ -88,6 +88,14 @@ status_t case_open(const structure_t *structure, const problem_t *problem, case_
         }
         random_values(problem->dtype, (uint64_t)t + 1, count, c->values[t], c->bits[t]);
     }
+cleanup:
+    if (st != STATUS_OK) case_close(c);
+    return st;
+}
+
+status_t case_open(const structure_t *structure, const problem_t *problem, case_t *c) {
+    status_t st = case_open_unchecked(structure, problem, c);
+    if (st != STATUS_OK) return st;
     TRY(choose_rows(c));
     c->reference = malloc((size_t)(c->rows_len * problem->out_features) * sizeof(double));
     if (!c->reference) {

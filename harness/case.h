@@ -22,6 +22,8 @@ typedef struct {
 
 /* Draws inputs and weights and computes the reference rows. STATUS_OOM if the host has no room. */
 status_t case_open(const structure_t *structure, const problem_t *problem, case_t *out);
+/* The same without rows and reference, for launches that nobody checks. */
+status_t case_open_unchecked(const structure_t *structure, const problem_t *problem, case_t *out);
 void case_close(case_t *c);
 
 double problem_bytes_min(const structure_t *structure, const problem_t *problem);

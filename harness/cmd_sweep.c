@@ -36,6 +36,9 @@ static status_t parse_numbers(arguments_t *a) {
         status_t st = counting_parse(a->counting, &a->sweep.counting);
         if (st != STATUS_OK) return st;
     }
+    if (a->sweep.counting == COUNTING_REQUIRE && a->sweep.cache == CACHE_COLD)
+        return fail(STATUS_USAGE, "--counters require cannot count --cache cold: the flush between "
+                                  "launches would be counted too");
     if (a->budget) {
         a->sweep.budget_s = strtod(a->budget, &end);
         if (end == a->budget || *end || !(a->sweep.budget_s > 0 && a->sweep.budget_s <= 3600))
@@ -92,16 +95,15 @@ static status_t sweep(arguments_t *a, const char *const *names, int names_len) {
     status_t st = STATUS_OK;
     if (!workloads) return fail(STATUS_OOM, "out of host memory");
     TRY(load_workloads(a, names, names_len, workloads));
+    TRY(counting_probe(a->sweep.counting, a->device, &counters));
     TRY(device_open(a->device, &device));
     TRY(sweep_check_options(&a->sweep, device->info.kind));
-    TRY(counting_open(a->sweep.counting, device, &counters));
     TRY(run_open(a->out, device, &counters, a->resume, &run));
     st = sweep_run(&run, device, &counters, workloads, names_len, &a->sweep, &counts);
-    if (run.points) print_end(&run, &counts, st);
+    if (run.points || run_count_points(&run)) print_end(&run, &counts, st);
     if (st == STATUS_OK) st = report_console(run.path, stdout);
 cleanup:
     run_close(&run);
-    counters_close(&counters);
     if (device) device->ops->close(device);
     for (int i = 0; i < names_len; i++) workload_free(&workloads[i]);
     free(workloads);
@@ -126,7 +128,7 @@ status_t cmd_sweep(int argc, char **argv) {
          &a.sweep.dtypes, NULL},
         {"cache", 0, "STATE", "rotate (default), cold or hot: where the data is at launch",
          &a.cache, NULL},
-        {"counters", 0, "WHEN", "off (default), auto or require: hardware counters of each point",
+        {"counters", 0, "WHEN", "auto (default), off or require: hardware counters of each point",
          &a.counting, NULL},
         {"budget", 0, "SECONDS", "timing seconds a point (default 0.6)", &a.budget, NULL},
         {"resume", 0, NULL, "go on with an interrupted run", NULL, &a.resume},

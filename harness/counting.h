@@ -1,21 +1,24 @@
-/* The counter pass of a point: the same launches as were timed, counted, and what that means. */
+/* The counter pass: after all timing, the launches that were timed again, counted. */
 #ifndef BLROOF_COUNTING_H
 #define BLROOF_COUNTING_H
 
 #include "harness/case.h"
+#include "harness/run.h"
 #include "harness/timing.h"
 #include "profiles/counters.h"
-#include "results/schema.h"
+#include "roofline/roofline.h"
 
-typedef enum { COUNTING_OFF, COUNTING_AUTO, COUNTING_REQUIRE } counting_t;
+typedef enum { COUNTING_AUTO, COUNTING_OFF, COUNTING_REQUIRE } counting_t;
 /* "auto", "off" or "require"; STATUS_USAGE for another name. */
 status_t counting_parse(const char *name, counting_t *out);
 
 /*
- * Opens the counters of the device, unless they are off. What stands in the way is in out->status;
- * with COUNTING_REQUIRE it is STATUS_ENVIRONMENT and nothing stays open.
+ * Says in out->source, status and reason how the counters of a device would open, unless they are
+ * off. A child process tries it, so that the library that counts stays out of a process that is
+ * still to measure times; call it before the first device_open(). With COUNTING_REQUIRE it is
+ * STATUS_ENVIRONMENT if they would not open.
  */
-status_t counting_open(counting_t counting, device_t *device, counters_t *out);
+status_t counting_probe(counting_t counting, const char *device_name, counters_t *out);
 
 /*
  * Counts the launches of a timed binding: each of its copies once, so that no pass finds in the
@@ -31,5 +34,15 @@ status_t counting_measure(counters_t *counters, binding_t *binding, cache_t cach
  */
 void counting_fill(const counters_t *counters, cache_t cache, const counts_t *counts,
                    point_row_t *row);
+
+/*
+ * Counts every row of the run's points.csv that is ok and not counted yet, and places it on the
+ * roofline again; ceilings are of each dtype. Nothing is to be timed in this process afterwards.
+ * The file is replaced as a whole about every minute and at the end. Rows that are left are copied
+ * as they are on Ctrl-C (STATUS_INTERRUPTED), and once the device is dead (STATUS_DEVICE) or
+ * required counters fail (STATUS_ENVIRONMENT); a row that has no room to be counted says so.
+ */
+status_t counting_rows(run_t *run, device_t *device, counting_t counting,
+                       const roof_ceilings_t ceilings[DTYPE_COUNT]);
 
 #endif

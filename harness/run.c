@@ -300,6 +300,7 @@ static status_t remember(run_t *run, const point_row_t *row) {
         return fail(STATUS_OOM, "out of host memory for the list of points");
     }
     if (*(char *const *)node != copy) free(copy);
+    run->points_len++;
     return STATUS_OK;
 }
 
@@ -448,4 +449,35 @@ status_t run_add_point(run_t *run, const point_row_t *row, const double *samples
     if (st != STATUS_OK) return take_back(run->samples, samples_end, st);
     st = take_back(run->points, points_end, table_write_row(&POINTS_TABLE, run->points, path, row));
     return st == STATUS_OK ? remember(run, row) : take_back(run->samples, samples_end, st);
+}
+
+int run_count_points(const run_t *run) {
+    return run->points_len;
+}
+
+typedef struct {
+    status_t (*visit)(void *, point_row_t *);
+    void *ctx;
+    whole_file_t file;
+} update_t;
+
+static status_t update_point(void *ctx, const void *row, int line) {
+    (void)line;
+    update_t *u = ctx;
+    point_row_t point = *(const point_row_t *)row;
+    const status_t st = u->visit(u->ctx, &point);
+    return st == STATUS_OK ? table_write_row(&POINTS_TABLE, u->file.file, u->file.temporary, &point)
+                           : st;
+}
+
+status_t run_update_points(run_t *run, status_t (*visit)(void *, point_row_t *), void *ctx) {
+    char path[PATH_LEN];
+    update_t update = {.visit = visit, .ctx = ctx};
+    file_in(run, POINTS_TABLE.file, path);
+    fclose(run->points); /* it would go on writing to the file that is replaced */
+    run->points = NULL;
+    status_t st = whole_open(run, &POINTS_TABLE, &update.file);
+    if (st == STATUS_OK) st = table_read(&POINTS_TABLE, path, true, update_point, &update);
+    st = whole_close(&update.file, st);
+    return st == STATUS_OK ? open_for_append(run, &POINTS_TABLE, &run->points) : st;
 }

@@ -16,7 +16,8 @@ typedef struct {
     char path[1024];
     char run_id[TEXT_LEN];
     FILE *points, *samples;
-    void *done; /* keys of the points that are in points.csv (a tsearch tree) */
+    int points_len; /* rows on file */
+    void *done;     /* keys of the points that are in points.csv (a tsearch tree) */
 } run_t;
 
 /*
@@ -37,5 +38,12 @@ status_t run_open_points(run_t *run);
 bool run_has_point(const run_t *run, const point_row_t *row);
 /* Files the point and its raw times. */
 status_t run_add_point(run_t *run, const point_row_t *row, const double *samples, int samples_len);
+
+int run_count_points(const run_t *run); /* that are on file */
+/*
+ * Replaces points.csv by itself, each row as visit() leaves it; a failing visit ends it, and the
+ * file stays as it was.
+ */
+status_t run_update_points(run_t *run, status_t (*visit)(void *, point_row_t *), void *ctx);
 
 #endif

@@ -5,13 +5,10 @@
 #include <string.h>
 
 #include "harness/list.h"
+#include "harness/point.h"
 #include "harness/progress.h"
 #include "harness/registry.h"
-
-/* Rotating over four times the cache leaves little of it to a cache that replaces at random. */
-static const double ROTATE_CACHES = 4;
-/* A point this far above its roof is impossible, so a ceiling or a byte count must be wrong. */
-static const double ROOF_LIMIT_PCT = 102, IMPOSSIBLE_PCT = 105;
+#include "results/csv_table.h"
 
 typedef struct {
     const workload_t *workload;
@@ -24,7 +21,7 @@ typedef struct {
 typedef struct {
     run_t *run;
     device_t *device;
-    counters_t *counters;
+    const counters_t *counters; /* how they will open, after all timing */
     const sweep_options_t *options;
     sweep_counts_t *counts;
     roof_ceilings_t ceilings[DTYPE_COUNT];
@@ -77,9 +74,6 @@ status_t sweep_check_options(const sweep_options_t *options, device_kind_t kind)
     if (st == STATUS_OK)
         st = check_names(options->variants, "variant", known_variant, (int)kind, where);
     if (st == STATUS_OK) st = check_names(options->dtypes, "dtype", known_dtype, (int)kind, "");
-    if (st == STATUS_OK && options->counting == COUNTING_REQUIRE && options->cache == CACHE_COLD)
-        st = fail(STATUS_USAGE, "--counters require cannot count --cache cold: the flush between "
-                                "launches would be counted too");
     return st;
 }
 
@@ -175,103 +169,15 @@ static bool supported(const sweep_t *s, task_t *task, point_row_t *row) {
     return fits;
 }
 
-static void fill_costs(const task_t *task, point_row_t *row) {
-    const problem_t p = task_problem(task);
-    const structure_t *structure = structure_find(task->variant->structure);
-    const variant_t *plan = task->plan;
-    double intermediates[MAX_INTERMEDIATES];
-    const int count = plan->intermediates ? plan->intermediates(&p, intermediates) : 0;
-    row->flops = structure->flops(&p);
-    row->dense_flops = 2 * row->tokens * row->in_features * row->out_features;
-    row->cuda_core_flops = plan->cuda_core_flops ? plan->cuda_core_flops(&p) : 0;
-    row->bytes_min = problem_bytes_min(structure, &p);
-    row->weight_bytes = problem_weight_bytes(structure, &p);
-    row->bytes_model = row->bytes_min;
-    row->intermediates = count;
-    row->intermediate_max_bytes = 0;
-    for (int i = 0; i < count; i++) {
-        row->bytes_model += 2 * intermediates[i];
-        row->intermediate_max_bytes = fmax(row->intermediate_max_bytes, intermediates[i]);
-    }
-}
-
-/* By the model alone. */
-static demand_t demand_of(const sweep_t *s, const task_t *task, const point_row_t *row) {
-    const problem_t p = task_problem(task);
-    const variant_t *plan = task->plan;
-    double intermediates[MAX_INTERMEDIATES];
-    const int count = plan->intermediates ? plan->intermediates(&p, intermediates) : 0;
-    const double cache_bytes = (double)s->device->info.cache_bytes;
-    demand_t demand = {.l2_bytes = row->bytes_model,
-                       .cuda_core_flops = row->cuda_core_flops,
-                       .compute_flops = row->flops - row->cuda_core_flops,
-                       .kernels = row->kernels > 0 ? (int)row->kernels : 1};
-    const bool in_cache = s->options->cache == CACHE_HOT && row->bytes_model <= cache_bytes;
-    demand.dram_bytes =
-        in_cache ? 0 : dram_bytes_floor(row->bytes_min, intermediates, count, cache_bytes);
-    return demand;
-}
-
-static void fill_timing(const timing_t *t, point_row_t *row) {
-    row->samples = t->samples_len;
-    row_set_text(row->stop_reason, "%s", t->stop_reason);
-    row->time_us = t->summary.median;
-    row->time_min_us = t->summary.min;
-    row->time_q1_us = t->summary.q1;
-    row->time_q3_us = t->summary.q3;
-    row->time_ci_low_us = t->summary.ci_low;
-    row->time_ci_high_us = t->summary.ci_high;
-    row->sm_clock_mhz = t->state.sm_clock_mhz;
-    row->power_w = t->state.power_w;
-    row->temperature_c = t->state.temperature_c;
-    row_set_text(row->throttle, "%s", t->state.throttle);
-    row->stream_time_us = t->stream_us;
-    if (t->kernels > 0) row->kernels = t->kernels;
-    row->tflops = row->flops / row->time_us * 1e-6;
-    row->gbps = row->bytes_model / row->time_us * 1e-3;
-}
-
-/* After the counts are in the row: what was measured takes the place of the model. */
-static void fill_roof(const sweep_t *s, const task_t *task, point_row_t *row) {
-    const roof_ceilings_t *ceilings = &s->ceilings[task->dtype];
-    demand_t demand = demand_of(s, task, row);
-    row->intensity_model = intensity(row->flops, fmax(demand.dram_bytes, row->bytes_min));
-    const double dram_bytes = row->dram_read_bytes + row->dram_write_bytes;
-    const double measured = intensity(row->flops, dram_bytes);
-    row->intensity = isnan(measured) ? row->intensity_model : measured;
-    row_set_text(row->intensity_source, isnan(measured) ? "model" : "counters");
-    if (!isnan(dram_bytes)) demand.dram_bytes = dram_bytes;
-    if (!isnan(row->l2_bytes)) demand.l2_bytes = row->l2_bytes;
-
-    const roof_t roof = roof_time(&demand, ceilings);
-    row->roof_us = roof.seconds * 1e6;
-    if (!isnan(roof.seconds)) row_set_text(row->bound, "%s", bound_name(roof.bound));
-    row->roof_pct = 100 * row->roof_us / row->time_us;
-    const executed_t executed = {row->tensor_flops_measured, row->cuda_core_flops_measured,
-                                 dram_bytes, row->l2_bytes};
-    const bool never = row->roof_pct > IMPOSSIBLE_PCT ||
-                       impossible(&executed, row->flops, row->time_us * 1e-6, ceilings);
-    const bool over = row->roof_pct > ROOF_LIMIT_PCT;
-    row_set_text(row->flags, "%s%s%s", over ? "over_roof" : "", over && never ? "+" : "",
-                 never ? "impossible" : "");
-}
-
-/* Counting is a pass of its own after timing. What goes wrong in it is in the row, but for a dead
- * device. */
-static status_t count(const sweep_t *s, const task_t *task, binding_t *binding, point_row_t *row) {
-    const problem_t p = task_problem(task);
-    counts_t counts;
-    const double output_bytes = row->tokens * row->out_features * (double)dtype_size(p.dtype);
-    const status_t st = counting_measure(s->counters, binding, s->options->cache, &counts);
-    if (st != STATUS_OK) return st;
-    counting_fill(s->counters, s->options->cache, &counts, row);
-    row->excess_traffic = times_needed(row->dram_read_bytes, row->bytes_min - output_bytes);
-    return STATUS_OK;
+/* Counting comes after all timing; what stands in its way is known before. */
+static bool will_count(const sweep_t *s) {
+    return s->counters->status == COUNTERS_OK && s->options->cache != CACHE_COLD;
 }
 
 static status_t measure(sweep_t *s, const task_t *task, point_row_t *row, timing_t *timing) {
-    const double cache_bytes = (double)s->device->info.cache_bytes;
-    const double rotate = s->options->cache == CACHE_ROTATE ? ROTATE_CACHES * cache_bytes : 0;
+    const cache_t cache = s->options->cache;
+    const problem_t problem = task_problem(task);
+    const double rotate = point_rotate_bytes(&s->device->info, cache);
     binding_t binding = {0};
     check_t check = {0};
     status_t st = STATUS_OK;
@@ -291,12 +197,11 @@ static status_t measure(sweep_t *s, const task_t *task, point_row_t *row, timing
         goto cleanup;
     }
     if (task->variant->baseline) s->c.baseline_error = check.error;
-    TRY(timing_run(s->device, binding_launch, &binding, binding.sets, s->options->cache,
-                   s->budget_s, timing));
-    fill_timing(timing, row);
+    TRY(timing_run(s->device, binding_launch, &binding, binding.sets, cache, s->budget_s, timing));
+    point_fill_timing(timing, row);
+    point_fill_roof(&problem, task->plan, cache, &s->device->info, &s->ceilings[task->dtype], row);
     set_status(row, "ok", "");
-    if (!interrupted()) st = count(s, task, &binding, row);
-    fill_roof(s, task, row);
+    if (!will_count(s)) counting_fill(s->counters, cache, NULL, row);
 cleanup:
     binding_close(&binding);
     return st;
@@ -330,7 +235,8 @@ static status_t do_task(sweep_t *s, task_t *task, const task_t *previous, point_
     timing_t timing = {0};
     status_t st = STATUS_OK;
     if (supported(s, task, row)) {
-        fill_costs(task, row);
+        const problem_t problem = task_problem(task);
+        point_fill_costs(&problem, task->plan, row);
         st = enter_case(s, task, previous);
         if (st == STATUS_OK) st = measure(s, task, row, &timing);
     }
@@ -348,9 +254,6 @@ static status_t do_task(sweep_t *s, task_t *task, const task_t *previous, point_
     s->counts->disturbed += disturbed(row->throttle);
     if (filed != STATUS_OK) return filed;
     if (st == STATUS_DEVICE) return st;
-    if (s->options->counting == COUNTING_REQUIRE && s->counters->status != COUNTERS_OK)
-        return fail(STATUS_ENVIRONMENT, "--counters require: %s: %s (what is measured is kept)",
-                    counter_status_name(s->counters->status), s->counters->reason);
     return STATUS_OK;
 }
 
@@ -386,8 +289,9 @@ static status_t run_tasks(sweep_t *s, task_t *tasks, int tasks_len) {
     return st == STATUS_INTERRUPTED ? fail(st, "interrupted") : st;
 }
 
-status_t sweep_run(run_t *run, device_t *device, counters_t *counters, const workload_t *workloads,
-                   int workloads_len, const sweep_options_t *options, sweep_counts_t *counts) {
+status_t sweep_run(run_t *run, device_t *device, const counters_t *counters,
+                   const workload_t *workloads, int workloads_len, const sweep_options_t *options,
+                   sweep_counts_t *counts) {
     sweep_t *s = calloc(1, sizeof *s);
     task_t *tasks = NULL;
     status_t st = STATUS_OK;
@@ -417,7 +321,8 @@ status_t sweep_run(run_t *run, device_t *device, counters_t *counters, const wor
     TRY(device->ops->state(device, &state));
     counts->ceilings_disturbed = disturbed(state.throttle);
     TRY(run_open_points(run));
-    st = run_tasks(s, tasks, tasks_len);
+    TRY(run_tasks(s, tasks, tasks_len));
+    if (will_count(s)) st = counting_rows(run, device, options->counting, s->ceilings);
 cleanup:
     case_close(&s->c);
     free(tasks);

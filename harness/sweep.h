@@ -27,12 +27,13 @@ typedef struct {
 status_t sweep_check_options(const sweep_options_t *options, device_kind_t kind);
 
 /*
- * Measures what run does not hold yet, ceilings first. STATUS_DEVICE once the device is dead,
- * STATUS_IO when a row cannot be written, STATUS_INTERRUPTED on Ctrl-C, STATUS_ENVIRONMENT once
- * required counters fail: the rows so far are on disk in each case. `counters` are from
- * counting_open().
+ * Measures what run does not hold yet, ceilings first, and counts it when all is timed.
+ * STATUS_DEVICE once the device is dead, STATUS_IO when a row cannot be written, STATUS_INTERRUPTED
+ * on Ctrl-C, STATUS_ENVIRONMENT once required counters fail: the rows so far are on disk in each
+ * case. `counters` are from counting_probe().
  */
-status_t sweep_run(run_t *run, device_t *device, counters_t *counters, const workload_t *workloads,
-                   int workloads_len, const sweep_options_t *options, sweep_counts_t *counts);
+status_t sweep_run(run_t *run, device_t *device, const counters_t *counters,
+                   const workload_t *workloads, int workloads_len, const sweep_options_t *options,
+                   sweep_counts_t *counts);
 
 #endif

@@ -4,7 +4,10 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "harness/counting.h"
 #include "harness/registry.h"
@@ -15,10 +18,13 @@
 
 static counter_status_t status_at_open;
 static counts_t what_it_counts;
-static int launches_counted, closed;
+static int launches_counted, measures, closed;
+static bool crash_at_open;
+static int device_dies_at; /* which measurement; 0 is never */
 
 static void fake_open(device_t *device, counters_t *counters) {
     (void)device;
+    if (crash_at_open) _exit(9);
     counters->status = status_at_open;
     if (status_at_open != COUNTERS_OK)
         snprintf(counters->reason, sizeof counters->reason, "ask the administrator");
@@ -32,6 +38,7 @@ static void fake_close(counters_t *counters) {
 static status_t fake_measure(counters_t *counters, work_t work, void *arg, int launches,
                              counts_t *out) {
     launches_counted = launches;
+    if (++measures == device_dies_at) return STATUS_DEVICE;
     for (int i = 0; i < launches; i++) {
         const status_t st = counters->device->ops->run(counters->device, work, arg, i);
         if (st != STATUS_OK) return st;
@@ -47,16 +54,20 @@ static const counter_source_t fake = {.kind = DEVICE_CPU,
                                       .measure = fake_measure};
 REGISTER_COUNTER_SOURCE(fake)
 
-static device_t *device;
+static device_t *device; /* opened after the tests that fork */
 
-static int open_device(void **state) {
+static void open_device(void) {
+    if (!device) assert_int_equal(device_open("cpu", &device), STATUS_OK);
+}
+
+static int check_registry(void **state) {
     (void)state;
-    return registry_check() == STATUS_OK && device_open("cpu", &device) == STATUS_OK ? 0 : -1;
+    return registry_check() == STATUS_OK ? 0 : -1;
 }
 
 static int close_device(void **state) {
     (void)state;
-    device->ops->close(device);
+    if (device) device->ops->close(device);
     return 0;
 }
 
@@ -64,7 +75,8 @@ static int reset(void **state) {
     (void)state;
     status_at_open = COUNTERS_OK;
     what_it_counts = (counts_t){3000.4, 1000, 8000, NAN, 100, 20};
-    launches_counted = closed = 0;
+    launches_counted = measures = closed = device_dies_at = 0;
+    crash_at_open = false;
     return 0;
 }
 
@@ -82,28 +94,37 @@ static void test_parse(void **state) {
 static void test_require(void **state) {
     (void)state;
     counters_t counters;
-    assert_int_equal(counting_open(COUNTING_REQUIRE, device, &counters), STATUS_OK);
+    assert_int_equal(counting_probe(COUNTING_REQUIRE, "cpu", &counters), STATUS_OK);
     assert_int_equal(counters.status, COUNTERS_OK);
     assert_string_equal(counters.source, "fake");
-    counters_close(&counters);
-    closed = 0;
     status_at_open = COUNTERS_DENIED;
-    assert_int_equal(counting_open(COUNTING_REQUIRE, device, &counters), STATUS_ENVIRONMENT);
+    assert_int_equal(counting_probe(COUNTING_REQUIRE, "cpu", &counters), STATUS_ENVIRONMENT);
     assert_non_null(strstr(last_error(), "denied: ask the administrator"));
-    assert_int_equal(closed, 1);
-    assert_int_equal(counting_open(COUNTING_AUTO, device, &counters), STATUS_OK);
+    assert_int_equal(counting_probe(COUNTING_AUTO, "cpu", &counters), STATUS_OK);
     assert_int_equal(counters.status, COUNTERS_DENIED);
-    counters_close(&counters);
+    assert_string_equal(counters.reason, "ask the administrator");
+    assert_int_equal(counting_probe(COUNTING_AUTO, "toaster", &counters), STATUS_OK);
+    assert_int_equal(counters.status, COUNTERS_UNSUPPORTED);
+    assert_non_null(strstr(counters.reason, "toaster"));
+}
+
+/* A source that takes its process down must not take the sweep with it. */
+static void test_probe_survives_a_crash(void **state) {
+    (void)state;
+    counters_t counters;
+    crash_at_open = true;
+    assert_int_equal(counting_probe(COUNTING_AUTO, "cpu", &counters), STATUS_OK);
+    assert_int_equal(counters.status, COUNTERS_UNSUPPORTED);
+    assert_non_null(strstr(counters.reason, "died"));
 }
 
 static void test_off_opens_nothing(void **state) {
     (void)state;
     counters_t counters;
-    assert_int_equal(counting_open(COUNTING_OFF, device, &counters), STATUS_OK);
+    crash_at_open = true;
+    assert_int_equal(counting_probe(COUNTING_OFF, "cpu", &counters), STATUS_OK);
     assert_int_equal(counters.status, COUNTERS_OFF);
     assert_string_equal(counters.source, "none");
-    counters_close(&counters);
-    assert_int_equal(closed, 0);
 }
 
 /* Counts a dense layer that rotates over `sets` copies. */
@@ -114,12 +135,13 @@ static counts_t count(cache_t cache, double rotate_bytes, int *sets) {
     binding_t binding;
     counters_t counters;
     counts_t counts;
+    open_device();
     assert_int_equal(case_open(structure_find("dense"), &problem, &c), STATUS_OK);
     assert_int_equal(
         binding_open(&c, variant_baseline("dense", DEVICE_CPU), device, rotate_bytes, &binding),
         STATUS_OK);
     *sets = binding.sets;
-    assert_int_equal(counting_open(COUNTING_AUTO, device, &counters), STATUS_OK);
+    counters_open(device, &counters);
     assert_int_equal(counting_measure(&counters, &binding, cache, &counts), STATUS_OK);
     counters_close(&counters);
     binding_close(&binding);
@@ -200,15 +222,124 @@ static void test_fill_says_why_not(void **state) {
     assert_true(isnan(row.dram_read_bytes));
 }
 
+/* ---- all rows of a run ---- */
+
+enum { ROWS = 6 };
+
+static run_t run;
+static char run_path[] = "/tmp/blroof-counting-XXXXXX";
+static point_row_t rows_after[ROWS];
+
+static void add_row(const char *status, const char *counter_status, cache_t cache, int tokens) {
+    point_row_t row;
+    row_clear(&POINTS_TABLE, &row);
+    row_set_text(row.layer, "%s", "some");
+    row_set_text(row.structure, "%s", "dense");
+    row_set_text(row.variant, "%s", variant_baseline("dense", DEVICE_CPU)->name);
+    row_set_text(row.dtype, "%s", "fp32");
+    row_set_text(row.status, "%s", status);
+    row_set_text(row.cache, "%s", cache_name(cache));
+    row_set_text(row.counter_status, "%s", counter_status);
+    row.tokens = tokens;
+    row.in_features = row.out_features = 16;
+    row.time_us = 10;
+    row.flops = 100;
+    row.bytes_min = row.bytes_model = 3000 + 64 * tokens;
+    assert_int_equal(run_add_point(&run, &row, NULL, 0), STATUS_OK);
+}
+
+static status_t keep(void *ctx, const void *row, int line) {
+    (void)line;
+    int *at = ctx;
+    assert_true(*at < ROWS);
+    rows_after[(*at)++] = *(const point_row_t *)row;
+    return STATUS_OK;
+}
+
+/* Two rows to be counted and four that are not; returns what counting them said. */
+static status_t count_rows(counting_t counting) {
+    roof_ceilings_t ceilings[DTYPE_COUNT];
+    char path[64];
+    for (int d = 0; d < DTYPE_COUNT; d++) ceilings[d] = roof_ceilings_none();
+    open_device();
+    strcpy(strrchr(run_path, '-'), "-XXXXXX");
+    assert_non_null(mkdtemp(run_path));
+    assert_int_equal(run_open(run_path, device, NULL, false, &run), STATUS_OK);
+    assert_int_equal(run_open_points(&run), STATUS_OK);
+    add_row("ok", "off", CACHE_ROTATE, 1);
+    add_row("unsupported", "off", CACHE_ROTATE, 2);
+    add_row("ok", "denied", CACHE_ROTATE, 3);
+    add_row("ok", "off", CACHE_COLD, 4);
+    add_row("ok", "ok", CACHE_ROTATE, 5);
+    add_row("ok", "off", CACHE_HOT, 6);
+    const status_t st = counting_rows(&run, device, counting, ceilings);
+    run_close(&run);
+    int found = 0;
+    snprintf(path, sizeof path, "%s/points.csv", run_path);
+    assert_int_equal(table_read(&POINTS_TABLE, path, true, keep, &found), STATUS_OK);
+    assert_int_equal(found, ROWS);
+    for (int i = 0; i < ROWS; i++) assert_float_equal(rows_after[i].tokens, i + 1, 0);
+    remove(path);
+    snprintf(path, sizeof path, "%s/samples.csv", run_path);
+    remove(path);
+    snprintf(path, sizeof path, "%s/run.csv", run_path);
+    remove(path);
+    assert_int_equal(rmdir(run_path), 0); /* nothing else was left there */
+    return st;
+}
+
+static int counted(void) {
+    int count = 0;
+    for (int i = 0; i < ROWS; i++) count += rows_after[i].dram_read_bytes == 3000;
+    return count;
+}
+
+static void test_rows_are_counted_once(void **state) {
+    (void)state;
+    assert_int_equal(count_rows(COUNTING_REQUIRE), STATUS_OK);
+    assert_int_equal(measures, 2);
+    assert_int_equal(counted(), 2);
+    assert_string_equal(rows_after[0].counter_status, "ok");
+    assert_string_equal(rows_after[0].intensity_source, "counters");
+    assert_float_equal(rows_after[0].excess_traffic, 1, 1e-12);
+    assert_string_equal(rows_after[5].counter_status, "ok");
+    assert_string_equal(rows_after[2].counter_status, "denied");
+    assert_string_equal(rows_after[3].counter_status, "off");
+    assert_true(isnan(rows_after[4].dram_read_bytes));
+    assert_int_equal(closed, 1);
+}
+
+static void test_rows_survive_a_dead_device(void **state) {
+    (void)state;
+    device_dies_at = 2;
+    assert_int_equal(count_rows(COUNTING_AUTO), STATUS_DEVICE);
+    assert_int_equal(counted(), 1);
+    assert_string_equal(rows_after[5].counter_status, "off");
+    assert_float_equal(rows_after[5].time_us, 10, 0);
+}
+
+static void test_required_counters_that_fail(void **state) {
+    (void)state;
+    status_at_open = COUNTERS_DENIED;
+    assert_int_equal(count_rows(COUNTING_REQUIRE), STATUS_ENVIRONMENT);
+    assert_int_equal(counted(), 0);
+    assert_string_equal(rows_after[0].reason, "not counted: ask the administrator");
+    assert_string_equal(rows_after[5].counter_status, "off"); /* was not tried */
+}
+
 int main(void) {
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_parse),
         cmocka_unit_test_setup(test_require, reset),
+        cmocka_unit_test_setup(test_probe_survives_a_crash, reset),
         cmocka_unit_test_setup(test_off_opens_nothing, reset),
         cmocka_unit_test_setup(test_every_copy_is_counted_once, reset),
         cmocka_unit_test_setup(test_what_cannot_be_counted_is_unknown, reset),
         cmocka_unit_test_setup(test_fill, reset),
         cmocka_unit_test_setup(test_fill_says_why_not, reset),
+        cmocka_unit_test_setup(test_rows_are_counted_once, reset),
+        cmocka_unit_test_setup(test_rows_survive_a_dead_device, reset),
+        cmocka_unit_test_setup(test_required_counters_that_fail, reset),
     };
-    return cmocka_run_group_tests(tests, open_device, close_device);
+    return cmocka_run_group_tests(tests, check_registry, close_device);
 }
