@@ -210,7 +210,7 @@ static status_t visit(void *ctx, point_row_t *row) {
 status_t counting_rows(run_t *run, device_t *device, counting_t counting,
                        const roof_ceilings_t ceilings[DTYPE_COUNT]) {
     pass_t s = {.run = run, .device = device, .counting = counting, .ceilings = ceilings};
-    status_t st;
+    status_t st = STATUS_OK;
     s.progress = progress_begin(run_count_points(run));
     counters_open(device, &s.counters);
     do {
