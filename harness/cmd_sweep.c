@@ -76,6 +76,8 @@ static void print_end(const run_t *run, const sweep_counts_t *n, status_t st) {
     if (n->skipped) fprintf(stderr, ", %d measured before", n->skipped);
     if (n->left) fprintf(stderr, ", %d left", n->left);
     fputc('\n', stderr);
+    if (n->tuned)
+        fprintf(stderr, "plans of %d shapes chosen by timing in %.1f s\n", n->tuned, n->tuning_s);
     if (n->ceilings_disturbed)
         fputs("warning: others slowed the device while its ceilings were measured: too low\n",
               stderr);

@@ -8,6 +8,7 @@
 #include "harness/point.h"
 #include "harness/progress.h"
 #include "harness/registry.h"
+#include "harness/tuning.h"
 #include "results/csv_table.h"
 
 typedef struct {
@@ -15,7 +16,7 @@ typedef struct {
     int entry;
     dtype_t dtype;
     const variant_t *variant;
-    const variant_t *plan; /* what runs as the variant, once it is chosen */
+    const variant_t *plan; /* what runs as the variant; the first that can, until one is chosen */
 } task_t;
 
 typedef struct {
@@ -26,6 +27,7 @@ typedef struct {
     sweep_counts_t *counts;
     roof_ceilings_t ceilings[DTYPE_COUNT];
     double budget_s;
+    tuning_t tuning;
     case_t c; /* of the entry and dtype under way; structure NULL if none */
     status_t case_status;
 } sweep_t;
@@ -150,23 +152,35 @@ static void set_status(point_row_t *row, const char *status, const char *reason)
     row_set_text(row->reason, "%s", reason);
 }
 
-/* Chooses the plan. False, and the row says why, if the mathematics or the variant does not allow
- * the problem. */
-static bool supported(const sweep_t *s, task_t *task, point_row_t *row) {
+/* How many plans can run it. 0, and the row says why, if the mathematics or the variant does not
+ * allow the problem. */
+static int supported(const sweep_t *s, task_t *task, const variant_t *plans[MAX_PLANS],
+                     point_row_t *row) {
     const problem_t p = task_problem(task);
     const structure_t *structure = structure_find(task->variant->structure);
     char why[WHY_LEN] = "";
     if (too_large(&p)) {
         set_status(row, "oom", "more than 2^50 elements");
-        return false;
+        return 0;
     }
-    const variant_t *plans[MAX_PLANS];
-    const bool fits = structure->validate(&p, why, sizeof why) &&
-                      variant_plans(task->variant, &p, &s->device->info, plans, why, sizeof why);
-    if (fits) task->plan = plans[0];
-    if (fits && task->variant->plans) row_set_text(row->plan, "%s", task->plan->name);
-    if (!fits) set_status(row, "unsupported", why);
-    return fits;
+    int count = 0;
+    if (structure->validate(&p, why, sizeof why))
+        count = variant_plans(task->variant, &p, &s->device->info, plans, why, sizeof why);
+    if (count == 0) set_status(row, "unsupported", why);
+    task->plan = plans[0];
+    return count;
+}
+
+static status_t choose_plan(sweep_t *s, task_t *task, const variant_t *const *plans, int count,
+                            point_row_t *row) {
+    const problem_t problem = task_problem(task);
+    const status_t st = tuning_choose(&s->tuning, &s->c, task->variant, s->device,
+                                      s->options->cache, plans, count, &task->plan, &row->tuning_s);
+    point_fill_costs(&problem, task->plan, row);
+    if (task->variant->plans) row_set_text(row->plan, "%s", task->plan->name);
+    if (row->tuning_s > 0) s->counts->tuned++;
+    if (row->tuning_s > 0) s->counts->tuning_s += row->tuning_s;
+    return st;
 }
 
 /* Counting comes after all timing; what stands in its way is known before. */
@@ -233,11 +247,14 @@ static void count_status(sweep_counts_t *counts, const char *status) {
 /* Measures and files one task. A failure that concerns this point alone becomes its row. */
 static status_t do_task(sweep_t *s, task_t *task, const task_t *previous, point_row_t *row) {
     timing_t timing = {0};
+    const variant_t *plans[MAX_PLANS] = {0};
     status_t st = STATUS_OK;
-    if (supported(s, task, row)) {
+    const int plans_len = supported(s, task, plans, row);
+    if (plans_len > 0) {
         const problem_t problem = task_problem(task);
         point_fill_costs(&problem, task->plan, row);
         st = enter_case(s, task, previous);
+        if (st == STATUS_OK) st = choose_plan(s, task, plans, plans_len, row);
         if (st == STATUS_OK) st = measure(s, task, row, &timing);
     }
     if (interrupted() && (!timing.samples || strcmp(timing.stop_reason, "interrupted") == 0)) {
@@ -302,6 +319,7 @@ status_t sweep_run(run_t *run, device_t *device, const counters_t *counters,
         .run = run, .device = device, .counters = counters, .options = options, .counts = counts};
     s->budget_s = options->budget_s > 0 ? options->budget_s : 0.6;
     for (int d = 0; d < DTYPE_COUNT; d++) s->ceilings[d] = roof_ceilings_none();
+    tuning_open(&s->tuning, device, tuning_build());
     const int tasks_len = list_tasks(s, workloads, workloads_len, NULL);
     if (tasks_len == 0) {
         st = fail(STATUS_USAGE, "no point is left: the structures, variants and shard chosen "
@@ -325,6 +343,7 @@ status_t sweep_run(run_t *run, device_t *device, const counters_t *counters,
     if (will_count(s)) st = counting_rows(run, device, options->counting, s->ceilings);
 cleanup:
     case_close(&s->c);
+    tuning_close(&s->tuning);
     free(tasks);
     free(s);
     return st;

@@ -19,7 +19,9 @@ typedef struct {
 
 typedef struct {
     int ok, unsupported, mismatch, oom, error, skipped, left;
-    int disturbed;           /* points measured while others or heat slowed the device */
+    int disturbed; /* points measured while others or heat slowed the device */
+    int tuned;     /* shapes whose plan was chosen by timing */
+    double tuning_s;
     bool ceilings_disturbed; /* the same for the ceilings */
 } sweep_counts_t;
 

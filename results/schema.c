@@ -13,6 +13,9 @@ static const column_t ceiling_columns[] = {CEILING_COLUMNS(COLUMN)};
 #define ROW sample_row_t
 static const column_t sample_columns[] = {SAMPLE_COLUMNS(COLUMN)};
 #undef ROW
+#define ROW plan_row_t
+static const column_t plan_columns[] = {PLAN_COLUMNS(COLUMN)};
+#undef ROW
 #define ROW run_row_t
 static const column_t run_columns[] = {RUN_COLUMNS(COLUMN)};
 #undef ROW
@@ -26,6 +29,7 @@ const table_t CEILINGS_TABLE = {"ceilings.csv", ceiling_columns, COUNT_OF(ceilin
                                 sizeof(ceiling_row_t)};
 const table_t SAMPLES_TABLE = {"samples.csv", sample_columns, COUNT_OF(sample_columns),
                                sizeof(sample_row_t)};
+const table_t PLANS_TABLE = {"plans.csv", plan_columns, COUNT_OF(plan_columns), sizeof(plan_row_t)};
 const table_t RUN_TABLE = {"run.csv", run_columns, COUNT_OF(run_columns), sizeof(run_row_t)};
 const table_t WORKLOAD_TABLE = {NULL, workload_columns, COUNT_OF(workload_columns),
                                 sizeof(workload_row_t)};

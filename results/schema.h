@@ -36,8 +36,8 @@ enum { TEXT_LEN = 192 };
     C(intensity_model, REAL)                                                                       \
     C(tensor_flops_measured, COUNT) C(cuda_core_flops_measured, COUNT) C(flops_waste, REAL)        \
     C(excess_traffic, REAL) C(l2_intensity, REAL)                                                  \
-    /* which of a variant's plans ran */                                                           \
-    C(plan, TEXT)
+    /* which of a variant's plans ran, and the time it took to choose it */                                                           \
+    C(plan, TEXT) C(tuning_s, REAL)
 
 #define CEILING_COLUMNS(C)                                                                         \
     C(run_id, TEXT) C(device, TEXT) C(kind, TEXT) C(dtype, TEXT) C(method, TEXT) C(value, REAL)    \
@@ -48,6 +48,12 @@ enum { TEXT_LEN = 192 };
     C(run_id, TEXT) C(workload, TEXT) C(layer, TEXT) C(structure, TEXT) C(variant, TEXT)           \
     C(dtype, TEXT) C(tokens, COUNT) C(in_features, COUNT) C(out_features, COUNT) C(blocks, COUNT)  \
     C(rank, COUNT) C(cache, TEXT) C(sample, COUNT) C(time_us, REAL)
+
+/* Choices among the plans of a variant; the build's kernels are what they hold for. */
+#define PLAN_COLUMNS(C)                                                                            \
+    C(build, TEXT) C(device_name, TEXT) C(structure, TEXT) C(variant, TEXT) C(dtype, TEXT)         \
+    C(cache, TEXT) C(tokens, COUNT) C(in_features, COUNT) C(out_features, COUNT) C(blocks, COUNT)  \
+    C(rank, COUNT) C(plan, TEXT) C(time_us, REAL)
 
 #define RUN_COLUMNS(C)                                                                             \
     C(key, TEXT) C(value, TEXT)
@@ -82,6 +88,9 @@ typedef struct {
     SAMPLE_COLUMNS(SCHEMA_MEMBER)
 } sample_row_t;
 typedef struct {
+    PLAN_COLUMNS(SCHEMA_MEMBER)
+} plan_row_t;
+typedef struct {
     RUN_COLUMNS(SCHEMA_MEMBER)
 } run_row_t;
 typedef struct {
@@ -95,6 +104,7 @@ typedef struct {
     size_t row_size;
 } table_t;
 
-extern const table_t POINTS_TABLE, CEILINGS_TABLE, SAMPLES_TABLE, RUN_TABLE, WORKLOAD_TABLE;
+extern const table_t POINTS_TABLE, CEILINGS_TABLE, SAMPLES_TABLE, PLANS_TABLE, RUN_TABLE,
+    WORKLOAD_TABLE;
 
 #endif
