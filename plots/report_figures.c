@@ -9,55 +9,12 @@
 
 #include "harness/paths.h"
 #include "plots/gnuplot.h"
-#include "plots/report_text.h"
+#include "plots/report_heatmap.h"
+#include "plots/report_sheet.h"
 
 /* The most characters of a name that fit beside bars, above a panel, in a legend. */
 enum { BAR_NAME = 40, PANEL_NAME = 22, LEGEND_NAME = 28 };
 enum { PANELS_PER_PAGE = 12, LAYERS_PER_PAGE = 24, PATH_LEN = 1400 };
-
-typedef struct {
-    const report_t *r;
-    const char *data_dir;
-    figures_t *figures;
-    int section;
-    char suffix[16];
-} sheet_t;
-
-static status_t open_data(const sheet_t *sheet, const char *stem, const char *header,
-                          whole_file_t *w) {
-    char name[96];
-    snprintf(name, sizeof name, "%s%s.tsv", stem, sheet->suffix);
-    status_t st = whole_open(sheet->data_dir, name, w);
-    if (st == STATUS_OK) fprintf(w->file, "%s\n", header);
-    return st;
-}
-
-static void tsv_name(FILE *out, const char *name, int width) {
-    char fitting[LABEL_LEN];
-    text_shorten(name, width, fitting, sizeof fitting);
-    text_tsv(out, fitting);
-}
-
-static status_t add_figure(const sheet_t *sheet, figure_t figure) {
-    figures_t *figures = sheet->figures;
-    figure_t *items = realloc(figures->items, (size_t)(figures->len + 1) * sizeof *items);
-    if (!items) return fail(STATUS_OOM, "out of host memory for the report");
-    text_clean(figure.title);
-    text_clean(figure.subtitle);
-    figure.section = sheet->section;
-    memcpy(figure.suffix, sheet->suffix, sizeof figure.suffix);
-    figures->items = items;
-    items[figures->len++] = figure;
-    return STATUS_OK;
-}
-
-/* "Speedup over dense: NVIDIA H200 (cuda:0)" */
-static void title_figure(const sheet_t *sheet, const char *what, figure_t *figure) {
-    char device[2 * TEXT_LEN];
-    const section_t *s = &sheet->r->sections[sheet->section];
-    report_device(sheet->r, s->device, device, sizeof device);
-    snprintf(figure->title, sizeof figure->title, "%s: %s", what, device);
-}
 
 /* Shared by all pictures, so that a series looks the same in each. */
 static status_t write_series(const sheet_t *sheet) {
@@ -67,7 +24,7 @@ static status_t write_series(const sheet_t *sheet) {
     fputs("series\tlabel\trgb\tpoint_type\n", w.file);
     for (int s = 0; s < sheet->r->series_len; s++) {
         fprintf(w.file, "%d\t", s + 1);
-        tsv_name(w.file, sheet->r->series[s].label, LEGEND_NAME);
+        sheet_tsv_name(w.file, sheet->r->series[s].label, LEGEND_NAME);
         fprintf(w.file, "\t%u\t%d\n", sheet->r->series[s].rgb, sheet->r->series[s].point_type);
     }
     return whole_close(&w, STATUS_OK);
@@ -116,7 +73,7 @@ static status_t write_ceilings(const sheet_t *sheet, level_t level, int *count) 
     char name[64], tensor[TEXT_LEN + 16];
     const char *dtype = sheet->r->sections[sheet->section].dtype;
     snprintf(name, sizeof name, "%s_ceilings", LEVEL_STEM[level]);
-    status_t st = open_data(sheet, name, "bandwidth\tper_second\tlabel", &w);
+    status_t st = sheet_open_data(sheet, name, "bandwidth\tper_second\tlabel", &w);
     if (st != STATUS_OK) return st;
     snprintf(tensor, sizeof tensor, "tensor cores %s", dtype);
     const bool gpu = best_ceiling(sheet, "tensor", NULL) != NULL;
@@ -200,23 +157,23 @@ static status_t prepare_roofline(const sheet_t *sheet, level_t level) {
     if (l2 && points == 0) return STATUS_OK;
     status_t st = write_ceilings(sheet, level, &figure.last);
     if (st != STATUS_OK) return st;
-    st = open_data(sheet, LEVEL_STEM[level],
-                   "series\tlabel\tlayer\ttokens\tflop_per_byte\tflop_per_s\troof_pct\t"
-                   "flop_per_byte_model\tcounted",
-                   &w);
+    st = sheet_open_data(sheet, LEVEL_STEM[level],
+                         "series\tlabel\tlayer\ttokens\tflop_per_byte\tflop_per_s\troof_pct\t"
+                         "flop_per_byte_model\tcounted",
+                         &w);
     if (st != STATUS_OK) return st;
     for (int i = 0; i < r->points_len; i++)
         if (on_roofline(sheet, i, level)) write_roofline_row(w.file, r, i, level);
     st = whole_close(&w, STATUS_OK);
     if (st != STATUS_OK || points == 0) return st;
-    title_figure(sheet, l2 ? "Roofline of the L2" : "Roofline", &figure);
+    sheet_title(sheet, l2 ? "Roofline of the L2" : "Roofline", &figure);
     subtitle_roofline(sheet, level, &figure);
     snprintf(figure.name, sizeof figure.name, "%s%s", LEVEL_STEM[level], sheet->suffix);
     snprintf(figure.caption, sizeof figure.caption,
              "%s: filled where bytes were counted, hollow "
              "where the model puts the point.",
              l2 ? "Roofline of the L2" : "Roofline");
-    return add_figure(sheet, figure);
+    return sheet_add_figure(sheet, figure);
 }
 
 /* ---- time and speedup against tokens ---- */
@@ -261,44 +218,24 @@ static status_t write_panels(const sheet_t *sheet, double *tokens, int *panels) 
     const report_t *r = sheet->r;
     whole_file_t titles, rows;
     *panels = 0;
-    status_t st = open_data(sheet, "panels", "panel\ttitle", &titles);
+    status_t st = sheet_open_data(sheet, "panels", "panel\ttitle", &titles);
     if (st != STATUS_OK) return st;
-    st = open_data(sheet, "tokens",
-                   "panel\tlayer\tseries\tlabel\ttokens\ttime_us\tci_low_us\tci_high_us\tspeedup",
-                   &rows);
+    st = sheet_open_data(
+        sheet, "tokens",
+        "panel\tlayer\tseries\tlabel\ttokens\ttime_us\tci_low_us\tci_high_us\tspeedup", &rows);
     if (st != STATUS_OK) return whole_close(&titles, st);
     for (int l = 0; l < r->layers_len; l++) {
         const layer_t *layer = &r->layers[l];
         if (layer->section != sheet->section || layer->tokens_len < 2 || !worth_a_panel(r, l))
             continue;
         fprintf(titles.file, "%d\t", ++*panels);
-        tsv_name(titles.file, layer->label, PANEL_NAME);
+        sheet_tsv_name(titles.file, layer->label, PANEL_NAME);
         fprintf(titles.file, " (%.0f \342\206\222 %.0f)\n", layer->first->in_features,
                 layer->first->out_features);
         write_panel(rows.file, r, *panels, l, tokens, report_tokens(r, l, tokens));
     }
     st = whole_close(&rows, STATUS_OK);
     return whole_close(&titles, st);
-}
-
-static status_t add_pages(const sheet_t *sheet, const figure_t *first, const char *remark,
-                          const char *stem, int count, int per_page) {
-    const section_t *s = &sheet->r->sections[sheet->section];
-    const int pages = (count + per_page - 1) / per_page;
-    for (int page = 0; page < pages; page++) {
-        figure_t figure = *first;
-        figure.first = page * per_page + 1;
-        figure.last = page + 1 < pages ? figure.first + per_page - 1 : count;
-        snprintf(figure.subtitle, sizeof figure.subtitle, "%s, cache %s; %s", s->dtype,
-                 *s->cache ? s->cache : "unknown", remark);
-        if (page == 0)
-            snprintf(figure.name, sizeof figure.name, "%s%s", stem, sheet->suffix);
-        else
-            snprintf(figure.name, sizeof figure.name, "%s%s_page%d", stem, sheet->suffix, page + 1);
-        status_t st = add_figure(sheet, figure);
-        if (st != STATUS_OK) return st;
-    }
-    return STATUS_OK;
 }
 
 static bool any_speedup(const sheet_t *sheet, bool many_tokens) {
@@ -323,16 +260,16 @@ static status_t prepare_tokens(const sheet_t *sheet) {
         figure_t speedup = {.template = "tokens",
                             .what = "speedup",
                             .caption = "Speedup over dense against tokens: above 1x is faster."};
-        title_figure(sheet, "Speedup over dense", &speedup);
-        st = add_pages(sheet, &speedup, "above the line is faster than dense", "speedup_vs_tokens",
-                       panels, PANELS_PER_PAGE);
+        sheet_title(sheet, "Speedup over dense", &speedup);
+        st = sheet_add_pages(sheet, &speedup, "above the line is faster than dense",
+                             "speedup_vs_tokens", panels, PANELS_PER_PAGE);
         if (st != STATUS_OK) return st;
     }
     figure_t time = {
         .template = "tokens", .what = "time", .caption = "Time against tokens: lower is better."};
-    title_figure(sheet, "Time of a layer", &time);
-    return add_pages(sheet, &time, "median and its 95 % interval, lower is better",
-                     "time_vs_tokens", panels, PANELS_PER_PAGE);
+    sheet_title(sheet, "Time of a layer", &time);
+    return sheet_add_pages(sheet, &time, "median and its 95 % interval, lower is better",
+                           "time_vs_tokens", panels, PANELS_PER_PAGE);
 }
 
 /* ---- bars: layers of one token count ---- */
@@ -363,10 +300,11 @@ static status_t prepare_bars(const sheet_t *sheet) {
     const report_t *r = sheet->r;
     whole_file_t names, bars;
     int groups = 0, lane = 1;
-    status_t st = open_data(sheet, "bar_layers", "group\tfirst_lane\tlast_lane\tlabel", &names);
+    status_t st =
+        sheet_open_data(sheet, "bar_layers", "group\tfirst_lane\tlast_lane\tlabel", &names);
     if (st != STATUS_OK) return st;
-    st = open_data(sheet, "bars",
-                   "group\tlane\tlayer\ttokens\tseries\tlabel\tspeedup\tbest_of_layer", &bars);
+    st = sheet_open_data(
+        sheet, "bars", "group\tlane\tlayer\ttokens\tseries\tlabel\tspeedup\tbest_of_layer", &bars);
     if (st != STATUS_OK) return whole_close(&names, st);
     for (int l = 0; l < r->layers_len; l++) {
         const layer_t *layer = &r->layers[l];
@@ -375,7 +313,7 @@ static status_t prepare_bars(const sheet_t *sheet) {
         const int lanes = write_bars(bars.file, r, groups + 1, lane, l, tokens);
         if (lanes == 0) continue;
         fprintf(names.file, "%d\t%d\t%d\t", ++groups, lane, lane + lanes - 1);
-        tsv_name(names.file, layer->label, BAR_NAME);
+        sheet_tsv_name(names.file, layer->label, BAR_NAME);
         fprintf(names.file, ", n=%.0f\n", tokens);
         lane += lanes + 1;
     }
@@ -385,9 +323,9 @@ static status_t prepare_bars(const sheet_t *sheet) {
     figure_t figure = {.template = "bars",
                        .what = "",
                        .caption = "Speedup over dense, layer by layer: right of 1x is faster."};
-    title_figure(sheet, "Speedup over dense", &figure);
-    return add_pages(sheet, &figure, "bars to the right are faster than dense, n is tokens",
-                     "speedup_bars", groups, LAYERS_PER_PAGE);
+    sheet_title(sheet, "Speedup over dense", &figure);
+    return sheet_add_pages(sheet, &figure, "bars to the right are faster than dense, n is tokens",
+                           "speedup_bars", groups, LAYERS_PER_PAGE);
 }
 
 /* ---- public ---- */
@@ -412,6 +350,7 @@ status_t figures_prepare(const report_t *r, const char *dir, figures_t *figures)
         if (st == STATUS_OK) st = prepare_roofline(&sheet, LEVEL_L2);
         if (st == STATUS_OK) st = prepare_bars(&sheet);
         if (st == STATUS_OK) st = prepare_tokens(&sheet);
+        if (st == STATUS_OK) st = heatmap_prepare(&sheet);
     }
     if (st != STATUS_OK) figures_free(figures);
     return st;

@@ -226,6 +226,29 @@ static void test_rank_sweep_hides_nothing(void **state) {
     free(table);
 }
 
+static void test_heatmap_shows_the_fastest(void **state) {
+    (void)state;
+    point_row_t rows[7];
+    make_row(&rows[0], "m/l", "dense", "a", 8, 100);
+    for (int i = 1; i < 7; i++) {
+        make_row(&rows[i], "m/l", "monarch", i < 5 ? "b" : "c", 8, 10 * i);
+        rows[i].blocks = (i - 1) % 4 < 2 ? 4 : 32;
+        rows[i].rank = i % 2 ? 256 : 64;
+    }
+    rows[6].time_us = 16; /* faster than the 20 us of its cell; the 50 us of row 5 are not */
+    write_rows(rows, 7);
+    wrote_pictures();
+    char *cells = read_report("data/heatmap.tsv", NULL);
+    assert_non_null(strstr(cells, "1\t0\t0\t6.25\t6.25\t64\t32\t8\t4\t64\tc\n"));
+    assert_non_null(strstr(cells, "1\t1\t0\t10\t10\t64\t32\t8\t4\t256\tb\n"));
+    assert_non_null(strstr(cells, "1\t0\t1\t2.5\t2.50\t64\t32\t8\t32\t64\tb\n"));
+    int lines = 0;
+    for (const char *c = cells; *c; c++) lines += *c == '\n';
+    assert_int_equal(lines, 5);
+    free(cells);
+    if (have_gnuplot()) assert_true(has_report("heatmap.svg") && has_report("heatmap.png"));
+}
+
 static void test_dtypes_are_not_compared(void **state) {
     (void)state;
     point_row_t rows[3];
@@ -306,6 +329,7 @@ int main(void) {
         cmocka_unit_test_setup(test_index, fixture_run),
         cmocka_unit_test_setup(test_data_has_no_invented_numbers, fixture_run),
         cmocka_unit_test_setup(test_rank_sweep_hides_nothing, empty_run),
+        cmocka_unit_test_setup(test_heatmap_shows_the_fastest, empty_run),
         cmocka_unit_test_setup(test_dtypes_are_not_compared, empty_run),
         cmocka_unit_test_setup(test_pictures, fixture_run),
         cmocka_unit_test_setup(test_pictures_name_what_they_show, fixture_run),
