@@ -73,14 +73,11 @@ __device__ inline void fragments_load(uint32_t a_part[MT][4], uint32_t b_part[NT
         }
     }
     const int chunk = 2 * step + lane / 8 % 2;
-    if constexpr (NT == 1) {
-        ldmatrix_x2(b_part[0], b + tile_offset(row_b + eighth, chunk));
-    } else {
-        static_assert(NT % 2 == 0, "B comes in pairs of 8 columns");
 #pragma unroll
-        for (int j = 0; j < NT; j += 2)
-            ldmatrix_x4(b_part[j], b + tile_offset(row_b + j * 8 + lane / 16 * 8 + eighth, chunk));
-    }
+    for (int j = 0; j + 1 < NT; j += 2)
+        ldmatrix_x4(b_part[j], b + tile_offset(row_b + j * 8 + lane / 16 * 8 + eighth, chunk));
+    if constexpr (NT % 2 == 1)
+        ldmatrix_x2(b_part[NT - 1], b + tile_offset(row_b + (NT - 1) * 8 + eighth, chunk));
 }
 
 /*
@@ -121,6 +118,84 @@ __device__ inline void tile_store(T *tile, int pitch, const float acc[MT][NT][4]
             *(uint32_t *)to = round_pair<T>(acc[i][j][0], acc[i][j][1]);
             *(uint32_t *)(to + 8 * pitch) = round_pair<T>(acc[i][j][2], acc[i][j][3]);
         }
+}
+
+/*
+ * A slice is the other form of an operand: ROWS x 16 elements, one K step, so that K may be any
+ * multiple of 16. The two 16-byte chunks of a row change places every four rows, again for the
+ * banks.
+ */
+enum { SLICE_K = 16 };
+
+__host__ __device__ inline int slice_offset(int row, int half) {
+    return row * SLICE_K + ((half ^ (row >> 2 & 1)) << 3);
+}
+
+/* acc += A B over one pair of slices, for this warp's MT x NT grid of 16x8 results. */
+template <typename T, int MT, int NT>
+__device__ inline void slice_mma(float acc[MT][NT][4], const T *a, const T *b, int row_a,
+                                 int row_b) {
+    const int lane = (int)threadIdx.x % 32;
+    uint32_t a_part[MT][4], b_part[2][2];
+#pragma unroll
+    for (int i = 0; i < MT; i++)
+        ldmatrix_x4(a_part[i], a + slice_offset(row_a + i * 16 + lane % 16, lane / 16));
+#pragma unroll
+    for (int j = 0; j < NT; j += 2) {
+        const bool pair = j + 1 < NT;
+        const int row = row_b + j * 8 + lane % 8;
+        if (pair)
+            ldmatrix_x4(b_part[0], b + slice_offset(row + lane / 16 * 8, lane / 8 % 2));
+        else
+            ldmatrix_x2(b_part[0], b + slice_offset(row, lane / 8 % 2));
+#pragma unroll
+        for (int i = 0; i < MT; i++) {
+            mma_16816<T>(acc[i][j], a_part[i], b_part[0]);
+            if (pair) mma_16816<T>(acc[i][j + (pair ? 1 : 0)], a_part[i], b_part[1]);
+        }
+    }
+}
+
+/* Rounds this warp's results into slices of ROWS rows: columns 16s .. 16s+15 are slice s. */
+template <typename T, int MT, int NT, int ROWS>
+__device__ inline void slices_store(T *slices, const float acc[MT][NT][4], int row, int column) {
+    const int lane = (int)threadIdx.x % 32;
+#pragma unroll
+    for (int j = 0; j < NT; j++) {
+        const int at = column + j * 8;
+        T *const slice = slices + at / SLICE_K * (ROWS * SLICE_K) + lane % 4 * 2;
+#pragma unroll
+        for (int i = 0; i < MT; i++) {
+            const int line = row + i * 16 + lane / 4;
+            *(uint32_t *)(slice + slice_offset(line, at / 8 % 2)) =
+                round_pair<T>(acc[i][j][0], acc[i][j][1]);
+            *(uint32_t *)(slice + slice_offset(line + 8, at / 8 % 2)) =
+                round_pair<T>(acc[i][j][2], acc[i][j][3]);
+        }
+    }
+}
+
+/*
+ * Output columns of a warp are permuted offline where slices of B are packed: within 32, column
+ * 8t + 2j + e is stored as row 8j + 2t + e, so that a lane of results holds eight neighbouring
+ * columns. What is left beyond the last whole 32 of a warp's `width` columns stays in place.
+ */
+__host__ __device__ inline int slice_row_of_column(int column, int width) {
+    const int inside = column % width;
+    if (inside >= width / 32 * 32) return column;
+    const int c = inside % 32;
+    return column - c + c / 2 % 4 * 8 + c / 8 * 2 + c % 2;
+}
+
+/* Copies CHUNKS adjacent chunks of 16 bytes with all threads, asynchronously. */
+template <int CHUNKS, int THREADS, typename T>
+__device__ inline void linear_load(T *smem, const T *global) {
+#pragma unroll
+    for (int i = 0; i < (CHUNKS + THREADS - 1) / THREADS; i++) {
+        const int chunk = i * THREADS + (int)threadIdx.x;
+        if (CHUNKS % THREADS == 0 || chunk < CHUNKS)
+            cp_async(smem + chunk * 8, global + chunk * 8, true);
+    }
 }
 
 #endif

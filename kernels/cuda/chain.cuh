@@ -1,0 +1,315 @@
+/*
+ * Two products in one kernel, for compute capability 8.0 and later; the product between them never
+ * leaves the chip. For every output block k
+ *
+ *     Y_k = sum_l (X_l V_lk) U_kl              X_l: tokens x p, V_lk: p x r', U_kl: r' x q
+ *     Y_k = (sum_l (X_l V_l) * s_lk) U_k       SCALED; r' is all of r
+ *
+ * A block of threads owns TOKENS rows and COLUMNS columns of one Y_k in mma.m16n8k16 accumulators
+ * and walks over "links" of the inner dimension: RANK columns of T = X V of GROUP input blocks at a
+ * time (SCALED: of all of them, one after the other). T is rounded to shared memory, two links
+ * deep, and becomes the A operand of the second product, whose K steps (slices, 16 deep) are spread
+ * over the steps of the next link's first product: one barrier a step, and both products'
+ * instructions between two barriers. Beyond COLUMNS columns of Y_k, other blocks compute T again.
+ *
+ * Weights are packed offline into the images that shared memory holds, zeros in every padding;
+ * only X and Y are ragged. cp.async feeds two rings: STAGES of X and V tiles (K 64), SLICES of U.
+ */
+#ifndef BLROOF_CHAIN_CUH
+#define BLROOF_CHAIN_CUH
+
+#include <string.h>
+
+#include "kernels/cuda/launch.cuh"
+#include "kernels/cuda/tile.cuh"
+
+/* Warps along tokens and columns, fragments of each; warps along tokens in the first product. */
+template <int WARPS_M_, int WARPS_N_, int MT_, int NT_, int RANK_, int GROUP_, int INNER_M_,
+          int STAGES_, int SLICES_, int BLOCKS_>
+struct chain_tile {
+    static constexpr int WARPS_M = WARPS_M_, WARPS_N = WARPS_N_, MT = MT_, NT = NT_, RANK = RANK_;
+    static constexpr int GROUP = GROUP_, STAGES = STAGES_, SLICES = SLICES_, BLOCKS = BLOCKS_;
+    static constexpr int THREADS = WARPS_M * WARPS_N * 32, TOKENS = WARPS_M * MT * 16;
+    static constexpr int WIDTH = NT * 8, COLUMNS = WARPS_N * WIDTH;
+    static constexpr int INNER_WARPS = WARPS_M * WARPS_N / GROUP; /* on one input block */
+    static constexpr int INNER_N = INNER_WARPS / INNER_M_;
+    static constexpr int INNER_MT = TOKENS / INNER_M_ / 16, INNER_NT = RANK / INNER_N / 8;
+    static constexpr int X_TILE = TOKENS * TILE_K, V_TILE = RANK * TILE_K;
+    static constexpr int STAGE = GROUP * (X_TILE + V_TILE), SLICE = COLUMNS * SLICE_K;
+    static constexpr int INNER = GROUP * RANK * TOKENS; /* T of one link */
+    static constexpr size_t SMEM_BYTES = 2 * (size_t)(STAGES * STAGE + SLICES * SLICE + 2 * INNER);
+    static_assert(INNER_M_ * INNER_MT * 16 == TOKENS && INNER_N * INNER_NT * 8 == RANK, "");
+};
+
+/* What a kernel has to know of a problem and its tile; counts per block of threads. */
+typedef struct {
+    const void *x, *v, *s, *u;
+    void *y;
+    int64_t tokens, in_features, out_features, block_in, block_out;
+    int64_t packed_columns; /* rows of a packed slice: block_out in whole tiles */
+    int blocks, token_tiles, column_tiles;
+    int links, rank_tiles;    /* links in all; of one group of input blocks */
+    int chunks, block_chunks; /* steps of a link; of one input block in it */
+    int slices;               /* of U, one link */
+    bool vector;              /* Y is stored by 16 bytes */
+} chain_args_t;
+
+/* The problem in the words above; `rank` is r' (SCALED: r). */
+typedef struct {
+    int64_t tokens, in_features, out_features, blocks, rank;
+} chain_problem_t;
+
+template <typename TILE, bool SCALED> static chain_args_t chain_geometry(const chain_problem_t *p) {
+    chain_args_t a = {};
+    a.tokens = p->tokens, a.in_features = p->in_features, a.out_features = p->out_features;
+    a.blocks = (int)p->blocks;
+    a.block_in = p->in_features / p->blocks, a.block_out = p->out_features / p->blocks;
+    a.token_tiles = (int)ceil_div(p->tokens, TILE::TOKENS);
+    a.column_tiles = (int)ceil_div(a.block_out, TILE::COLUMNS);
+    a.packed_columns = (int64_t)a.column_tiles * TILE::COLUMNS;
+    a.rank_tiles = (int)ceil_div(p->rank, TILE::RANK);
+    a.links = (SCALED ? 1 : (int)ceil_div(p->blocks, TILE::GROUP)) * a.rank_tiles;
+    a.slices =
+        TILE::GROUP * (a.rank_tiles > 1 ? TILE::RANK / SLICE_K : (int)ceil_div(p->rank, SLICE_K));
+    a.block_chunks = (int)ceil_div(a.block_in, TILE_K);
+    a.chunks = (SCALED ? a.blocks : 1) * a.block_chunks;
+    /* The ring of slices holds what STAGES steps use: a link may need steps without work. */
+    const int least = (int)ceil_div(TILE::STAGES * a.slices, TILE::SLICES);
+    if (a.chunks < least) a.chunks = least;
+    a.vector = p->out_features % 8 == 0 && a.block_out % 8 == 0;
+    return a;
+}
+
+/* Stores this warp's results; columns as slice_row_of_column() has permuted them. */
+template <typename T, int MT, int NT>
+__device__ inline void chain_store(const chain_args_t *args, const float acc[MT][NT][4],
+                                   int64_t row0, int column0, int64_t block) {
+    const int lane = (int)threadIdx.x % 32, left = (int)args->block_out - column0;
+    uint16_t *const y = (uint16_t *)args->y + block * args->block_out + column0;
+#pragma unroll
+    for (int i = 0; i < MT * 2; i++) {
+        const int64_t row = row0 + i * 8 + lane / 4;
+        uint16_t *const line = y + row * args->out_features;
+        if (row >= args->tokens) continue;
+#pragma unroll
+        for (int j = 0; j < NT; j++) {
+            const bool quad = j < NT / 4 * 4;
+            if (quad && j % 4) continue;
+            const int column = j * 8 + lane % 4 * (quad ? 8 : 2);
+            uint32_t words[4] = {};
+#pragma unroll
+            for (int w = 0; w < (quad ? 4 : 1); w++)
+                words[w] =
+                    round_pair<T>(acc[i / 2][j + w][i % 2 * 2], acc[i / 2][j + w][i % 2 * 2 + 1]);
+            if (args->vector && column < left) {
+                if (quad)
+                    *(uint4 *)(line + column) = make_uint4(words[0], words[1], words[2], words[3]);
+                else
+                    *(uint32_t *)(line + column) = words[0];
+            } else {
+#pragma unroll
+                for (int e = 0; e < (quad ? 8 : 2); e++)
+                    if (column + e < left)
+                        line[column + e] = (uint16_t)(words[e / 2] >> (e % 2 * 16));
+            }
+        }
+    }
+}
+
+template <typename T, typename TILE, bool SCALED, bool VECTOR>
+__global__ void __launch_bounds__(TILE::THREADS, TILE::BLOCKS) chain_kernel(chain_args_t args) {
+    constexpr int THREADS = TILE::THREADS, STAGES = TILE::STAGES, GROUP = TILE::GROUP;
+    constexpr int INNER_MT = TILE::INNER_MT, INNER_NT = TILE::INNER_NT;
+    extern __shared__ uint4 smem[];
+    T *const stages = (T *)smem, *const ring = stages + STAGES * TILE::STAGE;
+    T *const inner = ring + TILE::SLICES * TILE::SLICE;
+    const int warp = (int)threadIdx.x / 32, lane = (int)threadIdx.x % 32;
+    const int row_out = warp / TILE::WARPS_N * TILE::MT * 16;
+    const int column_out = warp % TILE::WARPS_N * TILE::WIDTH;
+    const int member = warp / TILE::INNER_WARPS, inner_warp = warp % TILE::INNER_WARPS;
+    const int row_in = inner_warp / TILE::INNER_N * INNER_MT * 16;
+    const int column_in = inner_warp % TILE::INNER_N * INNER_NT * 8;
+    const int64_t token0 = (int64_t)(blockIdx.x % args.token_tiles) * TILE::TOKENS;
+    const int column0 = (int)(blockIdx.x / args.token_tiles % args.column_tiles) * TILE::COLUMNS;
+    const int block = (int)(blockIdx.x / args.token_tiles / args.column_tiles);
+    const int rows = (int)min((int64_t)TILE::TOKENS, args.tokens - token0);
+    const int steps = args.links * args.chunks, slices = args.links * args.slices;
+    const T *const x = (const T *)args.x + token0 * args.in_features;
+    const T *const v =
+        (const T *)args.v + (SCALED ? 0 : (int64_t)block * steps) * GROUP * TILE::V_TILE;
+    const T *u =
+        (const T *)args.u + ((int64_t)block * slices * args.packed_columns + column0) * SLICE_K;
+
+    int ahead = 0, ahead_link = 0, ahead_chunk = 0; /* the step that the next load brings */
+    const auto load = [&](int part) {
+        if (ahead < steps) {
+            T *const stage = stages + ahead % STAGES * TILE::STAGE;
+            const int l =
+                SCALED ? ahead_chunk / args.block_chunks : ahead_link / args.rank_tiles * GROUP;
+            const int chunk = SCALED ? ahead_chunk % args.block_chunks : ahead_chunk;
+#pragma unroll
+            for (int g = 0; g < GROUP; g++)
+                tile_load_part<TILE::TOKENS, THREADS, VECTOR>(
+                    stage + g * TILE::X_TILE, x + (l + g) * args.block_in, args.in_features,
+                    l + g < args.blocks ? rows : 0, (int64_t)chunk * TILE_K, args.block_in, part);
+            if (part == 0)
+                linear_load<GROUP * TILE::V_TILE / 8, THREADS>(
+                    stage + GROUP * TILE::X_TILE, v + (int64_t)ahead * GROUP * TILE::V_TILE);
+        }
+        if (part < TILE_PARTS - 1) return;
+        ahead++;
+        if (++ahead_chunk == args.chunks) ahead_chunk = 0, ahead_link++;
+    };
+    int used = 0, loaded = 0; /* slices of U */
+    const auto load_slices = [&]() {
+        for (const int end = min(slices, used + TILE::SLICES); loaded < end; loaded++) {
+            linear_load<TILE::SLICE / 8, THREADS>(ring + loaded % TILE::SLICES * TILE::SLICE, u);
+            u += args.packed_columns * SLICE_K;
+        }
+    };
+
+    float out[TILE::MT][TILE::NT][4] = {}, acc[INNER_MT][INNER_NT][4] = {};
+    float sum[SCALED ? INNER_MT : 1][SCALED ? INNER_NT : 1][4] = {};
+    for (int step = 0; step < STAGES - 1; step++) {
+#pragma unroll
+        for (int part = 0; part < TILE_PARTS; part++) load(part);
+        if (step == min(args.chunks, STAGES - 2)) load_slices();
+        cp_async_commit();
+    }
+    int link = 0, chunk = 0, due = 0; /* due: slices of this step, times chunks */
+    for (int step = 0; step < steps + args.chunks; step++) {
+        cp_async_wait<STAGES - 2>();
+        __syncthreads();
+        load_slices();
+        if (link < args.links) {
+            const T *const stage = stages + step % STAGES * TILE::STAGE;
+            tile_mma<T, INNER_MT, INNER_NT, false>(
+                acc, stage + member * TILE::X_TILE,
+                stage + GROUP * TILE::X_TILE + member * TILE::V_TILE, row_in, column_in, load);
+        }
+        cp_async_commit();
+        if (link > 0) {
+            const T *const a = inner + (link - 1) % 2 * TILE::INNER;
+            for (due += args.slices; due >= args.chunks; due -= args.chunks, used++) {
+                const int slice = used - (link - 1) * args.slices;
+                const int sub = args.slices / GROUP; /* of one input block */
+                const int at = slice / sub * (TILE::RANK / SLICE_K) + slice % sub;
+                slice_mma<T, TILE::MT, TILE::NT>(out, a + at * TILE::TOKENS * SLICE_K,
+                                                 ring + used % TILE::SLICES * TILE::SLICE, row_out,
+                                                 column_out);
+            }
+        }
+        if constexpr (SCALED) {
+            const int l = chunk / args.block_chunks;
+            if (link < args.links && (chunk + 1) % args.block_chunks == 0 && l < args.blocks) {
+                const int64_t line = ((int64_t)block * args.links + link) * args.blocks + l;
+                const uint16_t *const s = (const uint16_t *)args.s + line * TILE::RANK + column_in;
+#pragma unroll
+                for (int j = 0; j < INNER_NT; j++) {
+                    const float2 pair =
+                        widen_pair<T>(__ldg((const uint32_t *)(s + j * 8 + lane % 4 * 2)));
+#pragma unroll
+                    for (int i = 0; i < INNER_MT; i++)
+#pragma unroll
+                        for (int e = 0; e < 4; e++) {
+                            sum[i][j][e] += (e % 2 ? pair.y : pair.x) * acc[i][j][e];
+                            acc[i][j][e] = 0;
+                        }
+                }
+            }
+        }
+        if (++chunk < args.chunks) continue;
+        chunk = 0;
+        if (link < args.links) {
+            T *const to = inner + link % 2 * TILE::INNER + member * TILE::RANK * TILE::TOKENS;
+            if constexpr (SCALED)
+                slices_store<T, INNER_MT, INNER_NT, TILE::TOKENS>(to, sum, row_in, column_in);
+            else
+                slices_store<T, INNER_MT, INNER_NT, TILE::TOKENS>(to, acc, row_in, column_in);
+#pragma unroll
+            for (int i = 0; i < INNER_MT * INNER_NT * 4; i++) {
+                (&acc[0][0][0])[i] = 0;
+                if (SCALED) (&sum[0][0][0])[i] = 0;
+            }
+        }
+        link++;
+    }
+    cp_async_wait<0>();
+    chain_store<T, TILE::MT, TILE::NT>(&args, out, token0 + row_out, column0 + column_out, block);
+}
+
+template <typename T, typename TILE, bool SCALED, bool VECTOR>
+static status_t chain_launch_kernel(const chain_args_t *args, cudaStream_t stream) {
+    static uint64_t opted_in;
+    const auto kernel = chain_kernel<T, TILE, SCALED, VECTOR>;
+    const int64_t grid = (int64_t)args->token_tiles * args->column_tiles * args->blocks;
+    if (grid > INT32_MAX)
+        return fail(STATUS_UNSUPPORTED, "%lld tiles are more than one launch can hold",
+                    (long long)grid);
+    const status_t st = smem_opt_in((const void *)kernel, TILE::SMEM_BYTES, &opted_in);
+    if (st != STATUS_OK) return st;
+    kernel<<<(unsigned)grid, TILE::THREADS, TILE::SMEM_BYTES, stream>>>(*args);
+    CUDA_LAUNCHED("chain_kernel");
+    return STATUS_OK;
+}
+
+/* Whether X may be read by 16 bytes. */
+static inline bool chain_vectors(const chain_problem_t *p) {
+    return p->in_features % 8 == 0 && p->in_features / p->blocks % 8 == 0;
+}
+
+/* Source element (block, k, row, column) of V or (k, block, row, column) of U: strides of each. */
+typedef struct {
+    const uint16_t *from;
+    int64_t block, output, row;
+} chain_source_t;
+
+/* V: one image of GROUP x RANK x 64 a step; SCALED: the same for every output block. */
+template <typename TILE, bool SCALED>
+static int64_t chain_pack_v(const chain_problem_t *p, chain_source_t src, uint16_t *dst) {
+    const chain_args_t a = chain_geometry<TILE, SCALED>(p);
+    const int64_t tiles = (int64_t)(SCALED ? 1 : a.blocks) * a.links * a.chunks * TILE::GROUP;
+    if (!dst) return tiles * TILE::V_TILE;
+    memset(dst, 0, (size_t)(tiles * TILE::V_TILE) * 2);
+#pragma omp parallel for schedule(static)
+    for (int64_t tile = 0; tile < tiles; tile++) {
+        const int64_t step = tile / TILE::GROUP, link = step / a.chunks % a.links;
+        const int64_t k = step / a.chunks / a.links, chunk = step % a.chunks;
+        const int64_t l = SCALED ? chunk / a.block_chunks
+                                 : link / a.rank_tiles * TILE::GROUP + tile % TILE::GROUP;
+        const int64_t row0 = (SCALED ? chunk % a.block_chunks : chunk) * TILE_K;
+        const int64_t s0 = link % a.rank_tiles * TILE::RANK;
+        if (l >= a.blocks) continue;
+        for (int64_t i = 0; i < TILE_K && row0 + i < a.block_in; i++)
+            for (int64_t s = 0; s < TILE::RANK && s0 + s < p->rank; s++)
+                dst[tile * TILE::V_TILE + tile_offset((int)s, (int)i / 8) + i % 8] =
+                    src.from[l * src.block + k * src.output + (row0 + i) * src.row + s0 + s];
+    }
+    return tiles * TILE::V_TILE;
+}
+
+/* U: slices of packed_columns x 16, in the order in which they are used. */
+template <typename TILE, bool SCALED>
+static int64_t chain_pack_u(const chain_problem_t *p, chain_source_t src, uint16_t *dst) {
+    const chain_args_t a = chain_geometry<TILE, SCALED>(p);
+    const int64_t count = (int64_t)a.blocks * a.links * a.slices;
+    const int64_t size = a.packed_columns * SLICE_K, sub = a.slices / TILE::GROUP;
+    if (!dst) return count * size;
+    memset(dst, 0, (size_t)(count * size) * 2);
+#pragma omp parallel for schedule(static)
+    for (int64_t slice = 0; slice < count; slice++) {
+        const int64_t inside = slice % a.slices, link = slice / a.slices % a.links;
+        const int64_t l = SCALED ? 0 : link / a.rank_tiles * TILE::GROUP + inside / sub;
+        const int64_t k = slice / a.slices / a.links;
+        const int64_t s0 = link % a.rank_tiles * TILE::RANK + inside % sub * SLICE_K;
+        if (l >= a.blocks) continue;
+        for (int64_t s = 0; s < SLICE_K && s0 + s < p->rank; s++)
+            for (int64_t j = 0; j < a.block_out; j++)
+                dst[slice * size +
+                    slice_offset(slice_row_of_column((int)j, TILE::WIDTH), (int)s / 8) + s % 8] =
+                    src.from[l * src.block + k * src.output + (s0 + s) * src.row + j];
+    }
+    return count * size;
+}
+
+#endif
