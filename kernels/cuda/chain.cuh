@@ -50,8 +50,8 @@ typedef struct {
     int blocks, token_tiles, column_tiles;
     int links, rank_tiles;    /* links in all; of one group of input blocks */
     int chunks, block_chunks; /* steps of a link; of one input block in it */
+    int scaled_blocks;        /* SCALED: input blocks of a link, padding included */
     int slices;               /* of U, one link */
-    bool vector;              /* Y is stored by 16 bytes */
 } chain_args_t;
 
 /* The problem in the words above; `rank` is r' (SCALED: r). */
@@ -72,16 +72,19 @@ template <typename TILE, bool SCALED> static chain_args_t chain_geometry(const c
     a.slices =
         TILE::GROUP * (a.rank_tiles > 1 ? TILE::RANK / SLICE_K : (int)ceil_div(p->rank, SLICE_K));
     a.block_chunks = (int)ceil_div(a.block_in, TILE_K);
-    a.chunks = (SCALED ? a.blocks : 1) * a.block_chunks;
     /* The ring of slices holds what STAGES steps use: a link may need steps without work. */
+    a.scaled_blocks = a.blocks;
     const int least = (int)ceil_div(TILE::STAGES * a.slices, TILE::SLICES);
-    if (a.chunks < least) a.chunks = least;
-    a.vector = p->out_features % 8 == 0 && a.block_out % 8 == 0;
+    if (SCALED)
+        while (a.scaled_blocks * a.block_chunks < least) a.scaled_blocks++;
+    a.chunks = SCALED                   ? a.scaled_blocks * a.block_chunks
+               : a.block_chunks < least ? least
+                                        : a.block_chunks;
     return a;
 }
 
 /* Stores this warp's results; columns as slice_row_of_column() has permuted them. */
-template <typename T, int MT, int NT>
+template <typename T, int MT, int NT, bool VECTOR>
 __device__ inline void chain_store(const chain_args_t *args, const float acc[MT][NT][4],
                                    int64_t row0, int column0, int64_t block) {
     const int lane = (int)threadIdx.x % 32, left = (int)args->block_out - column0;
@@ -101,7 +104,8 @@ __device__ inline void chain_store(const chain_args_t *args, const float acc[MT]
             for (int w = 0; w < (quad ? 4 : 1); w++)
                 words[w] =
                     round_pair<T>(acc[i / 2][j + w][i % 2 * 2], acc[i / 2][j + w][i % 2 * 2 + 1]);
-            if (args->vector && column < left) {
+            if constexpr (VECTOR) {
+                if (column >= left) continue;
                 if (quad)
                     *(uint4 *)(line + column) = make_uint4(words[0], words[1], words[2], words[3]);
                 else
@@ -134,42 +138,74 @@ __global__ void __launch_bounds__(TILE::THREADS, TILE::BLOCKS) chain_kernel(chai
     const int block = (int)(blockIdx.x / args.token_tiles / args.column_tiles);
     const int rows = (int)min((int64_t)TILE::TOKENS, args.tokens - token0);
     const int steps = args.links * args.chunks, slices = args.links * args.slices;
-    const T *const x = (const T *)args.x + token0 * args.in_features;
-    const T *const v =
-        (const T *)args.v + (SCALED ? 0 : (int64_t)block * steps) * GROUP * TILE::V_TILE;
+    const T *v = (const T *)args.v + (SCALED ? 0 : (int64_t)block * steps) * GROUP * TILE::V_TILE;
     const T *u =
         (const T *)args.u + ((int64_t)block * slices * args.packed_columns + column0) * SLICE_K;
 
-    int ahead = 0, ahead_link = 0, ahead_chunk = 0; /* the step that the next load brings */
+    /* The step that the next load brings: where this thread's part of X lies, and how much is left
+     * of its block; what is valid of the rows is the same in every step. */
+    constexpr int ROW_STEP = THREADS / TILE_CHUNKS, PASSES = TILE::TOKENS / ROW_STEP;
+    const int thread_row = (int)threadIdx.x / TILE_CHUNKS;
+    const int thread_chunk = (int)threadIdx.x % TILE_CHUNKS;
+    const int64_t x_step = ROW_STEP * args.in_features;
+    const T *x_block =
+        (const T *)args.x + (token0 + thread_row) * args.in_features + thread_chunk * 8;
+    const T *x_from = x_block;
+    T *const x_to = stages + tile_offset(thread_row, thread_chunk);
+    const int x_columns = (int)args.block_in - thread_chunk * 8;
+    int ahead = 0, ahead_chunk = 0, ahead_rank = 0, ahead_l = 0, left = x_columns;
+    int to_stage = 0, v_stage = 0;
+    T *const v_to = stages + GROUP * TILE::X_TILE;
+    const auto load_v = [&]() {
+        linear_load<GROUP * TILE::V_TILE / 8, THREADS>(v_to + v_stage, v);
+        v += GROUP * TILE::V_TILE;
+        v_stage = v_stage == (STAGES - 1) * TILE::STAGE ? 0 : v_stage + TILE::STAGE;
+    };
     const auto load = [&](int part) {
         if (ahead < steps) {
-            T *const stage = stages + ahead % STAGES * TILE::STAGE;
-            const int l =
-                SCALED ? ahead_chunk / args.block_chunks : ahead_link / args.rank_tiles * GROUP;
-            const int chunk = SCALED ? ahead_chunk % args.block_chunks : ahead_chunk;
+            if (part == 0 && ahead >= STAGES - 1) load_v();
 #pragma unroll
             for (int g = 0; g < GROUP; g++)
-                tile_load_part<TILE::TOKENS, THREADS, VECTOR>(
-                    stage + g * TILE::X_TILE, x + (l + g) * args.block_in, args.in_features,
-                    l + g < args.blocks ? rows : 0, (int64_t)chunk * TILE_K, args.block_in, part);
-            if (part == 0)
-                linear_load<GROUP * TILE::V_TILE / 8, THREADS>(
-                    stage + GROUP * TILE::X_TILE, v + (int64_t)ahead * GROUP * TILE::V_TILE);
+#pragma unroll
+                for (int pass = part * PASSES / TILE_PARTS; pass < (part + 1) * PASSES / TILE_PARTS;
+                     pass++) {
+                    const bool inside =
+                        thread_row + pass * ROW_STEP < rows && ahead_l + g < args.blocks;
+                    chunk_load<VECTOR>(
+                        x_to + to_stage + g * TILE::X_TILE + pass * ROW_STEP * TILE_K,
+                        x_from + g * args.block_in + pass * x_step, inside ? left : 0);
+                }
         }
         if (part < TILE_PARTS - 1) return;
-        ahead++;
-        if (++ahead_chunk == args.chunks) ahead_chunk = 0, ahead_link++;
+        ahead++, ahead_chunk++;
+        to_stage = to_stage == (STAGES - 1) * TILE::STAGE ? 0 : to_stage + TILE::STAGE;
+        x_from += TILE_K, left -= TILE_K;
+        if (ahead_chunk < (SCALED ? args.block_chunks : args.chunks)) return;
+        ahead_chunk = 0;
+        /* Monarch reads a group again for each of its rank tiles, SCALED all blocks for each. */
+        const bool next = SCALED || ++ahead_rank == args.rank_tiles;
+        if (next) ahead_rank = 0, ahead_l += GROUP, x_block += GROUP * args.block_in;
+        if (SCALED && ahead_l == args.scaled_blocks)
+            x_block -= ahead_l * args.block_in, ahead_l = 0;
+        x_from = x_block, left = x_columns;
     };
-    int used = 0, loaded = 0; /* slices of U */
+    int used = 0, loaded = 0, used_slot = 0, loaded_slot = 0; /* slices of U */
     const auto load_slices = [&]() {
+#pragma unroll 1
         for (const int end = min(slices, used + TILE::SLICES); loaded < end; loaded++) {
-            linear_load<TILE::SLICE / 8, THREADS>(ring + loaded % TILE::SLICES * TILE::SLICE, u);
+            linear_load<TILE::SLICE / 8, THREADS>(ring + loaded_slot, u);
             u += args.packed_columns * SLICE_K;
+            loaded_slot =
+                loaded_slot == (TILE::SLICES - 1) * TILE::SLICE ? 0 : loaded_slot + TILE::SLICE;
         }
     };
 
     float out[TILE::MT][TILE::NT][4] = {}, acc[INNER_MT][INNER_NT][4] = {};
     float sum[SCALED ? INNER_MT : 1][SCALED ? INNER_NT : 1][4] = {};
+    /* Weights of the first steps come while the kernel ahead ends; it may write X or read Y. */
+    programmatic_release();
+    for (int step = 0; step < min(steps, STAGES - 1); step++) load_v();
+    programmatic_wait();
     for (int step = 0; step < STAGES - 1; step++) {
 #pragma unroll
         for (int part = 0; part < TILE_PARTS; part++) load(part);
@@ -177,31 +213,34 @@ __global__ void __launch_bounds__(TILE::THREADS, TILE::BLOCKS) chain_kernel(chai
         cp_async_commit();
     }
     int link = 0, chunk = 0, due = 0; /* due: slices of this step, times chunks */
+    int stage_at = 0, l = 0, block_chunk = 0;
+    const int members = args.slices / GROUP; /* slices of one input block */
+    const T *a = inner;
+    int member_slice = 0;
     for (int step = 0; step < steps + args.chunks; step++) {
         cp_async_wait<STAGES - 2>();
         __syncthreads();
         load_slices();
         if (link < args.links) {
-            const T *const stage = stages + step % STAGES * TILE::STAGE;
+            const T *const stage = stages + stage_at;
             tile_mma<T, INNER_MT, INNER_NT, false>(
                 acc, stage + member * TILE::X_TILE,
                 stage + GROUP * TILE::X_TILE + member * TILE::V_TILE, row_in, column_in, load);
         }
+        stage_at = stage_at == (STAGES - 1) * TILE::STAGE ? 0 : stage_at + TILE::STAGE;
         cp_async_commit();
         if (link > 0) {
-            const T *const a = inner + (link - 1) % 2 * TILE::INNER;
             for (due += args.slices; due >= args.chunks; due -= args.chunks, used++) {
-                const int slice = used - (link - 1) * args.slices;
-                const int sub = args.slices / GROUP; /* of one input block */
-                const int at = slice / sub * (TILE::RANK / SLICE_K) + slice % sub;
-                slice_mma<T, TILE::MT, TILE::NT>(out, a + at * TILE::TOKENS * SLICE_K,
-                                                 ring + used % TILE::SLICES * TILE::SLICE, row_out,
-                                                 column_out);
+                slice_mma<T, TILE::MT, TILE::NT>(out, a, ring + used_slot, row_out, column_out);
+                used_slot =
+                    used_slot == (TILE::SLICES - 1) * TILE::SLICE ? 0 : used_slot + TILE::SLICE;
+                a += TILE::TOKENS * SLICE_K;
+                if (GROUP == 1 || ++member_slice < members) continue;
+                a += (TILE::RANK / SLICE_K - members) * TILE::TOKENS * SLICE_K, member_slice = 0;
             }
         }
         if constexpr (SCALED) {
-            const int l = chunk / args.block_chunks;
-            if (link < args.links && (chunk + 1) % args.block_chunks == 0 && l < args.blocks) {
+            if (++block_chunk == args.block_chunks && link < args.links && l < args.blocks) {
                 const int64_t line = ((int64_t)block * args.links + link) * args.blocks + l;
                 const uint16_t *const s = (const uint16_t *)args.s + line * TILE::RANK + column_in;
 #pragma unroll
@@ -217,9 +256,11 @@ __global__ void __launch_bounds__(TILE::THREADS, TILE::BLOCKS) chain_kernel(chai
                         }
                 }
             }
+            if (block_chunk == args.block_chunks) block_chunk = 0, l++;
         }
         if (++chunk < args.chunks) continue;
-        chunk = 0;
+        chunk = l = 0;
+        a = inner + link % 2 * TILE::INNER;
         if (link < args.links) {
             T *const to = inner + link % 2 * TILE::INNER + member * TILE::RANK * TILE::TOKENS;
             if constexpr (SCALED)
@@ -235,7 +276,8 @@ __global__ void __launch_bounds__(TILE::THREADS, TILE::BLOCKS) chain_kernel(chai
         link++;
     }
     cp_async_wait<0>();
-    chain_store<T, TILE::MT, TILE::NT>(&args, out, token0 + row_out, column0 + column_out, block);
+    chain_store<T, TILE::MT, TILE::NT, VECTOR>(&args, out, token0 + row_out, column0 + column_out,
+                                               block);
 }
 
 template <typename T, typename TILE, bool SCALED, bool VECTOR>
@@ -243,19 +285,14 @@ static status_t chain_launch_kernel(const chain_args_t *args, cudaStream_t strea
     static uint64_t opted_in;
     const auto kernel = chain_kernel<T, TILE, SCALED, VECTOR>;
     const int64_t grid = (int64_t)args->token_tiles * args->column_tiles * args->blocks;
-    if (grid > INT32_MAX)
-        return fail(STATUS_UNSUPPORTED, "%lld tiles are more than one launch can hold",
-                    (long long)grid);
     const status_t st = smem_opt_in((const void *)kernel, TILE::SMEM_BYTES, &opted_in);
     if (st != STATUS_OK) return st;
-    kernel<<<(unsigned)grid, TILE::THREADS, TILE::SMEM_BYTES, stream>>>(*args);
-    CUDA_LAUNCHED("chain_kernel");
-    return STATUS_OK;
+    return launch_programmatic(kernel, grid, TILE::THREADS, TILE::SMEM_BYTES, 1, stream, *args);
 }
 
-/* Whether X may be read by 16 bytes. */
+/* Whether X is read and Y is written by 16 bytes. */
 static inline bool chain_vectors(const chain_problem_t *p) {
-    return p->in_features % 8 == 0 && p->in_features / p->blocks % 8 == 0;
+    return p->in_features / p->blocks % 8 == 0 && p->out_features / p->blocks % 8 == 0;
 }
 
 /* Source element (block, k, row, column) of V or (k, block, row, column) of U: strides of each. */

@@ -15,6 +15,23 @@ __host__ __device__ inline int tile_offset(int row, int chunk) {
 }
 
 /*
+ * Eight elements to shared memory, zeros from element `count` on. VECTOR: asynchronously, and count
+ * is 0 or at least 8; else stored before the function returns.
+ */
+template <bool VECTOR, typename T>
+__device__ inline void chunk_load(T *to, const T *from, int count) {
+    if constexpr (VECTOR) {
+        cp_async(to, from, count > 0);
+    } else {
+        uint32_t words[4] = {0, 0, 0, 0};
+#pragma unroll
+        for (int e = 0; e < 8; e++)
+            if (e < count) words[e / 2] |= (uint32_t)((const uint16_t *)from)[e] << (e % 2 * 16);
+        *(uint4 *)to = make_uint4(words[0], words[1], words[2], words[3]);
+    }
+}
+
+/*
  * Starts the copy of part `part` of TILE_PARTS of columns [k, k + 64) of `rows` rows from `global`
  * (row 0, column 0; `ld` elements a row) into a tile; what lies beyond `rows` or `columns` becomes
  * zero. VECTOR: global, ld and columns are multiples of 8 elements, and the copy is complete after
@@ -34,16 +51,7 @@ __device__ inline void tile_load_part(T *tile, const T *global, int64_t ld, int 
         const bool row_valid = row0 + pass * STEP < rows;
         const T *const source = from + pass * STEP * ld;
         T *const target = to + pass * STEP * TILE_K;
-        if constexpr (VECTOR) {
-            cp_async(target, source, row_valid && left > 0);
-        } else {
-            uint32_t words[4] = {0, 0, 0, 0};
-#pragma unroll
-            for (int e = 0; e < 8; e++)
-                if (row_valid && e < left)
-                    words[e / 2] |= (uint32_t)((const uint16_t *)source)[e] << (e % 2 * 16);
-            *(uint4 *)target = make_uint4(words[0], words[1], words[2], words[3]);
-        }
+        chunk_load<VECTOR>(target, source, row_valid ? (int)min(left, (int64_t)8) : 0);
     }
 }
 
@@ -131,28 +139,35 @@ __host__ __device__ inline int slice_offset(int row, int half) {
     return row * SLICE_K + ((half ^ (row >> 2 & 1)) << 3);
 }
 
+/* Fragments j and j + 1 of B from a slice. */
+template <int NT>
+__device__ inline void slice_load_b(uint32_t b_part[4], const void *b, int row_b, int j) {
+    const int lane = (int)threadIdx.x % 32, row = row_b + j * 8 + lane % 8;
+    if (j + 1 < NT)
+        ldmatrix_x4(b_part, (const uint16_t *)b + slice_offset(row + lane / 16 * 8, lane / 8 % 2));
+    else
+        ldmatrix_x2(b_part, (const uint16_t *)b + slice_offset(row, lane / 8 % 2));
+}
+
 /* acc += A B over one pair of slices, for this warp's MT x NT grid of 16x8 results. */
 template <typename T, int MT, int NT>
 __device__ inline void slice_mma(float acc[MT][NT][4], const T *a, const T *b, int row_a,
                                  int row_b) {
     const int lane = (int)threadIdx.x % 32;
-    uint32_t a_part[MT][4], b_part[2][2];
+    uint32_t a_part[MT][4], b_part[2][4];
+    slice_load_b<NT>(b_part[0], b, row_b, 0);
 #pragma unroll
     for (int i = 0; i < MT; i++)
         ldmatrix_x4(a_part[i], a + slice_offset(row_a + i * 16 + lane % 16, lane / 16));
 #pragma unroll
     for (int j = 0; j < NT; j += 2) {
-        const bool pair = j + 1 < NT;
-        const int row = row_b + j * 8 + lane % 8;
-        if (pair)
-            ldmatrix_x4(b_part[0], b + slice_offset(row + lane / 16 * 8, lane / 8 % 2));
-        else
-            ldmatrix_x2(b_part[0], b + slice_offset(row, lane / 8 % 2));
+        const uint32_t *const now = b_part[j / 2 % 2];
+        if (j + 2 < NT) slice_load_b<NT>(b_part[(j / 2 + 1) % 2], b, row_b, j + 2);
 #pragma unroll
-        for (int i = 0; i < MT; i++) {
-            mma_16816<T>(acc[i][j], a_part[i], b_part[0]);
-            if (pair) mma_16816<T>(acc[i][j + (pair ? 1 : 0)], a_part[i], b_part[1]);
-        }
+        for (int i = 0; i < MT; i++) mma_16816<T>(acc[i][j], a_part[i], now);
+        if (j + 1 == NT) break;
+#pragma unroll
+        for (int i = 0; i < MT; i++) mma_16816<T>(acc[i][j + 1], a_part[i], now + 2);
     }
 }
 

@@ -103,7 +103,7 @@ static bool runs(const problem_t *p, const device_info_t *device, size_t smem, c
         return false;
     }
     if (chain_vectors(&chain)) return true;
-    snprintf(why, why_len, "8 does not divide in_features and its blocks");
+    snprintf(why, why_len, "8 does not divide the features of a block");
     return false;
 }
 
