@@ -10,7 +10,7 @@
 #include <string.h>
 
 #include "kernels/blast/stages.h"
-#include "kernels/cuda/chain.cuh"
+#include "kernels/cuda/gather.cuh"
 
 enum { RANK_MULTIPLE = 8 }; /* of the padded rank of three launches */
 /* X V in all its repetitions may have this many FLOPs an SM: about 6 us. */
@@ -140,6 +140,69 @@ constexpr variant_t blast_sm80_64x128 = {
     .launch = one_kernel_64::launch,
 };
 
+/* ---- one kernel of clusters ---- */
+
+enum { FEW_BLOCKS = 3 }; /* whose sums fit into registers for 64 tokens */
+
+template <int MT> struct cluster_plan {
+    static constexpr int TOKENS = gather_shape<MT>::TOKENS;
+
+    static bool supports(const problem_t *p, const device_info_t *device, char *why, size_t len) {
+        const chain_problem_t chain = chain_problem(p);
+        if (MT == 1 || p->blocks <= FEW_BLOCKS)
+            return gather_supports(&chain, true, TOKENS, 2, device, why, len);
+        snprintf(why, len, "for at most %d blocks", FEW_BLOCKS);
+        return false;
+    }
+
+    static int64_t pack(const problem_t *p, int tensor, const void *src, void *dst) {
+        const chain_problem_t chain = chain_problem(p);
+        gather_args_t args;
+        gather_geometry(&chain, true, TOKENS, &args);
+        const uint16_t *const from = (const uint16_t *)src;
+        uint16_t *const to = (uint16_t *)dst;
+        return tensor == 1   ? gather_pack_v(&args, p->rank, from, to)
+               : tensor == 2 ? gather_pack_s(&args, p->rank, from, to)
+                             : gather_pack_u(&args, p->rank, from, to);
+    }
+
+    template <typename T>
+    static status_t start(const gather_args_t *args, size_t smem, cudaStream_t stream) {
+        if (args->blocks <= FEW_BLOCKS) return gather_launch<T, FEW_BLOCKS, MT>(args, smem, stream);
+        if constexpr (MT == 1) return gather_launch<T, GATHER_CLUSTER, MT>(args, smem, stream);
+        return fail(STATUS_UNSUPPORTED, "%d blocks", args->blocks);
+    }
+
+    static status_t launch(const problem_t *p, void *const *tensors, void *workspace,
+                           stream_t stream) {
+        (void)workspace;
+        const chain_problem_t chain = chain_problem(p);
+        gather_args_t args;
+        const size_t smem = gather_geometry(&chain, true, TOKENS, &args);
+        args.x = tensors[0], args.v = tensors[1], args.s = tensors[2], args.u = tensors[3];
+        args.y = tensors[4];
+        return DISPATCH_DTYPE(p, start, &args, smem, (cudaStream_t)stream);
+    }
+};
+
+static size_t no_workspace(const problem_t *p, const device_info_t *device) {
+    (void)p, (void)device;
+    return 0;
+}
+
+template <int MT> static constexpr variant_t cluster_variant(const char *name) {
+    variant_t v = {};
+    v.structure = "blast", v.name = name, v.device = DEVICE_CUDA, v.output_order = ORDER_KJ;
+    v.summary = "all stages in one kernel, clusters share Z";
+    v.dtypes = DTYPE_BIT(DTYPE_BF16) | DTYPE_BIT(DTYPE_FP16);
+    v.supports = cluster_plan<MT>::supports, v.pack = cluster_plan<MT>::pack;
+    v.workspace = no_workspace, v.launch = cluster_plan<MT>::launch;
+    return v;
+}
+
+constexpr variant_t blast_cluster_32 = cluster_variant<1>("cluster_32");
+constexpr variant_t blast_cluster_64 = cluster_variant<2>("cluster_64");
+
 /* ---- three launches: the rank is padded with zeros, so that every row is whole vectors ---- */
 
 static problem_t padded(const problem_t *p) {
@@ -205,7 +268,8 @@ constexpr variant_t blast_sm80_three_launches = {
     .launch = three_launch,
 };
 
-static const variant_t *const plans[] = {&blast_sm80_32x128, &blast_sm80_64x128,
+static const variant_t *const plans[] = {&blast_cluster_32,          &blast_cluster_64,
+                                         &blast_sm80_32x128,         &blast_sm80_64x128,
                                          &blast_sm80_three_launches, NULL};
 
 static const variant_t blast_fused_sm80 = {

@@ -1,6 +1,6 @@
 /*
- * The portable plans of blast (compute capability 8.0 and later), best guess first; the last one
- * supports every problem. Their order is meant for the end of a variant's `plans`.
+ * The portable plans of blast (compute capability 8.0 and later; _cluster: 9.0), best guess first;
+ * the last one supports every problem. Their order is meant for the end of a variant's `plans`.
  */
 #ifndef BLROOF_BLAST_PORTABLE_H
 #define BLROOF_BLAST_PORTABLE_H
@@ -11,7 +11,8 @@
 extern "C" {
 #endif
 
-extern const variant_t blast_sm80_32x128, blast_sm80_64x128, blast_sm80_three_launches;
+extern const variant_t blast_cluster_32, blast_cluster_64, blast_sm80_32x128, blast_sm80_64x128,
+    blast_sm80_three_launches;
 
 #ifdef __cplusplus
 }

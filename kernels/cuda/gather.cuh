@@ -1,0 +1,475 @@
+/*
+ * Small low-rank and BLAST layers in one kernel of clusters (compute capability 9.0 and later):
+ *
+ *     Z_k = sum_l (X_l V_l) * s_lk,  Y_k = Z_k U_k      (SCALED; low rank is b = 1 without s)
+ *
+ * A cluster of b * per_block blocks of threads owns TOKENS rows. Each block of threads computes its
+ * share of the rank of Z, of all k, once; sends it into the shared memory of those that need it;
+ * and multiplies the whole of one Z_k with its own columns of U_k. So nothing is computed twice and
+ * nothing but X, the weights and Y crosses the chip.
+ *
+ * Z is summed over the input by four pairs of warps, each on every fourth chunk of 64; a pair
+ * splits the rows. The parts are added in a fixed order. The columns of U are loaded by the warp
+ * that uses them, as far as there is room while the first product runs.
+ */
+#ifndef BLROOF_GATHER_CUH
+#define BLROOF_GATHER_CUH
+
+#include <string.h>
+
+#include "kernels/cuda/chain.cuh"
+
+enum {
+    GATHER_WARPS = 8,
+    GATHER_THREADS = GATHER_WARPS * 32,
+    GATHER_PARTS = GATHER_WARPS / 2, /* of the sum over the input */
+    GATHER_STAGES = 3,
+    GATHER_NT = 8,      /* the most fragments of 8 columns a warp */
+    GATHER_RANK_NT = 4, /* and of the share of the rank */
+    GATHER_CLUSTER = 8,
+    GATHER_CAPABILITY = 90,
+    GATHER_SMEM_BYTES = 227 << 10 /* what compute capability 9.0 has; packing depends on it */
+};
+
+typedef struct {
+    const void *x, *v, *s, *u;
+    void *y;
+    int64_t tokens, in_features, out_features, block_in, block_out;
+    int blocks, per_block; /* blocks of threads an output block: their product is the cluster */
+    int block_chunks, chunks, stages; /* 64 deep: of an input block, of all; GATHER_PARTS a stage */
+    int share_nt, slices;             /* share of the rank, of 8; 16-deep slices of the whole */
+    int nt, slots;                    /* fragments of columns a warp; slices of its ring of U */
+} gather_args_t;
+
+template <int MT> struct gather_shape { static constexpr int TOKENS = MT * 32; };
+
+/* Elements of shared memory in front of the ring of U, by part. */
+static inline __host__ __device__ int gather_z_elements(const gather_args_t &a, int tokens) {
+    return a.slices * tokens * SLICE_K;
+}
+
+static inline __host__ __device__ int gather_stage_elements(const gather_args_t &a, int tokens) {
+    return GATHER_PARTS * (tokens + a.share_nt * 8) * TILE_K;
+}
+
+static inline __host__ __device__ int gather_scale_elements(const gather_args_t &a) {
+    return a.s ? a.blocks * a.blocks * a.share_nt * 8 : 0;
+}
+
+static inline __host__ __device__ int gather_slice_elements(const gather_args_t &a) {
+    return a.nt * 8 * SLICE_K; /* of one warp */
+}
+
+/* Sums of the parts that fit where the stages were: output blocks at a time. */
+static inline __host__ __device__ int gather_sums_at_once(const gather_args_t &a, int tokens) {
+    const int bytes = GATHER_PARTS * tokens * (a.share_nt * 8 + 4) * 4;
+    const int fit = GATHER_STAGES * gather_stage_elements(a, tokens) * 2 / bytes;
+    return fit < a.blocks ? fit : a.blocks;
+}
+
+/* 16 bytes into the shared memory of block `rank` of the cluster, where this one has `smem`. */
+__device__ inline void gather_send(void *smem, int rank, uint4 words) {
+#if __CUDA_ARCH__ >= 900
+    unsigned address;
+    asm("mapa.shared::cluster.u32 %0, %1, %2;"
+        : "=r"(address)
+        : "r"(smem_address(smem)), "r"(rank));
+    asm volatile("st.shared::cluster.v4.b32 [%0], {%1, %2, %3, %4};" ::"r"(address), "r"(words.x),
+                 "r"(words.y), "r"(words.z), "r"(words.w)
+                 : "memory");
+#else
+    (void)smem, (void)rank, (void)words;
+#endif
+}
+
+__device__ inline void gather_arrive() {
+#if __CUDA_ARCH__ >= 900
+    asm volatile("barrier.cluster.arrive.release.aligned;" ::: "memory");
+#endif
+}
+
+__device__ inline void gather_wait() {
+#if __CUDA_ARCH__ >= 900
+    asm volatile("barrier.cluster.wait.acquire.aligned;" ::: "memory");
+#endif
+}
+
+/* z[k] += s[l][k] y for the blocks there are, and y = 0; scales points at S of l and this lane. */
+template <typename T, int B, int MT>
+__device__ inline void gather_mix(float z[B][MT][GATHER_RANK_NT][4], float y[MT][GATHER_RANK_NT][4],
+                                  const T *scales, int blocks, int share_nt) {
+#pragma unroll
+    for (int j = 0; j < GATHER_RANK_NT; j++) {
+        if (j >= share_nt) break;
+#pragma unroll
+        for (int k = 0; k < B; k++) {
+            if (k >= blocks) break;
+            const uint32_t word = *(const uint32_t *)(scales + (k * share_nt + j) * 8);
+            const float2 s = widen_pair<T>(word);
+#pragma unroll
+            for (int i = 0; i < MT; i++)
+#pragma unroll
+                for (int e = 0; e < 4; e++) z[k][i][j][e] += (e % 2 ? s.y : s.x) * y[i][j][e];
+        }
+#pragma unroll
+        for (int i = 0; i < MT; i++)
+#pragma unroll
+            for (int e = 0; e < 4; e++) y[i][j][e] = 0;
+    }
+}
+
+/* This warp's part of X V over one stage. */
+template <typename T, int MT>
+__device__ inline void gather_first(float y[MT][GATHER_RANK_NT][4], const T *x, const T *v, int row,
+                                    int share_nt) {
+    const int lane = (int)threadIdx.x % 32;
+#pragma unroll
+    for (int step = 0; step < TILE_PARTS; step++) {
+        uint32_t a[MT][4], b[GATHER_RANK_NT][2];
+#pragma unroll
+        for (int i = 0; i < MT; i++)
+            ldmatrix_x4(a[i], x + tile_offset(row + i * 16 + lane % 16, 2 * step + lane / 16));
+#pragma unroll
+        for (int j = 0; j < GATHER_RANK_NT; j += 2) {
+            const int line = j * 8 + lane % 8, chunk = 2 * step + lane / 8 % 2;
+            if (j + 1 < share_nt)
+                ldmatrix_x4(b[j], v + tile_offset(line + lane / 16 * 8, chunk));
+            else if (j < share_nt)
+                ldmatrix_x2(b[j], v + tile_offset(line, chunk));
+        }
+#pragma unroll
+        for (int j = 0; j < GATHER_RANK_NT; j++)
+            if (j < share_nt)
+#pragma unroll
+                for (int i = 0; i < MT; i++) mma_16816<T>(y[i][j], a[i], b[j]);
+    }
+}
+
+/* Adds the parts of Z of `count` output blocks from k0 and sends them, rounded, to where they are
+ * used. */
+template <typename T, int MT>
+__device__ inline void gather_exchange(const gather_args_t &args, const float *parts, T *z, int k0,
+                                       int count, int share) {
+    constexpr int TOKENS = gather_shape<MT>::TOKENS;
+    const int pitch = args.share_nt * 8 + 4;
+    for (int i = (int)threadIdx.x; i < count * TOKENS * args.share_nt; i += GATHER_THREADS) {
+        const int chunk = i % args.share_nt, row = i / args.share_nt % TOKENS;
+        const int k = i / args.share_nt / TOKENS, column = share * args.share_nt + chunk;
+        if (column >= args.slices * 2) continue;
+        float sum[8] = {};
+#pragma unroll
+        for (int part = 0; part < GATHER_PARTS; part++) {
+            const float4 *const from =
+                (const float4 *)(parts + ((part * count + k) * TOKENS + row) * pitch + chunk * 8);
+            const float4 low = from[0], high = from[1];
+            sum[0] += low.x, sum[1] += low.y, sum[2] += low.z, sum[3] += low.w;
+            sum[4] += high.x, sum[5] += high.y, sum[6] += high.z, sum[7] += high.w;
+        }
+        const uint4 words =
+            make_uint4(round_pair<T>(sum[0], sum[1]), round_pair<T>(sum[2], sum[3]),
+                       round_pair<T>(sum[4], sum[5]), round_pair<T>(sum[6], sum[7]));
+        T *const to = z + column / 2 * (TOKENS * SLICE_K) + slice_offset(row, column % 2);
+        for (int peer = 0; peer < args.per_block; peer++)
+            gather_send(to, (k0 + k) * args.per_block + peer, words);
+    }
+}
+
+/* Y of this warp's columns; fragments permuted by slice_row_of_column(). */
+template <typename T, int MT>
+__device__ inline void gather_store(const gather_args_t &args,
+                                    const float acc[MT * 2][GATHER_NT][4], int64_t row0,
+                                    int column0, int block) {
+    const int lane = (int)threadIdx.x % 32, left = (int)args.block_out - column0;
+#pragma unroll
+    for (int i = 0; i < MT * 4; i++) {
+        const int64_t row = row0 + i * 8 + lane / 4;
+        if (row >= args.tokens) continue;
+        uint16_t *const line =
+            (uint16_t *)args.y + row * args.out_features + block * args.block_out + column0;
+#pragma unroll
+        for (int j = 0; j < GATHER_NT; j++) {
+            if (j >= args.nt) break;
+            const bool quad = j / 4 * 4 + 3 < args.nt;
+            const int column = j * 8 + lane % 4 * (quad ? 8 : 2);
+            if (column >= left || (quad && j % 4)) continue;
+            uint32_t words[4];
+#pragma unroll
+            for (int w = 0; w < 4; w++)
+                words[w] = round_pair<T>(acc[i / 2][j / 4 * 4 + w][i % 2 * 2],
+                                         acc[i / 2][j / 4 * 4 + w][i % 2 * 2 + 1]);
+            if (quad)
+                *(uint4 *)(line + column) = make_uint4(words[0], words[1], words[2], words[3]);
+            else
+                *(uint32_t *)(line + column) = words[j % 4];
+        }
+    }
+}
+
+/* B: the most blocks; 1 has no scales. */
+template <typename T, int B, int MT>
+__global__ void __launch_bounds__(GATHER_THREADS, 1) gather_kernel(gather_args_t args) {
+    constexpr int TOKENS = gather_shape<MT>::TOKENS;
+    extern __shared__ uint4 smem[];
+    const int warp = (int)threadIdx.x / 32, lane = (int)threadIdx.x % 32;
+    const int cluster = args.blocks * args.per_block, share = (int)blockIdx.x % cluster;
+    const int block = share / args.per_block;
+    const int64_t token0 = (int64_t)(blockIdx.x / cluster) * TOKENS;
+    const int rows = (int)min((int64_t)TOKENS, args.tokens - token0);
+    const int stage_elements = gather_stage_elements(args, TOKENS);
+    const int v_elements = GATHER_PARTS * args.share_nt * 8 * TILE_K;
+    const int slice_elements = gather_slice_elements(args), slice_chunks = slice_elements / 8;
+    T *const z_all = (T *)smem, *const stages = z_all + gather_z_elements(args, TOKENS);
+    T *const scales = stages + GATHER_STAGES * stage_elements;
+    T *const ring = scales + gather_scale_elements(args) + warp * args.slots * slice_elements;
+    const T *const x = (const T *)args.x + token0 * args.in_features;
+    const T *const v = (const T *)args.v + (int64_t)share * args.stages * v_elements;
+    const T *u =
+        (const T *)args.u + (int64_t)(share * GATHER_WARPS + warp) * args.slices * slice_elements;
+
+    const auto load_v = [&](int stage) {
+        T *const to =
+            stages + stage % GATHER_STAGES * stage_elements + GATHER_PARTS * TOKENS * TILE_K;
+        const T *const from = v + (int64_t)stage * v_elements;
+        for (int i = (int)threadIdx.x * 8; i < v_elements; i += GATHER_THREADS * 8)
+            cp_async(to + i, from + i, true);
+    };
+    const auto load_x = [&](int stage) {
+        T *const to = stages + stage % GATHER_STAGES * stage_elements;
+        int l = stage * GATHER_PARTS / args.block_chunks;
+        int chunk = stage * GATHER_PARTS % args.block_chunks;
+#pragma unroll
+        for (int part = 0; part < GATHER_PARTS; part++) {
+            tile_load<TOKENS, GATHER_THREADS, true>(
+                to + part * TOKENS * TILE_K, x + l * args.block_in, args.in_features,
+                l < args.blocks ? rows : 0, (int64_t)chunk * TILE_K, args.block_in);
+            if (++chunk == args.block_chunks) chunk = 0, l++;
+        }
+    };
+    const auto load_u = [&](int begin, int end) { /* slices, into the slots from 0 on */
+                                                  for (int i = begin * slice_chunks + lane;
+                                                       i < end * slice_chunks; i += 32)
+                                                      cp_async(ring + i * 8, u + i * 8, true);
+    };
+
+    gather_arrive(); /* the blocks of the cluster have started before the first one sends */
+    programmatic_release();
+    for (int stage = 0; stage < min(args.stages, GATHER_STAGES - 1); stage++) load_v(stage);
+    if (B > 1) {
+        const int count = gather_scale_elements(args);
+        const T *const from = (const T *)args.s + (int64_t)share * count;
+        for (int i = (int)threadIdx.x * 8; i < count; i += GATHER_THREADS * 8)
+            cp_async(scales + i, from + i, true);
+    }
+    programmatic_wait();
+    for (int stage = 0; stage < GATHER_STAGES - 1; stage++) {
+        if (stage < args.stages) load_x(stage);
+        cp_async_commit();
+    }
+
+    const int part = warp / 2, row = warp % 2 * MT * 16;
+    float sums[B][MT][GATHER_RANK_NT][4] = {};
+    float y[MT][GATHER_RANK_NT][4] = {};
+    const int ready = min(args.slots, args.slices); /* slices of U that the ring takes at first */
+    for (int stage = 0; stage < args.stages; stage++) {
+        cp_async_wait<GATHER_STAGES - 2>();
+        __syncthreads();
+        if (stage + GATHER_STAGES - 1 < args.stages) {
+            load_v(stage + GATHER_STAGES - 1);
+            load_x(stage + GATHER_STAGES - 1);
+        }
+        load_u(ready * stage / args.stages, ready * (stage + 1) / args.stages);
+        cp_async_commit();
+        const T *const from = stages + stage % GATHER_STAGES * stage_elements;
+        gather_first<T, MT>(B > 1 ? y : sums[0], from + part * TOKENS * TILE_K,
+                            from + GATHER_PARTS * TOKENS * TILE_K +
+                                part * args.share_nt * 8 * TILE_K,
+                            row, args.share_nt);
+        if constexpr (B > 1) {
+            const int chunk = stage * GATHER_PARTS + part, l = chunk / args.block_chunks;
+            const int next = (chunk + GATHER_PARTS) / args.block_chunks;
+            if (l < args.blocks && (next != l || stage + 1 == args.stages))
+                gather_mix<T, B, MT>(sums, y,
+                                     scales + l * args.blocks * args.share_nt * 8 + lane % 4 * 2,
+                                     args.blocks, args.share_nt);
+        }
+    }
+
+    float *const parts = (float *)stages;
+    const int at_once = gather_sums_at_once(args, TOKENS), pitch = args.share_nt * 8 + 4;
+    gather_wait();
+#pragma unroll
+    for (int k = 0; k < B; k++) {
+        if (k >= args.blocks) break;
+        const int first = k / at_once * at_once, count = min(at_once, args.blocks - first);
+        if (k == first) __syncthreads(); /* the stages, or the sums before, are no longer read */
+        float *const to = parts + ((part * count + k - first) * TOKENS + row) * pitch;
+#pragma unroll
+        for (int j = 0; j < GATHER_RANK_NT; j++) {
+            if (j >= args.share_nt) break;
+#pragma unroll
+            for (int i = 0; i < MT * 2; i++)
+                *(float2 *)(to + (i * 8 + lane / 4) * pitch + j * 8 + lane % 4 * 2) =
+                    make_float2(sums[k][i / 2][j][i % 2 * 2], sums[k][i / 2][j][i % 2 * 2 + 1]);
+        }
+        if (k + 1 < first + count) continue;
+        __syncthreads();
+        gather_exchange<T, MT>(args, parts, z_all, first, count, share);
+    }
+    gather_arrive();
+
+    float out[MT * 2][GATHER_NT][4] = {};
+    cp_async_wait<0>();
+    __syncwarp();
+    gather_wait();
+    for (int slice = 0; slice < args.slices; slice++) {
+        if (slice > 0 && slice % args.slots == 0) { /* the ring is used up: the next slices */
+            __syncwarp();
+            u += args.slots * slice_elements;
+            load_u(0, min(args.slots, args.slices - slice));
+            cp_async_commit();
+            cp_async_wait<0>();
+            __syncwarp();
+        }
+        const T *const a = z_all + slice * TOKENS * SLICE_K;
+        const T *const b = ring + slice % args.slots * slice_elements;
+        uint32_t a_part[MT * 2][4], b_part[GATHER_NT][2];
+#pragma unroll
+        for (int i = 0; i < MT * 2; i++)
+            ldmatrix_x4(a_part[i], a + slice_offset(i * 16 + lane % 16, lane / 16));
+#pragma unroll
+        for (int j = 0; j < GATHER_NT; j += 2) {
+            if (j >= args.nt) break;
+            const int line = j * 8 + lane % 8;
+            if (j + 1 < args.nt)
+                ldmatrix_x4(b_part[j], b + slice_offset(line + lane / 16 * 8, lane / 8 % 2));
+            else
+                ldmatrix_x2(b_part[j], b + slice_offset(line, lane / 8 % 2));
+        }
+#pragma unroll
+        for (int j = 0; j < GATHER_NT; j++) {
+            if (j >= args.nt) break;
+#pragma unroll
+            for (int i = 0; i < MT * 2; i++) mma_16816<T>(out[i][j], a_part[i], b_part[j]);
+        }
+    }
+    const int column0 = (share % args.per_block * GATHER_WARPS + warp) * args.nt * 8;
+    gather_store<T, MT>(args, out, token0, column0, block);
+}
+
+/* ---- host ---- */
+
+/*
+ * Fills what follows from the sizes and says how much shared memory a block of threads takes; 0
+ * where a cluster cannot hold the problem. `tokens` is the tile.
+ */
+static size_t gather_geometry(const chain_problem_t *p, bool scaled, int tokens, gather_args_t *a) {
+    const int64_t b = p->blocks;
+    *a = {};
+    if (b > GATHER_CLUSTER) return 0;
+    a->tokens = p->tokens, a->in_features = p->in_features, a->out_features = p->out_features;
+    a->block_in = p->in_features / b, a->block_out = p->out_features / b;
+    a->blocks = (int)b, a->per_block = (int)(GATHER_CLUSTER / b);
+    const int cluster = a->blocks * a->per_block;
+    a->block_chunks = (int)ceil_div(a->block_in, TILE_K);
+    a->chunks = a->blocks * a->block_chunks;
+    a->stages = (int)ceil_div(a->chunks, GATHER_PARTS);
+    a->slices = (int)ceil_div(p->rank, SLICE_K);
+    a->share_nt = (int)ceil_div(a->slices * 2, cluster);
+    a->nt = (int)ceil_div(a->block_out, a->per_block * GATHER_WARPS * 8);
+    if (a->share_nt > GATHER_RANK_NT || a->nt > GATHER_NT) return 0;
+    a->s = scaled ? a : NULL; /* that there are scales; replaced before the launch */
+    const int64_t fixed =
+        2 * ((int64_t)gather_z_elements(*a, tokens) +
+             GATHER_STAGES * gather_stage_elements(*a, tokens) + gather_scale_elements(*a));
+    const int64_t slot = 2 * GATHER_WARPS * (int64_t)gather_slice_elements(*a);
+    const int64_t slots = (GATHER_SMEM_BYTES - fixed) / slot;
+    if (slots < 1) return 0;
+    a->slots = (int)(slots < a->slices ? slots : a->slices);
+    return (size_t)(fixed + a->slots * slot);
+}
+
+/* V[l][p][r] -> [share][stage][part][8 share_nt x 64]. */
+static int64_t gather_pack_v(const gather_args_t *a, int64_t rank, const uint16_t *src,
+                             uint16_t *dst) {
+    const int width = a->share_nt * 8;
+    const int64_t tiles = (int64_t)a->stages * GATHER_PARTS, size = (int64_t)width * TILE_K;
+    const int64_t count = a->blocks * a->per_block * tiles * size;
+    if (!dst) return count;
+    memset(dst, 0, (size_t)count * 2);
+    for (int64_t tile = 0; tile < count / size; tile++) {
+        const int64_t chunk = tile % tiles, s0 = tile / tiles * width;
+        const int64_t l = chunk / a->block_chunks, row0 = chunk % a->block_chunks * TILE_K;
+        if (l >= a->blocks) continue;
+        for (int64_t i = 0; i < TILE_K && row0 + i < a->block_in; i++)
+            for (int s = 0; s < width && s0 + s < rank; s++)
+                dst[tile * size + tile_offset(s, (int)i / 8) + i % 8] =
+                    src[(l * a->block_in + row0 + i) * rank + s0 + s];
+    }
+    return count;
+}
+
+/* S[l][k][r] -> [share][l][k][8 share_nt]. */
+static inline int64_t gather_pack_s(const gather_args_t *a, int64_t rank, const uint16_t *src,
+                                    uint16_t *dst) {
+    const int64_t pairs = a->blocks * a->blocks, width = a->share_nt * 8;
+    const int64_t count = a->blocks * a->per_block * pairs * width;
+    for (int64_t i = 0; dst && i < count; i++) {
+        const int64_t s = i / width / pairs * width + i % width;
+        dst[i] = s < rank ? src[i / width % pairs * rank + s] : (uint16_t)0;
+    }
+    return count;
+}
+
+/* U[k][r][q] -> [share][warp][slice][8 nt x 16]. */
+static int64_t gather_pack_u(const gather_args_t *a, int64_t rank, const uint16_t *src,
+                             uint16_t *dst) {
+    const int width = a->nt * 8;
+    const int64_t size = (int64_t)width * SLICE_K;
+    const int64_t count = (int64_t)a->blocks * a->per_block * GATHER_WARPS * a->slices * size;
+    if (!dst) return count;
+    memset(dst, 0, (size_t)count * 2);
+    for (int64_t slice = 0; slice < count / size; slice++) {
+        const int64_t owner = slice / a->slices / GATHER_WARPS, k = owner / a->per_block;
+        const int64_t warp = slice / a->slices % GATHER_WARPS;
+        const int64_t column0 = (owner % a->per_block * GATHER_WARPS + warp) * width;
+        const int64_t s0 = slice % a->slices * SLICE_K;
+        for (int s = 0; s < SLICE_K && s0 + s < rank; s++)
+            for (int j = 0; j < width && column0 + j < a->block_out; j++)
+                dst[slice * size + slice_offset(slice_row_of_column(j, width), s / 8) + s % 8] =
+                    src[(k * rank + s0 + s) * a->block_out + column0 + j];
+    }
+    return count;
+}
+
+/* supports() of a plan: small problems whose clusters fill the device at most `waves` times. */
+static bool gather_supports(const chain_problem_t *p, bool scaled, int tokens, int waves,
+                            const device_info_t *device, char *why, size_t why_len) {
+    gather_args_t args;
+    const int64_t clusters = ceil_div(p->tokens, tokens);
+    if (device->compute_capability < GATHER_CAPABILITY || device->smem_bytes < GATHER_SMEM_BYTES)
+        snprintf(why, why_len, "needs clusters and 227 KB of shared memory a block");
+    else if (!chain_vectors(p))
+        snprintf(why, why_len, "8 does not divide the features of a block");
+    else if (!gather_geometry(p, scaled, tokens, &args))
+        snprintf(why, why_len, "a cluster of %d holds a rank of 256 and 4096 columns at most",
+                 GATHER_CLUSTER);
+    else if (clusters * args.blocks * args.per_block > (int64_t)waves * device->cores)
+        snprintf(why, why_len, "for small problems: %lld clusters of %d", (long long)clusters,
+                 args.blocks * args.per_block);
+    else
+        return true;
+    return false;
+}
+
+template <typename T, int B, int MT>
+static status_t gather_launch(const gather_args_t *args, size_t smem, cudaStream_t stream) {
+    static uint64_t opted_in;
+    const auto kernel = gather_kernel<T, B, MT>;
+    const int cluster = args->blocks * args->per_block;
+    const int64_t grid = ceil_div(args->tokens, gather_shape<MT>::TOKENS) * cluster;
+    const status_t st = smem_opt_in((const void *)kernel, GATHER_SMEM_BYTES, &opted_in);
+    if (st != STATUS_OK) return st;
+    return launch_programmatic(kernel, grid, GATHER_THREADS, smem, cluster, stream, *args);
+}
+
+#endif
