@@ -13,8 +13,8 @@
 #include "kernels/cuda/gather.cuh"
 
 enum { RANK_MULTIPLE = 8 }; /* of the padded rank of three launches */
-/* X V in all its repetitions may have this many FLOPs an SM: about 6 us. */
-static const double FLOPS_AN_SM = 12e6;
+/* X V in all its repetitions may have this many FLOPs an SM: about 3 us. */
+static const double FLOPS_AN_SM = 4e6;
 
 typedef chain_tile<2, 4, 1, 4, 96, 1, 2, 4, 8, 1> t32x128_r96;
 typedef chain_tile<2, 4, 1, 4, 128, 1, 2, 4, 8, 1> t32x128_r128;
@@ -142,35 +142,22 @@ constexpr variant_t blast_sm80_64x128 = {
 
 /* ---- one kernel of clusters ---- */
 
-enum { FEW_BLOCKS = 3 }; /* whose sums fit into registers for 64 tokens */
-
-template <int MT> struct cluster_plan {
-    static constexpr int TOKENS = gather_shape<MT>::TOKENS;
-
+template <typename SHAPE> struct cluster_plan {
     static bool supports(const problem_t *p, const device_info_t *device, char *why, size_t len) {
         const chain_problem_t chain = chain_problem(p);
-        if (MT == 1 || p->blocks <= FEW_BLOCKS)
-            return gather_supports(&chain, true, TOKENS, 2, device, why, len);
-        snprintf(why, len, "for at most %d blocks", FEW_BLOCKS);
-        return false;
+        return gather_supports<SHAPE>(&chain, GATHER_BLAST, device, why, len);
     }
 
     static int64_t pack(const problem_t *p, int tensor, const void *src, void *dst) {
         const chain_problem_t chain = chain_problem(p);
-        gather_args_t args;
-        gather_geometry(&chain, true, TOKENS, &args);
+        gather_args_t a;
+        gather_geometry<SHAPE>(&chain, GATHER_BLAST, &a);
         const uint16_t *const from = (const uint16_t *)src;
         uint16_t *const to = (uint16_t *)dst;
-        return tensor == 1   ? gather_pack_v(&args, p->rank, from, to)
-               : tensor == 2 ? gather_pack_s(&args, p->rank, from, to)
-                             : gather_pack_u(&args, p->rank, from, to);
-    }
-
-    template <typename T>
-    static status_t start(const gather_args_t *args, size_t smem, cudaStream_t stream) {
-        if (args->blocks <= FEW_BLOCKS) return gather_launch<T, FEW_BLOCKS, MT>(args, smem, stream);
-        if constexpr (MT == 1) return gather_launch<T, GATHER_CLUSTER, MT>(args, smem, stream);
-        return fail(STATUS_UNSUPPORTED, "%d blocks", args->blocks);
+        const int64_t r = p->rank, q = a.block_out;
+        if (tensor == 1) return gather_pack_v(&a, r, {from, a.block_in * r, 0, r}, to);
+        if (tensor == 2) return gather_pack_s(&a, r, from, to);
+        return gather_pack_u(&a, r, {from, 0, r * q, q}, to);
     }
 
     static status_t launch(const problem_t *p, void *const *tensors, void *workspace,
@@ -178,10 +165,12 @@ template <int MT> struct cluster_plan {
         (void)workspace;
         const chain_problem_t chain = chain_problem(p);
         gather_args_t args;
-        const size_t smem = gather_geometry(&chain, true, TOKENS, &args);
+        const size_t smem = gather_geometry<SHAPE>(&chain, GATHER_BLAST, &args);
         args.x = tensors[0], args.v = tensors[1], args.s = tensors[2], args.u = tensors[3];
         args.y = tensors[4];
-        return DISPATCH_DTYPE(p, start, &args, smem, (cudaStream_t)stream);
+        cudaStream_t cuda = (cudaStream_t)stream;
+        return p->dtype == DTYPE_BF16 ? gather_launch<__nv_bfloat16, SHAPE>(&args, smem, cuda)
+                                      : gather_launch<__half, SHAPE>(&args, smem, cuda);
     }
 };
 
@@ -190,18 +179,19 @@ static size_t no_workspace(const problem_t *p, const device_info_t *device) {
     return 0;
 }
 
-template <int MT> static constexpr variant_t cluster_variant(const char *name) {
+template <typename SHAPE> static constexpr variant_t cluster_variant(const char *name) {
     variant_t v = {};
     v.structure = "blast", v.name = name, v.device = DEVICE_CUDA, v.output_order = ORDER_KJ;
     v.summary = "all stages in one kernel, clusters share Z";
     v.dtypes = DTYPE_BIT(DTYPE_BF16) | DTYPE_BIT(DTYPE_FP16);
-    v.supports = cluster_plan<MT>::supports, v.pack = cluster_plan<MT>::pack;
-    v.workspace = no_workspace, v.launch = cluster_plan<MT>::launch;
+    v.supports = cluster_plan<SHAPE>::supports, v.pack = cluster_plan<SHAPE>::pack;
+    v.workspace = no_workspace, v.launch = cluster_plan<SHAPE>::launch;
     return v;
 }
 
-constexpr variant_t blast_cluster_32 = cluster_variant<1>("cluster_32");
-constexpr variant_t blast_cluster_64 = cluster_variant<2>("cluster_64");
+constexpr variant_t blast_cluster_32_b3 = cluster_variant<gather_shape<3, 1>>("cluster_32_b3");
+constexpr variant_t blast_cluster_32_b8 = cluster_variant<gather_shape<8, 1>>("cluster_32_b8");
+constexpr variant_t blast_cluster_64_b3 = cluster_variant<gather_shape<3, 2>>("cluster_64_b3");
 
 /* ---- three launches: the rank is padded with zeros, so that every row is whole vectors ---- */
 
@@ -268,9 +258,13 @@ constexpr variant_t blast_sm80_three_launches = {
     .launch = three_launch,
 };
 
-static const variant_t *const plans[] = {&blast_cluster_32,          &blast_cluster_64,
-                                         &blast_sm80_32x128,         &blast_sm80_64x128,
-                                         &blast_sm80_three_launches, NULL};
+static const variant_t *const plans[] = {&blast_cluster_32_b3,
+                                         &blast_cluster_64_b3,
+                                         &blast_cluster_32_b8,
+                                         &blast_sm80_32x128,
+                                         &blast_sm80_64x128,
+                                         &blast_sm80_three_launches,
+                                         NULL};
 
 static const variant_t blast_fused_sm80 = {
     .structure = "blast",

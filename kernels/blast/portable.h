@@ -11,8 +11,8 @@
 extern "C" {
 #endif
 
-extern const variant_t blast_cluster_32, blast_cluster_64, blast_sm80_32x128, blast_sm80_64x128,
-    blast_sm80_three_launches;
+extern const variant_t blast_cluster_32_b3, blast_cluster_64_b3, blast_cluster_32_b8,
+    blast_sm80_32x128, blast_sm80_64x128, blast_sm80_three_launches;
 
 #ifdef __cplusplus
 }

@@ -120,6 +120,23 @@ __device__ inline void chain_store(const chain_args_t *args, const float acc[MT]
     }
 }
 
+/* sum += s acc, acc = 0; s points at the scales of this warp's columns. */
+template <typename T, int MT, int NT>
+__device__ inline void chain_mix(float sum[MT][NT][4], float acc[MT][NT][4], const uint16_t *s) {
+    const int pair = (int)threadIdx.x % 4 * 2;
+#pragma unroll
+    for (int j = 0; j < NT; j++) {
+        const float2 scale = widen_pair<T>(__ldg((const uint32_t *)(s + j * 8 + pair)));
+#pragma unroll
+        for (int i = 0; i < MT; i++)
+#pragma unroll
+            for (int e = 0; e < 4; e++) {
+                sum[i][j][e] += (e % 2 ? scale.y : scale.x) * acc[i][j][e];
+                acc[i][j][e] = 0;
+            }
+    }
+}
+
 template <typename T, typename TILE, bool SCALED, bool VECTOR>
 __global__ void __launch_bounds__(TILE::THREADS, TILE::BLOCKS) chain_kernel(chain_args_t args) {
     constexpr int THREADS = TILE::THREADS, STAGES = TILE::STAGES, GROUP = TILE::GROUP;
@@ -127,7 +144,7 @@ __global__ void __launch_bounds__(TILE::THREADS, TILE::BLOCKS) chain_kernel(chai
     extern __shared__ uint4 smem[];
     T *const stages = (T *)smem, *const ring = stages + STAGES * TILE::STAGE;
     T *const inner = ring + TILE::SLICES * TILE::SLICE;
-    const int warp = (int)threadIdx.x / 32, lane = (int)threadIdx.x % 32;
+    const int warp = (int)threadIdx.x / 32;
     const int row_out = warp / TILE::WARPS_N * TILE::MT * 16;
     const int column_out = warp % TILE::WARPS_N * TILE::WIDTH;
     const int member = warp / TILE::INNER_WARPS, inner_warp = warp % TILE::INNER_WARPS;
@@ -201,7 +218,7 @@ __global__ void __launch_bounds__(TILE::THREADS, TILE::BLOCKS) chain_kernel(chai
     };
 
     float out[TILE::MT][TILE::NT][4] = {}, acc[INNER_MT][INNER_NT][4] = {};
-    float sum[SCALED ? INNER_MT : 1][SCALED ? INNER_NT : 1][4] = {};
+    float sum[INNER_MT][INNER_NT][4] = {}; /* SCALED only */
     /* Weights of the first steps come while the kernel ahead ends; it may write X or read Y. */
     programmatic_release();
     for (int step = 0; step < min(steps, STAGES - 1); step++) load_v();
@@ -217,65 +234,58 @@ __global__ void __launch_bounds__(TILE::THREADS, TILE::BLOCKS) chain_kernel(chai
     const int members = args.slices / GROUP; /* slices of one input block */
     const T *a = inner;
     int member_slice = 0;
-    for (int step = 0; step < steps + args.chunks; step++) {
+    const auto use_slice = [&]() {
+        slice_mma<T, TILE::MT, TILE::NT>(out, a, ring + used_slot, row_out, column_out);
+        used_slot = used_slot == (TILE::SLICES - 1) * TILE::SLICE ? 0 : used_slot + TILE::SLICE;
+        a += TILE::TOKENS * SLICE_K, used++;
+        if (GROUP == 1 || ++member_slice < members) return;
+        a += (TILE::RANK / SLICE_K - members) * TILE::TOKENS * SLICE_K, member_slice = 0;
+    };
+    const auto use_due = [&]() {
+#pragma unroll 1
+        for (due += args.slices; due >= args.chunks; due -= args.chunks) use_slice();
+    };
+    /* Half of the warps begin with the second product, so that a scheduler's two differ. */
+    const bool second_first = warp < TILE::WARPS_M * TILE::WARPS_N / 2;
+    for (int step = 0; step < steps; step++) {
         cp_async_wait<STAGES - 2>();
         __syncthreads();
         load_slices();
-        if (link < args.links) {
-            const T *const stage = stages + stage_at;
-            tile_mma<T, INNER_MT, INNER_NT, false>(
-                acc, stage + member * TILE::X_TILE,
-                stage + GROUP * TILE::X_TILE + member * TILE::V_TILE, row_in, column_in, load);
-        }
+        if (second_first && link > 0) use_due();
+        const T *const stage = stages + stage_at;
+        tile_mma<T, INNER_MT, INNER_NT, false>(acc, stage + member * TILE::X_TILE,
+                                               stage + GROUP * TILE::X_TILE + member * TILE::V_TILE,
+                                               row_in, column_in, load);
         stage_at = stage_at == (STAGES - 1) * TILE::STAGE ? 0 : stage_at + TILE::STAGE;
         cp_async_commit();
-        if (link > 0) {
-            for (due += args.slices; due >= args.chunks; due -= args.chunks, used++) {
-                slice_mma<T, TILE::MT, TILE::NT>(out, a, ring + used_slot, row_out, column_out);
-                used_slot =
-                    used_slot == (TILE::SLICES - 1) * TILE::SLICE ? 0 : used_slot + TILE::SLICE;
-                a += TILE::TOKENS * SLICE_K;
-                if (GROUP == 1 || ++member_slice < members) continue;
-                a += (TILE::RANK / SLICE_K - members) * TILE::TOKENS * SLICE_K, member_slice = 0;
-            }
-        }
+        if (!second_first && link > 0) use_due();
         if constexpr (SCALED) {
-            if (++block_chunk == args.block_chunks && link < args.links && l < args.blocks) {
+            if (++block_chunk == args.block_chunks) {
                 const int64_t line = ((int64_t)block * args.links + link) * args.blocks + l;
-                const uint16_t *const s = (const uint16_t *)args.s + line * TILE::RANK + column_in;
-#pragma unroll
-                for (int j = 0; j < INNER_NT; j++) {
-                    const float2 pair =
-                        widen_pair<T>(__ldg((const uint32_t *)(s + j * 8 + lane % 4 * 2)));
-#pragma unroll
-                    for (int i = 0; i < INNER_MT; i++)
-#pragma unroll
-                        for (int e = 0; e < 4; e++) {
-                            sum[i][j][e] += (e % 2 ? pair.y : pair.x) * acc[i][j][e];
-                            acc[i][j][e] = 0;
-                        }
-                }
+                if (l < args.blocks)
+                    chain_mix<T, INNER_MT, INNER_NT>(
+                        sum, acc, (const uint16_t *)args.s + line * TILE::RANK + column_in);
+                block_chunk = 0, l++;
             }
-            if (block_chunk == args.block_chunks) block_chunk = 0, l++;
         }
         if (++chunk < args.chunks) continue;
         chunk = l = 0;
         a = inner + link % 2 * TILE::INNER;
-        if (link < args.links) {
-            T *const to = inner + link % 2 * TILE::INNER + member * TILE::RANK * TILE::TOKENS;
-            if constexpr (SCALED)
-                slices_store<T, INNER_MT, INNER_NT, TILE::TOKENS>(to, sum, row_in, column_in);
-            else
-                slices_store<T, INNER_MT, INNER_NT, TILE::TOKENS>(to, acc, row_in, column_in);
+        T *const to = inner + link++ % 2 * TILE::INNER + member * TILE::RANK * TILE::TOKENS;
+        slices_store<T, INNER_MT, INNER_NT, TILE::TOKENS>(to, SCALED ? sum : acc, row_in,
+                                                          column_in);
 #pragma unroll
-            for (int i = 0; i < INNER_MT * INNER_NT * 4; i++) {
-                (&acc[0][0][0])[i] = 0;
-                if (SCALED) (&sum[0][0][0])[i] = 0;
-            }
-        }
-        link++;
+        for (int i = 0; i < INNER_MT * INNER_NT * 4; i++)
+            (SCALED ? &sum[0][0][0] : &acc[0][0][0])[i] = 0;
     }
-    cp_async_wait<0>();
+    while (used < slices) { /* the last link's second product, as much at a time as the ring has */
+        load_slices();
+        cp_async_commit();
+        cp_async_wait<0>();
+        __syncthreads();
+        for (const int end = loaded; used < end;) use_slice();
+        __syncthreads();
+    }
     chain_store<T, TILE::MT, TILE::NT, VECTOR>(&args, out, token0 + row_out, column0 + column_out,
                                                block);
 }

@@ -1,12 +1,14 @@
 /*
- * Small low-rank and BLAST layers in one kernel of clusters (compute capability 9.0 and later):
+ * Small layers in one kernel of clusters (compute capability 9.0 and later):
  *
- *     Z_k = sum_l (X_l V_l) * s_lk,  Y_k = Z_k U_k      (SCALED; low rank is b = 1 without s)
+ *     low rank  Z = X V,                        Y = Z U
+ *     blast     Z_k = sum_l (X_l V_l) * s_lk,   Y_k = Z_k U_k
+ *     monarch   Z_k = [X_1 V_1k, X_2 V_2k, ..], Y_k = Z_k U_k, a cluster for each k
  *
- * A cluster of b * per_block blocks of threads owns TOKENS rows. Each block of threads computes its
- * share of the rank of Z, of all k, once; sends it into the shared memory of those that need it;
- * and multiplies the whole of one Z_k with its own columns of U_k. So nothing is computed twice and
- * nothing but X, the weights and Y crosses the chip.
+ * A cluster owns TOKENS rows. Each of its blocks of threads computes its share of the rank of Z, of
+ * all k, once; sends it into the shared memory of those that need it; and multiplies the whole of
+ * one Z_k with its own columns of U_k. So nothing is computed twice, and nothing but X, the weights
+ * and Y crosses the chip.
  *
  * Z is summed over the input by four pairs of warps, each on every fourth chunk of 64; a pair
  * splits the rows. The parts are added in a fixed order. The columns of U are loaded by the warp
@@ -24,8 +26,7 @@ enum {
     GATHER_THREADS = GATHER_WARPS * 32,
     GATHER_PARTS = GATHER_WARPS / 2, /* of the sum over the input */
     GATHER_STAGES = 3,
-    GATHER_NT = 8,      /* the most fragments of 8 columns a warp */
-    GATHER_RANK_NT = 4, /* and of the share of the rank */
+    GATHER_NT = 8, /* the most fragments of 8 columns a warp */
     GATHER_CLUSTER = 8,
     GATHER_CAPABILITY = 90,
     GATHER_SMEM_BYTES = 227 << 10 /* what compute capability 9.0 has; packing depends on it */
@@ -35,13 +36,20 @@ typedef struct {
     const void *x, *v, *s, *u;
     void *y;
     int64_t tokens, in_features, out_features, block_in, block_out;
-    int blocks, per_block; /* blocks of threads an output block: their product is the cluster */
-    int block_chunks, chunks, stages; /* 64 deep: of an input block, of all; GATHER_PARTS a stage */
-    int share_nt, slices;             /* share of the rank, of 8; 16-deep slices of the whole */
-    int nt, slots;                    /* fragments of columns a warp; slices of its ring of U */
+    int outputs;           /* clusters along the output blocks */
+    int blocks, per_block; /* output blocks of a cluster, blocks of threads for each */
+    int per_input;         /* shares of one input block; the cluster where a share sums over all */
+    int block_chunks, chunks,
+        stages;           /* 64 deep: of an input block, of a share; GATHER_PARTS a stage */
+    int share_nt, slices; /* share of the rank, of 8; 16-deep slices of the whole */
+    int nt, slots;        /* fragments of columns a warp; slices of its ring of U */
 } gather_args_t;
 
-template <int MT> struct gather_shape { static constexpr int TOKENS = MT * 32; };
+/* B: the most output blocks of a cluster (1 has no scales). */
+template <int B_, int MT_> struct gather_shape {
+    static constexpr int B = B_, MT = MT_, TOKENS = MT * 32;
+    static constexpr int RANK_NT = B == 1 ? 6 : 4; /* the most fragments of a share of the rank */
+};
 
 /* Elements of shared memory in front of the ring of U, by part. */
 static inline __host__ __device__ int gather_z_elements(const gather_args_t &a, int tokens) {
@@ -60,10 +68,22 @@ static inline __host__ __device__ int gather_slice_elements(const gather_args_t 
     return a.nt * 8 * SLICE_K; /* of one warp */
 }
 
+/* Of one output block: what the parts have summed. */
+static inline __host__ __device__ int gather_sum_elements(const gather_args_t &a, int tokens) {
+    return GATHER_PARTS * tokens * (a.share_nt * 8 + 4) * 2;
+}
+
+/* The ring of stages, later the sums. */
+static inline __host__ __device__ int gather_ring_elements(const gather_args_t &a, int tokens) {
+    const int stages = a.stages < GATHER_STAGES ? a.stages : GATHER_STAGES;
+    const int ring = stages * gather_stage_elements(a, tokens);
+    const int sum = gather_sum_elements(a, tokens);
+    return ring > sum ? ring : sum;
+}
+
 /* Sums of the parts that fit where the stages were: output blocks at a time. */
 static inline __host__ __device__ int gather_sums_at_once(const gather_args_t &a, int tokens) {
-    const int bytes = GATHER_PARTS * tokens * (a.share_nt * 8 + 4) * 4;
-    const int fit = GATHER_STAGES * gather_stage_elements(a, tokens) * 2 / bytes;
+    const int fit = gather_ring_elements(a, tokens) / gather_sum_elements(a, tokens);
     return fit < a.blocks ? fit : a.blocks;
 }
 
@@ -95,11 +115,11 @@ __device__ inline void gather_wait() {
 }
 
 /* z[k] += s[l][k] y for the blocks there are, and y = 0; scales points at S of l and this lane. */
-template <typename T, int B, int MT>
-__device__ inline void gather_mix(float z[B][MT][GATHER_RANK_NT][4], float y[MT][GATHER_RANK_NT][4],
+template <typename T, int B, int MT, int RANK_NT>
+__device__ inline void gather_mix(float z[B][MT][RANK_NT][4], float y[MT][RANK_NT][4],
                                   const T *scales, int blocks, int share_nt) {
 #pragma unroll
-    for (int j = 0; j < GATHER_RANK_NT; j++) {
+    for (int j = 0; j < RANK_NT; j++) {
         if (j >= share_nt) break;
 #pragma unroll
         for (int k = 0; k < B; k++) {
@@ -119,18 +139,18 @@ __device__ inline void gather_mix(float z[B][MT][GATHER_RANK_NT][4], float y[MT]
 }
 
 /* This warp's part of X V over one stage. */
-template <typename T, int MT>
-__device__ inline void gather_first(float y[MT][GATHER_RANK_NT][4], const T *x, const T *v, int row,
+template <typename T, int MT, int RANK_NT>
+__device__ inline void gather_first(float y[MT][RANK_NT][4], const T *x, const T *v, int row,
                                     int share_nt) {
     const int lane = (int)threadIdx.x % 32;
 #pragma unroll
     for (int step = 0; step < TILE_PARTS; step++) {
-        uint32_t a[MT][4], b[GATHER_RANK_NT][2];
+        uint32_t a[MT][4], b[RANK_NT][2];
 #pragma unroll
         for (int i = 0; i < MT; i++)
             ldmatrix_x4(a[i], x + tile_offset(row + i * 16 + lane % 16, 2 * step + lane / 16));
 #pragma unroll
-        for (int j = 0; j < GATHER_RANK_NT; j += 2) {
+        for (int j = 0; j < RANK_NT; j += 2) {
             const int line = j * 8 + lane % 8, chunk = 2 * step + lane / 8 % 2;
             if (j + 1 < share_nt)
                 ldmatrix_x4(b[j], v + tile_offset(line + lane / 16 * 8, chunk));
@@ -138,7 +158,7 @@ __device__ inline void gather_first(float y[MT][GATHER_RANK_NT][4], const T *x, 
                 ldmatrix_x2(b[j], v + tile_offset(line, chunk));
         }
 #pragma unroll
-        for (int j = 0; j < GATHER_RANK_NT; j++)
+        for (int j = 0; j < RANK_NT; j++)
             if (j < share_nt)
 #pragma unroll
                 for (int i = 0; i < MT; i++) mma_16816<T>(y[i][j], a[i], b[j]);
@@ -147,10 +167,9 @@ __device__ inline void gather_first(float y[MT][GATHER_RANK_NT][4], const T *x, 
 
 /* Adds the parts of Z of `count` output blocks from k0 and sends them, rounded, to where they are
  * used. */
-template <typename T, int MT>
+template <typename T, int TOKENS>
 __device__ inline void gather_exchange(const gather_args_t &args, const float *parts, T *z, int k0,
                                        int count, int share) {
-    constexpr int TOKENS = gather_shape<MT>::TOKENS;
     const int pitch = args.share_nt * 8 + 4;
     for (int i = (int)threadIdx.x; i < count * TOKENS * args.share_nt; i += GATHER_THREADS) {
         const int chunk = i % args.share_nt, row = i / args.share_nt % TOKENS;
@@ -205,26 +224,28 @@ __device__ inline void gather_store(const gather_args_t &args,
     }
 }
 
-/* B: the most blocks; 1 has no scales. */
-template <typename T, int B, int MT>
+template <typename T, typename SHAPE>
 __global__ void __launch_bounds__(GATHER_THREADS, 1) gather_kernel(gather_args_t args) {
-    constexpr int TOKENS = gather_shape<MT>::TOKENS;
+    constexpr int B = SHAPE::B, MT = SHAPE::MT, TOKENS = SHAPE::TOKENS;
+    constexpr int RANK_NT = SHAPE::RANK_NT;
     extern __shared__ uint4 smem[];
     const int warp = (int)threadIdx.x / 32, lane = (int)threadIdx.x % 32;
     const int cluster = args.blocks * args.per_block, share = (int)blockIdx.x % cluster;
     const int block = share / args.per_block;
-    const int64_t token0 = (int64_t)(blockIdx.x / cluster) * TOKENS;
+    const int index = (int)blockIdx.x / cluster, output = index % args.outputs;
+    const int64_t token0 = (int64_t)(index / args.outputs) * TOKENS;
+    const int64_t owner = (int64_t)output * cluster + share; /* of packed weights */
     const int rows = (int)min((int64_t)TOKENS, args.tokens - token0);
     const int stage_elements = gather_stage_elements(args, TOKENS);
     const int v_elements = GATHER_PARTS * args.share_nt * 8 * TILE_K;
     const int slice_elements = gather_slice_elements(args), slice_chunks = slice_elements / 8;
     T *const z_all = (T *)smem, *const stages = z_all + gather_z_elements(args, TOKENS);
-    T *const scales = stages + GATHER_STAGES * stage_elements;
+    T *const scales = stages + gather_ring_elements(args, TOKENS);
     T *const ring = scales + gather_scale_elements(args) + warp * args.slots * slice_elements;
-    const T *const x = (const T *)args.x + token0 * args.in_features;
-    const T *const v = (const T *)args.v + (int64_t)share * args.stages * v_elements;
-    const T *u =
-        (const T *)args.u + (int64_t)(share * GATHER_WARPS + warp) * args.slices * slice_elements;
+    const T *const x =
+        (const T *)args.x + token0 * args.in_features + share / args.per_input * args.block_in;
+    const T *const v = (const T *)args.v + owner * args.stages * v_elements;
+    const T *u = (const T *)args.u + (owner * GATHER_WARPS + warp) * args.slices * slice_elements;
 
     const auto load_v = [&](int stage) {
         T *const to =
@@ -241,14 +262,20 @@ __global__ void __launch_bounds__(GATHER_THREADS, 1) gather_kernel(gather_args_t
         for (int part = 0; part < GATHER_PARTS; part++) {
             tile_load<TOKENS, GATHER_THREADS, true>(
                 to + part * TOKENS * TILE_K, x + l * args.block_in, args.in_features,
-                l < args.blocks ? rows : 0, (int64_t)chunk * TILE_K, args.block_in);
+                stage * GATHER_PARTS + part < args.chunks ? rows : 0, (int64_t)chunk * TILE_K,
+                args.block_in);
             if (++chunk == args.block_chunks) chunk = 0, l++;
         }
     };
-    const auto load_u = [&](int begin, int end) { /* slices, into the slots from 0 on */
-                                                  for (int i = begin * slice_chunks + lane;
-                                                       i < end * slice_chunks; i += 32)
-                                                      cp_async(ring + i * 8, u + i * 8, true);
+    /* Slices into the slots from 0 on. */
+    const auto load_u = [&](int begin, int end) {
+        for (int i = begin * slice_chunks + lane; i < end * slice_chunks; i += 32)
+            cp_async(ring + i * 8, u + i * 8, true);
+    };
+    /* As many as the ring takes at first, spread over the stages, each behind X of a stage. */
+    const int ready = min(args.slots, args.slices);
+    const auto load_u_part = [&](int stage) {
+        load_u(ready * stage / args.stages, ready * (stage + 1) / args.stages);
     };
 
     gather_arrive(); /* the blocks of the cluster have started before the first one sends */
@@ -263,13 +290,13 @@ __global__ void __launch_bounds__(GATHER_THREADS, 1) gather_kernel(gather_args_t
     programmatic_wait();
     for (int stage = 0; stage < GATHER_STAGES - 1; stage++) {
         if (stage < args.stages) load_x(stage);
+        if (stage == GATHER_STAGES - 2) load_u_part(0);
         cp_async_commit();
     }
 
     const int part = warp / 2, row = warp % 2 * MT * 16;
-    float sums[B][MT][GATHER_RANK_NT][4] = {};
-    float y[MT][GATHER_RANK_NT][4] = {};
-    const int ready = min(args.slots, args.slices); /* slices of U that the ring takes at first */
+    float sums[B][MT][RANK_NT][4] = {};
+    float y[MT][RANK_NT][4] = {};
     for (int stage = 0; stage < args.stages; stage++) {
         cp_async_wait<GATHER_STAGES - 2>();
         __syncthreads();
@@ -277,20 +304,20 @@ __global__ void __launch_bounds__(GATHER_THREADS, 1) gather_kernel(gather_args_t
             load_v(stage + GATHER_STAGES - 1);
             load_x(stage + GATHER_STAGES - 1);
         }
-        load_u(ready * stage / args.stages, ready * (stage + 1) / args.stages);
+        if (stage + 1 < args.stages) load_u_part(stage + 1);
         cp_async_commit();
         const T *const from = stages + stage % GATHER_STAGES * stage_elements;
-        gather_first<T, MT>(B > 1 ? y : sums[0], from + part * TOKENS * TILE_K,
-                            from + GATHER_PARTS * TOKENS * TILE_K +
-                                part * args.share_nt * 8 * TILE_K,
-                            row, args.share_nt);
+        gather_first<T, MT, RANK_NT>(B > 1 ? y : sums[0], from + part * TOKENS * TILE_K,
+                                     from + GATHER_PARTS * TOKENS * TILE_K +
+                                         part * args.share_nt * 8 * TILE_K,
+                                     row, args.share_nt);
         if constexpr (B > 1) {
             const int chunk = stage * GATHER_PARTS + part, l = chunk / args.block_chunks;
             const int next = (chunk + GATHER_PARTS) / args.block_chunks;
             if (l < args.blocks && (next != l || stage + 1 == args.stages))
-                gather_mix<T, B, MT>(sums, y,
-                                     scales + l * args.blocks * args.share_nt * 8 + lane % 4 * 2,
-                                     args.blocks, args.share_nt);
+                gather_mix<T, B, MT, RANK_NT>(
+                    sums, y, scales + l * args.blocks * args.share_nt * 8 + lane % 4 * 2,
+                    args.blocks, args.share_nt);
         }
     }
 
@@ -304,7 +331,7 @@ __global__ void __launch_bounds__(GATHER_THREADS, 1) gather_kernel(gather_args_t
         if (k == first) __syncthreads(); /* the stages, or the sums before, are no longer read */
         float *const to = parts + ((part * count + k - first) * TOKENS + row) * pitch;
 #pragma unroll
-        for (int j = 0; j < GATHER_RANK_NT; j++) {
+        for (int j = 0; j < RANK_NT; j++) {
             if (j >= args.share_nt) break;
 #pragma unroll
             for (int i = 0; i < MT * 2; i++)
@@ -313,7 +340,7 @@ __global__ void __launch_bounds__(GATHER_THREADS, 1) gather_kernel(gather_args_t
         }
         if (k + 1 < first + count) continue;
         __syncthreads();
-        gather_exchange<T, MT>(args, parts, z_all, first, count, share);
+        gather_exchange<T, TOKENS>(args, parts, z_all, first, count, share);
     }
     gather_arrive();
 
@@ -353,57 +380,78 @@ __global__ void __launch_bounds__(GATHER_THREADS, 1) gather_kernel(gather_args_t
         }
     }
     const int column0 = (share % args.per_block * GATHER_WARPS + warp) * args.nt * 8;
-    gather_store<T, MT>(args, out, token0, column0, block);
+    gather_store<T, MT>(args, out, token0, column0, output + block);
 }
 
 /* ---- host ---- */
 
+typedef enum { GATHER_LOWRANK, GATHER_BLAST, GATHER_MONARCH } gather_kind_t;
+
+/* How the blocks of threads share the work. */
+static void gather_shares(const chain_problem_t *p, gather_kind_t kind, gather_args_t *a) {
+    const int b = (int)p->blocks;
+    a->outputs = kind == GATHER_MONARCH ? b : 1;
+    a->blocks = kind == GATHER_MONARCH ? 1 : b;
+    if (kind == GATHER_MONARCH) {
+        a->per_input = b < GATHER_CLUSTER / 2 ? GATHER_CLUSTER / 2 / b : 1;
+        a->per_block = b * a->per_input;
+        a->share_nt = (int)ceil_div(ceil_div(p->rank, 8), a->per_input);
+        if (a->per_block * a->share_nt % 2) a->share_nt++; /* slices are 16 deep */
+        a->slices = a->per_block * a->share_nt / 2;
+    } else {
+        a->per_block = GATHER_CLUSTER / b;
+        a->per_input = b * a->per_block;
+        a->slices = (int)ceil_div(p->rank, SLICE_K);
+        a->share_nt = (int)ceil_div(a->slices * 2, a->per_input);
+    }
+}
+
 /*
  * Fills what follows from the sizes and says how much shared memory a block of threads takes; 0
- * where a cluster cannot hold the problem. `tokens` is the tile.
+ * where a cluster cannot hold the problem.
  */
-static size_t gather_geometry(const chain_problem_t *p, bool scaled, int tokens, gather_args_t *a) {
+template <typename SHAPE>
+static size_t gather_geometry(const chain_problem_t *p, gather_kind_t kind, gather_args_t *a) {
     const int64_t b = p->blocks;
     *a = {};
-    if (b > GATHER_CLUSTER) return 0;
+    if (b > (kind == GATHER_BLAST ? SHAPE::B : GATHER_CLUSTER)) return 0;
     a->tokens = p->tokens, a->in_features = p->in_features, a->out_features = p->out_features;
     a->block_in = p->in_features / b, a->block_out = p->out_features / b;
-    a->blocks = (int)b, a->per_block = (int)(GATHER_CLUSTER / b);
-    const int cluster = a->blocks * a->per_block;
+    gather_shares(p, kind, a);
     a->block_chunks = (int)ceil_div(a->block_in, TILE_K);
     a->chunks = a->blocks * a->block_chunks;
     a->stages = (int)ceil_div(a->chunks, GATHER_PARTS);
-    a->slices = (int)ceil_div(p->rank, SLICE_K);
-    a->share_nt = (int)ceil_div(a->slices * 2, cluster);
     a->nt = (int)ceil_div(a->block_out, a->per_block * GATHER_WARPS * 8);
-    if (a->share_nt > GATHER_RANK_NT || a->nt > GATHER_NT) return 0;
-    a->s = scaled ? a : NULL; /* that there are scales; replaced before the launch */
-    const int64_t fixed =
-        2 * ((int64_t)gather_z_elements(*a, tokens) +
-             GATHER_STAGES * gather_stage_elements(*a, tokens) + gather_scale_elements(*a));
+    if (a->share_nt > SHAPE::RANK_NT || a->nt > GATHER_NT) return 0;
+    a->s = kind == GATHER_BLAST ? a : NULL; /* that there are scales; replaced for the launch */
+    const int64_t fixed = 2 * ((int64_t)gather_z_elements(*a, SHAPE::TOKENS) +
+                               gather_ring_elements(*a, SHAPE::TOKENS) + gather_scale_elements(*a));
     const int64_t slot = 2 * GATHER_WARPS * (int64_t)gather_slice_elements(*a);
+    if (fixed + slot > GATHER_SMEM_BYTES) return 0;
     const int64_t slots = (GATHER_SMEM_BYTES - fixed) / slot;
-    if (slots < 1) return 0;
     a->slots = (int)(slots < a->slices ? slots : a->slices);
     return (size_t)(fixed + a->slots * slot);
 }
 
-/* V[l][p][r] -> [share][stage][part][8 share_nt x 64]. */
-static int64_t gather_pack_v(const gather_args_t *a, int64_t rank, const uint16_t *src,
+/* V -> [output][share][stage][part][8 share_nt x 64]; `rank` columns of an input block. */
+static int64_t gather_pack_v(const gather_args_t *a, int64_t rank, chain_source_t src,
                              uint16_t *dst) {
-    const int width = a->share_nt * 8;
+    const int cluster = a->blocks * a->per_block, width = a->share_nt * 8;
     const int64_t tiles = (int64_t)a->stages * GATHER_PARTS, size = (int64_t)width * TILE_K;
-    const int64_t count = a->blocks * a->per_block * tiles * size;
+    const int64_t count = a->outputs * cluster * tiles * size;
     if (!dst) return count;
     memset(dst, 0, (size_t)count * 2);
     for (int64_t tile = 0; tile < count / size; tile++) {
-        const int64_t chunk = tile % tiles, s0 = tile / tiles * width;
-        const int64_t l = chunk / a->block_chunks, row0 = chunk % a->block_chunks * TILE_K;
-        if (l >= a->blocks) continue;
+        const int64_t chunk = tile % tiles, share = tile / tiles % cluster;
+        const int64_t l = chunk / a->block_chunks + share / a->per_input;
+        const int64_t row0 = chunk % a->block_chunks * TILE_K;
+        const int64_t s0 = share % a->per_input * width;
+        if (chunk >= a->chunks) continue;
+        const uint16_t *const from =
+            src.from + l * src.block + tile / tiles / cluster * src.output + row0 * src.row + s0;
         for (int64_t i = 0; i < TILE_K && row0 + i < a->block_in; i++)
             for (int s = 0; s < width && s0 + s < rank; s++)
-                dst[tile * size + tile_offset(s, (int)i / 8) + i % 8] =
-                    src[(l * a->block_in + row0 + i) * rank + s0 + s];
+                dst[tile * size + tile_offset(s, (int)i / 8) + i % 8] = from[i * src.row + s];
     }
     return count;
 }
@@ -420,53 +468,59 @@ static inline int64_t gather_pack_s(const gather_args_t *a, int64_t rank, const 
     return count;
 }
 
-/* U[k][r][q] -> [share][warp][slice][8 nt x 16]. */
-static int64_t gather_pack_u(const gather_args_t *a, int64_t rank, const uint16_t *src,
+/* U -> [output][share][warp][slice][8 nt x 16]; `rank` rows of an input block. */
+static int64_t gather_pack_u(const gather_args_t *a, int64_t rank, chain_source_t src,
                              uint16_t *dst) {
-    const int width = a->nt * 8;
+    const int cluster = a->blocks * a->per_block, width = a->nt * 8, deep = a->share_nt * 8;
     const int64_t size = (int64_t)width * SLICE_K;
-    const int64_t count = (int64_t)a->blocks * a->per_block * GATHER_WARPS * a->slices * size;
+    const int64_t count = (int64_t)a->outputs * cluster * GATHER_WARPS * a->slices * size;
     if (!dst) return count;
     memset(dst, 0, (size_t)count * 2);
     for (int64_t slice = 0; slice < count / size; slice++) {
-        const int64_t owner = slice / a->slices / GATHER_WARPS, k = owner / a->per_block;
         const int64_t warp = slice / a->slices % GATHER_WARPS;
-        const int64_t column0 = (owner % a->per_block * GATHER_WARPS + warp) * width;
-        const int64_t s0 = slice % a->slices * SLICE_K;
-        for (int s = 0; s < SLICE_K && s0 + s < rank; s++)
+        const int64_t owner = slice / a->slices / GATHER_WARPS, block = owner % cluster;
+        const int64_t k = owner / cluster + block / a->per_block;
+        const int64_t column0 = (block % a->per_block * GATHER_WARPS + warp) * width;
+        for (int i = 0; i < SLICE_K; i++) {
+            const int64_t at = slice % a->slices * SLICE_K + i, share = at / deep;
+            const int64_t l = share / a->per_input, s = share % a->per_input * deep + at % deep;
+            if (s >= rank || share >= cluster) continue;
+            const uint16_t *const from =
+                src.from + l * src.block + k * src.output + s * src.row + column0;
             for (int j = 0; j < width && column0 + j < a->block_out; j++)
-                dst[slice * size + slice_offset(slice_row_of_column(j, width), s / 8) + s % 8] =
-                    src[(k * rank + s0 + s) * a->block_out + column0 + j];
+                dst[slice * size + slice_offset(slice_row_of_column(j, width), i / 8) + i % 8] =
+                    from[j];
+        }
     }
     return count;
 }
 
-/* supports() of a plan: small problems whose clusters fill the device at most `waves` times. */
-static bool gather_supports(const chain_problem_t *p, bool scaled, int tokens, int waves,
+/* supports() of a plan: small problems whose clusters fill the device at most twice. */
+template <typename SHAPE>
+static bool gather_supports(const chain_problem_t *p, gather_kind_t kind,
                             const device_info_t *device, char *why, size_t why_len) {
     gather_args_t args;
-    const int64_t clusters = ceil_div(p->tokens, tokens);
     if (device->compute_capability < GATHER_CAPABILITY || device->smem_bytes < GATHER_SMEM_BYTES)
         snprintf(why, why_len, "needs clusters and 227 KB of shared memory a block");
     else if (!chain_vectors(p))
         snprintf(why, why_len, "8 does not divide the features of a block");
-    else if (!gather_geometry(p, scaled, tokens, &args))
-        snprintf(why, why_len, "a cluster of %d holds a rank of 256 and 4096 columns at most",
+    else if (!gather_geometry<SHAPE>(p, kind, &args))
+        snprintf(why, why_len, "a cluster of %d cannot hold the rank and the columns",
                  GATHER_CLUSTER);
-    else if (clusters * args.blocks * args.per_block > (int64_t)waves * device->cores)
-        snprintf(why, why_len, "for small problems: %lld clusters of %d", (long long)clusters,
-                 args.blocks * args.per_block);
+    else if (ceil_div(p->tokens, SHAPE::TOKENS) * args.outputs * args.blocks * args.per_block >
+             2 * (int64_t)device->cores)
+        snprintf(why, why_len, "for small problems: clusters would fill the device three times");
     else
         return true;
     return false;
 }
 
-template <typename T, int B, int MT>
+template <typename T, typename SHAPE>
 static status_t gather_launch(const gather_args_t *args, size_t smem, cudaStream_t stream) {
     static uint64_t opted_in;
-    const auto kernel = gather_kernel<T, B, MT>;
+    const auto kernel = gather_kernel<T, SHAPE>;
     const int cluster = args->blocks * args->per_block;
-    const int64_t grid = ceil_div(args->tokens, gather_shape<MT>::TOKENS) * cluster;
+    const int64_t grid = ceil_div(args->tokens, SHAPE::TOKENS) * args->outputs * cluster;
     const status_t st = smem_opt_in((const void *)kernel, GATHER_SMEM_BYTES, &opted_in);
     if (st != STATUS_OK) return st;
     return launch_programmatic(kernel, grid, GATHER_THREADS, smem, cluster, stream, *args);

@@ -34,20 +34,21 @@ static size_t no_workspace(const problem_t *p, const device_info_t *device) {
 /* ---- clusters ---- */
 
 template <int MT> struct cluster_plan {
-    static constexpr int TOKENS = gather_shape<MT>::TOKENS;
+    typedef gather_shape<1, MT> shape;
 
     static bool supports(const problem_t *p, const device_info_t *device, char *why, size_t len) {
         const chain_problem_t chain = chain_problem(p);
-        return gather_supports(&chain, false, TOKENS, 2, device, why, len);
+        return gather_supports<shape>(&chain, GATHER_LOWRANK, device, why, len);
     }
 
     static int64_t pack(const problem_t *p, int tensor, const void *src, void *dst) {
         const chain_problem_t chain = chain_problem(p);
         gather_args_t args;
-        gather_geometry(&chain, false, TOKENS, &args);
+        gather_geometry<shape>(&chain, GATHER_LOWRANK, &args);
         const uint16_t *const from = (const uint16_t *)src;
-        return tensor == 1 ? gather_pack_v(&args, p->rank, from, (uint16_t *)dst)
-                           : gather_pack_u(&args, p->rank, from, (uint16_t *)dst);
+        return tensor == 1
+                   ? gather_pack_v(&args, p->rank, {from, 0, 0, p->rank}, (uint16_t *)dst)
+                   : gather_pack_u(&args, p->rank, {from, 0, 0, p->out_features}, (uint16_t *)dst);
     }
 
     static status_t launch(const problem_t *p, void *const *tensors, void *workspace,
@@ -55,11 +56,11 @@ template <int MT> struct cluster_plan {
         (void)workspace;
         const chain_problem_t chain = chain_problem(p);
         gather_args_t args;
-        const size_t smem = gather_geometry(&chain, false, TOKENS, &args);
+        const size_t smem = gather_geometry<shape>(&chain, GATHER_LOWRANK, &args);
         args.x = tensors[0], args.v = tensors[1], args.u = tensors[2], args.y = tensors[3];
         cudaStream_t cuda = (cudaStream_t)stream;
-        return p->dtype == DTYPE_BF16 ? gather_launch<__nv_bfloat16, 1, MT>(&args, smem, cuda)
-                                      : gather_launch<__half, 1, MT>(&args, smem, cuda);
+        return p->dtype == DTYPE_BF16 ? gather_launch<__nv_bfloat16, shape>(&args, smem, cuda)
+                                      : gather_launch<__half, shape>(&args, smem, cuda);
     }
 };
 

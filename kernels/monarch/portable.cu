@@ -6,7 +6,7 @@
  */
 #include "kernels/monarch/portable.h"
 
-#include "kernels/cuda/chain.cuh"
+#include "kernels/cuda/gather.cuh"
 
 /* A plan has two tiles that differ in the columns of T a link has. */
 template <typename NARROW, typename WIDE> struct monarch_plan {
@@ -167,6 +167,41 @@ static bool supports_any(const problem_t *p, const device_info_t *d, char *why, 
     return supports_portable(d, why, len);
 }
 
+/* ---- clusters that share T ---- */
+
+template <typename SHAPE> struct cluster_plan {
+    static bool supports(const problem_t *p, const device_info_t *device, char *why, size_t len) {
+        const chain_problem_t chain = chain_problem(p);
+        return gather_supports<SHAPE>(&chain, GATHER_MONARCH, device, why, len);
+    }
+
+    static int64_t pack(const problem_t *problem, int tensor, const void *src, void *dst) {
+        const chain_problem_t p = chain_problem(problem);
+        gather_args_t a;
+        gather_geometry<SHAPE>(&p, GATHER_MONARCH, &a);
+        const uint16_t *const from = (const uint16_t *)src;
+        uint16_t *const to = (uint16_t *)dst;
+        const int64_t b = p.blocks, v = a.block_in * p.rank, u = a.block_out * p.rank;
+        if (tensor == 1) return gather_pack_v(&a, p.rank, {from, b * v, v, p.rank}, to);
+        return gather_pack_u(&a, p.rank, {from, u, b * u, a.block_out}, to);
+    }
+
+    static status_t launch(const problem_t *problem, void *const *tensors, void *workspace,
+                           stream_t stream) {
+        (void)workspace;
+        const chain_problem_t p = chain_problem(problem);
+        gather_args_t args;
+        const size_t smem = gather_geometry<SHAPE>(&p, GATHER_MONARCH, &args);
+        args.x = tensors[0], args.v = tensors[1], args.u = tensors[2], args.y = tensors[3];
+        cudaStream_t cuda = (cudaStream_t)stream;
+        return problem->dtype == DTYPE_BF16 ? gather_launch<__nv_bfloat16, SHAPE>(&args, smem, cuda)
+                                            : gather_launch<__half, SHAPE>(&args, smem, cuda);
+    }
+};
+
+typedef cluster_plan<gather_shape<1, 1>> plan_cluster_32;
+typedef cluster_plan<gather_shape<1, 2>> plan_cluster_64;
+
 static size_t no_workspace(const problem_t *p, const device_info_t *device) {
     (void)p, (void)device;
     return 0;
@@ -185,6 +220,10 @@ static constexpr variant_t plan_variant(const char *name,
     return v;
 }
 
+constexpr variant_t monarch_cluster_32 =
+    plan_variant<plan_cluster_32>("cluster_32", plan_cluster_32::supports);
+constexpr variant_t monarch_cluster_64 =
+    plan_variant<plan_cluster_64>("cluster_64", plan_cluster_64::supports);
 constexpr variant_t monarch_sm80_32x128_g4 =
     plan_variant<plan_32x128_g4>("sm80_32x128_g4", supports_32x128);
 constexpr variant_t monarch_sm80_64x128_g4 =
@@ -197,9 +236,11 @@ constexpr variant_t monarch_sm80_128x128 =
     plan_variant<plan_128x128>("sm80_128x128", supports_128x128);
 constexpr variant_t monarch_sm80_any = plan_variant<plan_any>("sm80_any", supports_any);
 
-static const variant_t *const plans[] = {
-    &monarch_sm80_32x128_g4, &monarch_sm80_64x128_g4, &monarch_sm80_64x704, &monarch_sm80_64x512,
-    &monarch_sm80_128x128,   &monarch_sm80_128x256,   &monarch_sm80_any,    NULL};
+static const variant_t *const plans[] = {&monarch_cluster_64,     &monarch_cluster_32,
+                                         &monarch_sm80_32x128_g4, &monarch_sm80_64x128_g4,
+                                         &monarch_sm80_64x704,    &monarch_sm80_64x512,
+                                         &monarch_sm80_128x128,   &monarch_sm80_128x256,
+                                         &monarch_sm80_any,       NULL};
 
 static const variant_t monarch_fused_sm80 = {
     .structure = "monarch",
