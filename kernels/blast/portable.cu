@@ -16,10 +16,10 @@ enum { RANK_MULTIPLE = 8 }; /* of the padded rank of three launches */
 /* X V in all its repetitions may have this many FLOPs an SM: about 3 us. */
 static const double FLOPS_AN_SM = 4e6;
 
-typedef chain_tile<2, 4, 1, 4, 96, 1, 2, 4, 8, 1> t32x128_r96;
-typedef chain_tile<2, 4, 1, 4, 128, 1, 2, 4, 8, 1> t32x128_r128;
-typedef chain_tile<2, 4, 2, 4, 96, 1, 2, 3, 8, 1> t64x128_r96;
-typedef chain_tile<2, 4, 2, 4, 128, 1, 2, 3, 8, 1> t64x128_r128;
+typedef chain_tile<2, 4, 1, 4, 96, 1, 2, 1, 4, 8, 1> t32x128_r96;
+typedef chain_tile<2, 4, 1, 4, 128, 1, 2, 1, 4, 8, 1> t32x128_r128;
+typedef chain_tile<2, 4, 2, 4, 96, 1, 2, 1, 3, 8, 1> t64x128_r96;
+typedef chain_tile<2, 4, 2, 4, 128, 1, 2, 1, 3, 8, 1> t64x128_r128;
 
 static chain_problem_t chain_problem(const problem_t *p) {
     return {.tokens = p->tokens,

@@ -23,19 +23,22 @@
 #include "kernels/cuda/launch.cuh"
 #include "kernels/cuda/tile.cuh"
 
-/* Warps along tokens and columns, fragments of each; warps along tokens in the first product. */
+/* Warps along tokens and columns, fragments of each; warps along tokens in the first product; DEPTH
+ * tiles of 64 a step. */
 template <int WARPS_M_, int WARPS_N_, int MT_, int NT_, int RANK_, int GROUP_, int INNER_M_,
-          int STAGES_, int SLICES_, int BLOCKS_>
+          int DEPTH_, int STAGES_, int SLICES_, int BLOCKS_>
 struct chain_tile {
     static constexpr int WARPS_M = WARPS_M_, WARPS_N = WARPS_N_, MT = MT_, NT = NT_, RANK = RANK_;
-    static constexpr int GROUP = GROUP_, STAGES = STAGES_, SLICES = SLICES_, BLOCKS = BLOCKS_;
+    static constexpr int GROUP = GROUP_, DEPTH = DEPTH_, STAGES = STAGES_, SLICES = SLICES_,
+                         BLOCKS = BLOCKS_;
     static constexpr int THREADS = WARPS_M * WARPS_N * 32, TOKENS = WARPS_M * MT * 16;
     static constexpr int WIDTH = NT * 8, COLUMNS = WARPS_N * WIDTH;
     static constexpr int INNER_WARPS = WARPS_M * WARPS_N / GROUP; /* on one input block */
     static constexpr int INNER_N = INNER_WARPS / INNER_M_;
     static constexpr int INNER_MT = TOKENS / INNER_M_ / 16, INNER_NT = RANK / INNER_N / 8;
     static constexpr int X_TILE = TOKENS * TILE_K, V_TILE = RANK * TILE_K;
-    static constexpr int STAGE = GROUP * (X_TILE + V_TILE), SLICE = COLUMNS * SLICE_K;
+    static constexpr int TILES = DEPTH * GROUP /* a stage */;
+    static constexpr int STAGE = TILES * (X_TILE + V_TILE), SLICE = COLUMNS * SLICE_K;
     static constexpr int INNER = GROUP * RANK * TOKENS; /* T of one link */
     static constexpr size_t SMEM_BYTES = 2 * (size_t)(STAGES * STAGE + SLICES * SLICE + 2 * INNER);
     static_assert(INNER_M_ * INNER_MT * 16 == TOKENS && INNER_N * INNER_NT * 8 == RANK, "");
@@ -71,7 +74,7 @@ template <typename TILE, bool SCALED> static chain_args_t chain_geometry(const c
     a.links = (SCALED ? 1 : (int)ceil_div(p->blocks, TILE::GROUP)) * a.rank_tiles;
     a.slices =
         TILE::GROUP * (a.rank_tiles > 1 ? TILE::RANK / SLICE_K : (int)ceil_div(p->rank, SLICE_K));
-    a.block_chunks = (int)ceil_div(a.block_in, TILE_K);
+    a.block_chunks = (int)ceil_div(a.block_in, TILE::DEPTH * TILE_K);
     /* The ring of slices holds what STAGES steps use: a link may need steps without work. */
     a.scaled_blocks = a.blocks;
     const int least = (int)ceil_div(TILE::STAGES * a.slices, TILE::SLICES);
@@ -81,43 +84,6 @@ template <typename TILE, bool SCALED> static chain_args_t chain_geometry(const c
                : a.block_chunks < least ? least
                                         : a.block_chunks;
     return a;
-}
-
-/* Stores this warp's results; columns as slice_row_of_column() has permuted them. */
-template <typename T, int MT, int NT, bool VECTOR>
-__device__ inline void chain_store(const chain_args_t *args, const float acc[MT][NT][4],
-                                   int64_t row0, int column0, int64_t block) {
-    const int lane = (int)threadIdx.x % 32, left = (int)args->block_out - column0;
-    uint16_t *const y = (uint16_t *)args->y + block * args->block_out + column0;
-#pragma unroll
-    for (int i = 0; i < MT * 2; i++) {
-        const int64_t row = row0 + i * 8 + lane / 4;
-        uint16_t *const line = y + row * args->out_features;
-        if (row >= args->tokens) continue;
-#pragma unroll
-        for (int j = 0; j < NT; j++) {
-            const bool quad = j < NT / 4 * 4;
-            if (quad && j % 4) continue;
-            const int column = j * 8 + lane % 4 * (quad ? 8 : 2);
-            uint32_t words[4] = {};
-#pragma unroll
-            for (int w = 0; w < (quad ? 4 : 1); w++)
-                words[w] =
-                    round_pair<T>(acc[i / 2][j + w][i % 2 * 2], acc[i / 2][j + w][i % 2 * 2 + 1]);
-            if constexpr (VECTOR) {
-                if (column >= left) continue;
-                if (quad)
-                    *(uint4 *)(line + column) = make_uint4(words[0], words[1], words[2], words[3]);
-                else
-                    *(uint32_t *)(line + column) = words[0];
-            } else {
-#pragma unroll
-                for (int e = 0; e < (quad ? 8 : 2); e++)
-                    if (column + e < left)
-                        line[column + e] = (uint16_t)(words[e / 2] >> (e % 2 * 16));
-            }
-        }
-    }
 }
 
 /* sum += s acc, acc = 0; s points at the scales of this warp's columns. */
@@ -140,6 +106,7 @@ __device__ inline void chain_mix(float sum[MT][NT][4], float acc[MT][NT][4], con
 template <typename T, typename TILE, bool SCALED, bool VECTOR>
 __global__ void __launch_bounds__(TILE::THREADS, TILE::BLOCKS) chain_kernel(chain_args_t args) {
     constexpr int THREADS = TILE::THREADS, STAGES = TILE::STAGES, GROUP = TILE::GROUP;
+    constexpr int DEPTH = TILE::DEPTH, TILES = TILE::TILES;
     constexpr int INNER_MT = TILE::INNER_MT, INNER_NT = TILE::INNER_NT;
     extern __shared__ uint4 smem[];
     T *const stages = (T *)smem, *const ring = stages + STAGES * TILE::STAGE;
@@ -151,11 +118,11 @@ __global__ void __launch_bounds__(TILE::THREADS, TILE::BLOCKS) chain_kernel(chai
     const int row_in = inner_warp / TILE::INNER_N * INNER_MT * 16;
     const int column_in = inner_warp % TILE::INNER_N * INNER_NT * 8;
     const int64_t token0 = (int64_t)(blockIdx.x % args.token_tiles) * TILE::TOKENS;
-    const int column0 = (int)(blockIdx.x / args.token_tiles % args.column_tiles) * TILE::COLUMNS;
+    int column0 = (int)(blockIdx.x / args.token_tiles % args.column_tiles) * TILE::COLUMNS;
     const int block = (int)(blockIdx.x / args.token_tiles / args.column_tiles);
     const int rows = (int)min((int64_t)TILE::TOKENS, args.tokens - token0);
     const int steps = args.links * args.chunks, slices = args.links * args.slices;
-    const T *v = (const T *)args.v + (SCALED ? 0 : (int64_t)block * steps) * GROUP * TILE::V_TILE;
+    const T *v = (const T *)args.v + (SCALED ? 0 : (int64_t)block * steps) * TILES * TILE::V_TILE;
     const T *u =
         (const T *)args.u + ((int64_t)block * slices * args.packed_columns + column0) * SLICE_K;
 
@@ -172,15 +139,15 @@ __global__ void __launch_bounds__(TILE::THREADS, TILE::BLOCKS) chain_kernel(chai
     const int x_columns = (int)args.block_in - thread_chunk * 8;
     int ahead = 0, ahead_chunk = 0, ahead_rank = 0, ahead_l = 0, left = x_columns;
     int to_stage = 0, v_stage = 0;
-    T *const v_to = stages + GROUP * TILE::X_TILE;
+    T *const v_to = stages + TILES * TILE::X_TILE;
     const auto load_v = [&]() {
-        linear_load<GROUP * TILE::V_TILE / 8, THREADS>(v_to + v_stage, v);
-        v += GROUP * TILE::V_TILE;
+        linear_load<TILES * TILE::V_TILE / 8, THREADS>(v_to + v_stage, v);
+        v += TILES * TILE::V_TILE;
         v_stage = v_stage == (STAGES - 1) * TILE::STAGE ? 0 : v_stage + TILE::STAGE;
     };
-    const auto load = [&](int part) {
+    const auto load = [&](int deep, int part) {
         if (ahead < steps) {
-            if (part == 0 && ahead >= STAGES - 1) load_v();
+            if (deep == 0 && part == 0 && ahead >= STAGES - 1) load_v();
 #pragma unroll
             for (int g = 0; g < GROUP; g++)
 #pragma unroll
@@ -188,15 +155,16 @@ __global__ void __launch_bounds__(TILE::THREADS, TILE::BLOCKS) chain_kernel(chai
                      pass++) {
                     const bool inside =
                         thread_row + pass * ROW_STEP < rows && ahead_l + g < args.blocks;
-                    chunk_load<VECTOR>(
-                        x_to + to_stage + g * TILE::X_TILE + pass * ROW_STEP * TILE_K,
-                        x_from + g * args.block_in + pass * x_step, inside ? left : 0);
+                    chunk_load<VECTOR>(x_to + to_stage + (deep * GROUP + g) * TILE::X_TILE +
+                                           pass * ROW_STEP * TILE_K,
+                                       x_from + deep * TILE_K + g * args.block_in + pass * x_step,
+                                       inside ? left - deep * TILE_K : 0);
                 }
         }
-        if (part < TILE_PARTS - 1) return;
+        if (deep < DEPTH - 1 || part < TILE_PARTS - 1) return;
         ahead++, ahead_chunk++;
         to_stage = to_stage == (STAGES - 1) * TILE::STAGE ? 0 : to_stage + TILE::STAGE;
-        x_from += TILE_K, left -= TILE_K;
+        x_from += DEPTH * TILE_K, left -= DEPTH * TILE_K;
         if (ahead_chunk < (SCALED ? args.block_chunks : args.chunks)) return;
         ahead_chunk = 0;
         /* Monarch reads a group again for each of its rank tiles, SCALED all blocks for each. */
@@ -225,7 +193,8 @@ __global__ void __launch_bounds__(TILE::THREADS, TILE::BLOCKS) chain_kernel(chai
     programmatic_wait();
     for (int step = 0; step < STAGES - 1; step++) {
 #pragma unroll
-        for (int part = 0; part < TILE_PARTS; part++) load(part);
+        for (int part = 0; part < DEPTH * TILE_PARTS; part++)
+            load(part / TILE_PARTS, part % TILE_PARTS);
         if (step == min(args.chunks, STAGES - 2)) load_slices();
         cp_async_commit();
     }
@@ -241,24 +210,22 @@ __global__ void __launch_bounds__(TILE::THREADS, TILE::BLOCKS) chain_kernel(chai
         if (GROUP == 1 || ++member_slice < members) return;
         a += (TILE::RANK / SLICE_K - members) * TILE::TOKENS * SLICE_K, member_slice = 0;
     };
-    const auto use_due = [&]() {
-#pragma unroll 1
-        for (due += args.slices; due >= args.chunks; due -= args.chunks) use_slice();
-    };
-    /* Half of the warps begin with the second product, so that a scheduler's two differ. */
-    const bool second_first = warp < TILE::WARPS_M * TILE::WARPS_N / 2;
     for (int step = 0; step < steps; step++) {
         cp_async_wait<STAGES - 2>();
         __syncthreads();
         load_slices();
-        if (second_first && link > 0) use_due();
         const T *const stage = stages + stage_at;
-        tile_mma<T, INNER_MT, INNER_NT, false>(acc, stage + member * TILE::X_TILE,
-                                               stage + GROUP * TILE::X_TILE + member * TILE::V_TILE,
-                                               row_in, column_in, load);
+#pragma unroll
+        for (int deep = 0; deep < DEPTH; deep++)
+            tile_mma<T, INNER_MT, INNER_NT, false>(
+                acc, stage + (deep * GROUP + member) * TILE::X_TILE,
+                stage + TILES * TILE::X_TILE + (deep * GROUP + member) * TILE::V_TILE, row_in,
+                column_in, [&](int part) { load(deep, part); });
         stage_at = stage_at == (STAGES - 1) * TILE::STAGE ? 0 : stage_at + TILE::STAGE;
         cp_async_commit();
-        if (!second_first && link > 0) use_due();
+        if (link > 0)
+#pragma unroll 1
+            for (due += args.slices; due >= args.chunks; due -= args.chunks) use_slice();
         if constexpr (SCALED) {
             if (++block_chunk == args.block_chunks) {
                 const int64_t line = ((int64_t)block * args.links + link) * args.blocks + l;
@@ -279,15 +246,17 @@ __global__ void __launch_bounds__(TILE::THREADS, TILE::BLOCKS) chain_kernel(chai
             (SCALED ? &sum[0][0][0] : &acc[0][0][0])[i] = 0;
     }
     while (used < slices) { /* the last link's second product, as much at a time as the ring has */
+        __syncthreads();
         load_slices();
         cp_async_commit();
         cp_async_wait<0>();
         __syncthreads();
         for (const int end = loaded; used < end;) use_slice();
-        __syncthreads();
     }
-    chain_store<T, TILE::MT, TILE::NT, VECTOR>(&args, out, token0 + row_out, column0 + column_out,
-                                               block);
+    column0 += column_out;
+    results_store<T, TILE::MT, TILE::NT, VECTOR>(
+        (uint16_t *)args.y + block * args.block_out + column0, args.out_features, out,
+        token0 + row_out, args.tokens, (int)args.block_out - column0);
 }
 
 template <typename T, typename TILE, bool SCALED, bool VECTOR>
@@ -311,20 +280,22 @@ typedef struct {
     int64_t block, output, row;
 } chain_source_t;
 
-/* V: one image of GROUP x RANK x 64 a step; SCALED: the same for every output block. */
+/* V: one image of DEPTH x GROUP x RANK x 64 a step; SCALED: the same for every output block. */
 template <typename TILE, bool SCALED>
 static int64_t chain_pack_v(const chain_problem_t *p, chain_source_t src, uint16_t *dst) {
     const chain_args_t a = chain_geometry<TILE, SCALED>(p);
-    const int64_t tiles = (int64_t)(SCALED ? 1 : a.blocks) * a.links * a.chunks * TILE::GROUP;
+    const int64_t tiles = (int64_t)(SCALED ? 1 : a.blocks) * a.links * a.chunks * TILE::TILES;
     if (!dst) return tiles * TILE::V_TILE;
     memset(dst, 0, (size_t)(tiles * TILE::V_TILE) * 2);
 #pragma omp parallel for schedule(static)
     for (int64_t tile = 0; tile < tiles; tile++) {
-        const int64_t step = tile / TILE::GROUP, link = step / a.chunks % a.links;
+        const int64_t step = tile / TILE::TILES, link = step / a.chunks % a.links;
         const int64_t k = step / a.chunks / a.links, chunk = step % a.chunks;
         const int64_t l = SCALED ? chunk / a.block_chunks
                                  : link / a.rank_tiles * TILE::GROUP + tile % TILE::GROUP;
-        const int64_t row0 = (SCALED ? chunk % a.block_chunks : chunk) * TILE_K;
+        const int64_t deep = tile % TILE::TILES / TILE::GROUP;
+        const int64_t row0 =
+            ((SCALED ? chunk % a.block_chunks : chunk) * TILE::DEPTH + deep) * TILE_K;
         const int64_t s0 = link % a.rank_tiles * TILE::RANK;
         if (l >= a.blocks) continue;
         for (int64_t i = 0; i < TILE_K && row0 + i < a.block_in; i++)

@@ -138,30 +138,34 @@ __device__ inline void gather_mix(float z[B][MT][RANK_NT][4], float y[MT][RANK_N
     }
 }
 
-/* This warp's part of X V over one stage. */
-template <typename T, int MT, int RANK_NT>
+/* This warp's part of X V over one stage; NT is share_nt, found by counting down from RANK_NT. */
+template <typename T, int MT, int RANK_NT, int NT = RANK_NT>
 __device__ inline void gather_first(float y[MT][RANK_NT][4], const T *x, const T *v, int row,
                                     int share_nt) {
+    if constexpr (NT > 1)
+        if (share_nt < NT) {
+            gather_first<T, MT, RANK_NT, NT - 1>(y, x, v, row, share_nt);
+            return;
+        }
     const int lane = (int)threadIdx.x % 32;
 #pragma unroll
     for (int step = 0; step < TILE_PARTS; step++) {
-        uint32_t a[MT][4], b[RANK_NT][2];
+        uint32_t a[MT][4], b[NT + 1][2];
 #pragma unroll
         for (int i = 0; i < MT; i++)
             ldmatrix_x4(a[i], x + tile_offset(row + i * 16 + lane % 16, 2 * step + lane / 16));
 #pragma unroll
-        for (int j = 0; j < RANK_NT; j += 2) {
+        for (int j = 0; j < NT; j += 2) {
             const int line = j * 8 + lane % 8, chunk = 2 * step + lane / 8 % 2;
-            if (j + 1 < share_nt)
+            if (j + 1 < NT)
                 ldmatrix_x4(b[j], v + tile_offset(line + lane / 16 * 8, chunk));
-            else if (j < share_nt)
+            else
                 ldmatrix_x2(b[j], v + tile_offset(line, chunk));
         }
 #pragma unroll
-        for (int j = 0; j < RANK_NT; j++)
-            if (j < share_nt)
+        for (int j = 0; j < NT; j++)
 #pragma unroll
-                for (int i = 0; i < MT; i++) mma_16816<T>(y[i][j], a[i], b[j]);
+            for (int i = 0; i < MT; i++) mma_16816<T>(y[i][j], a[i], b[j]);
     }
 }
 
@@ -193,35 +197,56 @@ __device__ inline void gather_exchange(const gather_args_t &args, const float *p
     }
 }
 
-/* Y of this warp's columns; fragments permuted by slice_row_of_column(). */
-template <typename T, int MT>
-__device__ inline void gather_store(const gather_args_t &args,
-                                    const float acc[MT * 2][GATHER_NT][4], int64_t row0,
-                                    int column0, int block) {
-    const int lane = (int)threadIdx.x % 32, left = (int)args.block_out - column0;
+/* Fragments of one slice of Z and of this warp's U. */
+template <typename T, int MT, int NT>
+__device__ inline void gather_load(uint32_t a[MT * 2][4], uint32_t b[NT + 1][2], const T *z,
+                                   const T *u) {
+    const int lane = (int)threadIdx.x % 32;
 #pragma unroll
-    for (int i = 0; i < MT * 4; i++) {
-        const int64_t row = row0 + i * 8 + lane / 4;
-        if (row >= args.tokens) continue;
-        uint16_t *const line =
-            (uint16_t *)args.y + row * args.out_features + block * args.block_out + column0;
+    for (int j = 0; j < NT; j += 2) slice_load_b<NT>(b[j], u, 0, j);
 #pragma unroll
-        for (int j = 0; j < GATHER_NT; j++) {
-            if (j >= args.nt) break;
-            const bool quad = j / 4 * 4 + 3 < args.nt;
-            const int column = j * 8 + lane % 4 * (quad ? 8 : 2);
-            if (column >= left || (quad && j % 4)) continue;
-            uint32_t words[4];
-#pragma unroll
-            for (int w = 0; w < 4; w++)
-                words[w] = round_pair<T>(acc[i / 2][j / 4 * 4 + w][i % 2 * 2],
-                                         acc[i / 2][j / 4 * 4 + w][i % 2 * 2 + 1]);
-            if (quad)
-                *(uint4 *)(line + column) = make_uint4(words[0], words[1], words[2], words[3]);
-            else
-                *(uint32_t *)(line + column) = words[j % 4];
+    for (int i = 0; i < MT * 2; i++)
+        ldmatrix_x4(a[i], z + slice_offset(i * 16 + lane % 16, lane / 16));
+}
+
+/*
+ * Y = Z U for this warp's columns. NT is args.nt, found by counting down from GATHER_NT. The ring
+ * holds args.slots slices; refill(count) brings the next ones.
+ */
+template <typename T, int MT, int NT, typename REFILL>
+__device__ inline void gather_second(const gather_args_t &args, const T *z, const T *ring,
+                                     int64_t row0, int column0, int block, REFILL refill) {
+    if constexpr (NT > 1)
+        if (args.nt < NT) {
+            gather_second<T, MT, NT - 1>(args, z, ring, row0, column0, block, refill);
+            return;
         }
+    constexpr int TOKENS = MT * 32;
+    float out[MT * 2][NT][4] = {};
+    for (int done = 0; done < args.slices; done += args.slots) {
+        const int count = min(args.slots, args.slices - done);
+        if (done > 0) refill(count);
+        uint32_t a[2][MT * 2][4], b[2][NT + 1][2];
+        gather_load<T, MT, NT>(a[0], b[0], z, ring);
+        for (int slice = 0; slice < count; slice += 2) {
+#pragma unroll
+            for (int now = 0; now < 2; now++) {
+                if (slice + now == count) break;
+                if (slice + now + 1 < count)
+                    gather_load<T, MT, NT>(a[1 - now], b[1 - now],
+                                           z + (slice + now + 1) * TOKENS * SLICE_K,
+                                           ring + (slice + now + 1) * NT * 8 * SLICE_K);
+#pragma unroll
+                for (int j = 0; j < NT; j++)
+#pragma unroll
+                    for (int i = 0; i < MT * 2; i++) mma_16816<T>(out[i][j], a[now][i], b[now][j]);
+            }
+        }
+        z += count * TOKENS * SLICE_K;
     }
+    results_store<T, MT * 2, NT, true>((uint16_t *)args.y + block * args.block_out + column0,
+                                       args.out_features, out, row0, args.tokens,
+                                       (int)args.block_out - column0);
 }
 
 template <typename T, typename SHAPE>
@@ -244,31 +269,50 @@ __global__ void __launch_bounds__(GATHER_THREADS, 1) gather_kernel(gather_args_t
     T *const ring = scales + gather_scale_elements(args) + warp * args.slots * slice_elements;
     const T *const x =
         (const T *)args.x + token0 * args.in_features + share / args.per_input * args.block_in;
-    const T *const v = (const T *)args.v + owner * args.stages * v_elements;
+    const T *v = (const T *)args.v + owner * args.stages * v_elements + threadIdx.x * 8;
     const T *u = (const T *)args.u + (owner * GATHER_WARPS + warp) * args.slices * slice_elements;
 
-    const auto load_v = [&](int stage) {
-        T *const to =
-            stages + stage % GATHER_STAGES * stage_elements + GATHER_PARTS * TOKENS * TILE_K;
-        const T *const from = v + (int64_t)stage * v_elements;
-        for (int i = (int)threadIdx.x * 8; i < v_elements; i += GATHER_THREADS * 8)
-            cp_async(to + i, from + i, true);
+    /* What the next stage brings lies at running pointers: this thread's chunks of each tile. */
+    constexpr int ROWS_A_PASS = GATHER_THREADS / TILE_CHUNKS;
+    const int thread_row = (int)threadIdx.x / TILE_CHUNKS;
+    const int thread_chunk = (int)threadIdx.x % TILE_CHUNKS;
+    const int64_t x_step = ROWS_A_PASS * args.in_features;
+    const T *x_block = x + thread_row * args.in_features + thread_chunk * 8, *x_from = x_block;
+    const int columns = (int)args.block_in - thread_chunk * 8;
+    int left = columns, chunks_left = args.chunks;
+    int v_stage = 0, x_stage = 0;
+    const auto next_stage = [&](int at) {
+        return at + stage_elements == GATHER_STAGES * stage_elements ? 0 : at + stage_elements;
     };
-    const auto load_x = [&](int stage) {
-        T *const to = stages + stage % GATHER_STAGES * stage_elements;
-        int l = stage * GATHER_PARTS / args.block_chunks;
-        int chunk = stage * GATHER_PARTS % args.block_chunks;
+    const auto load_v =
+        [&]() { /* share_nt chunks a thread */
+                T *const to = stages + v_stage + GATHER_PARTS * TOKENS * TILE_K + threadIdx.x * 8;
+#pragma unroll
+                for (int i = 0; i < RANK_NT; i++)
+                    if (i < args.share_nt)
+                        cp_async(to + i * GATHER_THREADS * 8, v + i * GATHER_THREADS * 8, true);
+                v += v_elements, v_stage = next_stage(v_stage);
+        };
+    const auto load_x = [&]() {
+        T *const to = stages + x_stage + tile_offset(thread_row, thread_chunk);
 #pragma unroll
         for (int part = 0; part < GATHER_PARTS; part++) {
-            tile_load<TOKENS, GATHER_THREADS, true>(
-                to + part * TOKENS * TILE_K, x + l * args.block_in, args.in_features,
-                stage * GATHER_PARTS + part < args.chunks ? rows : 0, (int64_t)chunk * TILE_K,
-                args.block_in);
-            if (++chunk == args.block_chunks) chunk = 0, l++;
+#pragma unroll
+            for (int pass = 0; pass < MT; pass++) {
+                const bool inside =
+                    thread_row + pass * ROWS_A_PASS < rows && chunks_left > 0 && left > 0;
+                cp_async(to + (part * TOKENS + pass * ROWS_A_PASS) * TILE_K, x_from + pass * x_step,
+                         inside);
+            }
+            x_from += TILE_K, left -= TILE_K, chunks_left--;
+            if (left + thread_chunk * 8 > 0) continue;
+            x_block += args.block_in, x_from = x_block, left = columns; /* the next input block */
         }
+        x_stage = next_stage(x_stage);
     };
     /* Slices into the slots from 0 on. */
     const auto load_u = [&](int begin, int end) {
+#pragma unroll 4
         for (int i = begin * slice_chunks + lane; i < end * slice_chunks; i += 32)
             cp_async(ring + i * 8, u + i * 8, true);
     };
@@ -280,7 +324,7 @@ __global__ void __launch_bounds__(GATHER_THREADS, 1) gather_kernel(gather_args_t
 
     gather_arrive(); /* the blocks of the cluster have started before the first one sends */
     programmatic_release();
-    for (int stage = 0; stage < min(args.stages, GATHER_STAGES - 1); stage++) load_v(stage);
+    for (int stage = 0; stage < min(args.stages, GATHER_STAGES - 1); stage++) load_v();
     if (B > 1) {
         const int count = gather_scale_elements(args);
         const T *const from = (const T *)args.s + (int64_t)share * count;
@@ -289,7 +333,7 @@ __global__ void __launch_bounds__(GATHER_THREADS, 1) gather_kernel(gather_args_t
     }
     programmatic_wait();
     for (int stage = 0; stage < GATHER_STAGES - 1; stage++) {
-        if (stage < args.stages) load_x(stage);
+        if (stage < args.stages) load_x();
         if (stage == GATHER_STAGES - 2) load_u_part(0);
         cp_async_commit();
     }
@@ -297,26 +341,29 @@ __global__ void __launch_bounds__(GATHER_THREADS, 1) gather_kernel(gather_args_t
     const int part = warp / 2, row = warp % 2 * MT * 16;
     float sums[B][MT][RANK_NT][4] = {};
     float y[MT][RANK_NT][4] = {};
+    int stage_at = 0, l = part / args.block_chunks, chunk = part % args.block_chunks;
     for (int stage = 0; stage < args.stages; stage++) {
         cp_async_wait<GATHER_STAGES - 2>();
         __syncthreads();
         if (stage + GATHER_STAGES - 1 < args.stages) {
-            load_v(stage + GATHER_STAGES - 1);
-            load_x(stage + GATHER_STAGES - 1);
+            load_v();
+            load_x();
         }
         if (stage + 1 < args.stages) load_u_part(stage + 1);
         cp_async_commit();
-        const T *const from = stages + stage % GATHER_STAGES * stage_elements;
+        const T *const from = stages + stage_at;
+        stage_at = next_stage(stage_at);
         gather_first<T, MT, RANK_NT>(B > 1 ? y : sums[0], from + part * TOKENS * TILE_K,
                                      from + GATHER_PARTS * TOKENS * TILE_K +
                                          part * args.share_nt * 8 * TILE_K,
                                      row, args.share_nt);
         if constexpr (B > 1) {
-            const int chunk = stage * GATHER_PARTS + part, l = chunk / args.block_chunks;
-            const int next = (chunk + GATHER_PARTS) / args.block_chunks;
-            if (l < args.blocks && (next != l || stage + 1 == args.stages))
+            /* The chunk of this warp: mixed when its input block ends, or the sum. */
+            const int now = l;
+            for (chunk += GATHER_PARTS; chunk >= args.block_chunks; l++) chunk -= args.block_chunks;
+            if (now < args.blocks && (l != now || stage + 1 == args.stages))
                 gather_mix<T, B, MT, RANK_NT>(
-                    sums, y, scales + l * args.blocks * args.share_nt * 8 + lane % 4 * 2,
+                    sums, y, scales + now * args.blocks * args.share_nt * 8 + lane % 4 * 2,
                     args.blocks, args.share_nt);
         }
     }
@@ -344,43 +391,19 @@ __global__ void __launch_bounds__(GATHER_THREADS, 1) gather_kernel(gather_args_t
     }
     gather_arrive();
 
-    float out[MT * 2][GATHER_NT][4] = {};
     cp_async_wait<0>();
     __syncwarp();
     gather_wait();
-    for (int slice = 0; slice < args.slices; slice++) {
-        if (slice > 0 && slice % args.slots == 0) { /* the ring is used up: the next slices */
-            __syncwarp();
-            u += args.slots * slice_elements;
-            load_u(0, min(args.slots, args.slices - slice));
-            cp_async_commit();
-            cp_async_wait<0>();
-            __syncwarp();
-        }
-        const T *const a = z_all + slice * TOKENS * SLICE_K;
-        const T *const b = ring + slice % args.slots * slice_elements;
-        uint32_t a_part[MT * 2][4], b_part[GATHER_NT][2];
-#pragma unroll
-        for (int i = 0; i < MT * 2; i++)
-            ldmatrix_x4(a_part[i], a + slice_offset(i * 16 + lane % 16, lane / 16));
-#pragma unroll
-        for (int j = 0; j < GATHER_NT; j += 2) {
-            if (j >= args.nt) break;
-            const int line = j * 8 + lane % 8;
-            if (j + 1 < args.nt)
-                ldmatrix_x4(b_part[j], b + slice_offset(line + lane / 16 * 8, lane / 8 % 2));
-            else
-                ldmatrix_x2(b_part[j], b + slice_offset(line, lane / 8 % 2));
-        }
-#pragma unroll
-        for (int j = 0; j < GATHER_NT; j++) {
-            if (j >= args.nt) break;
-#pragma unroll
-            for (int i = 0; i < MT * 2; i++) mma_16816<T>(out[i][j], a_part[i], b_part[j]);
-        }
-    }
     const int column0 = (share % args.per_block * GATHER_WARPS + warp) * args.nt * 8;
-    gather_store<T, MT>(args, out, token0, column0, output + block);
+    gather_second<T, MT, GATHER_NT>(args, z_all, ring, token0, column0, output + block,
+                                    [&](int count) {
+                                        __syncwarp(); /* the slices before are no longer read */
+                                        u += args.slots * slice_elements;
+                                        load_u(0, count);
+                                        cp_async_commit();
+                                        cp_async_wait<0>();
+                                        __syncwarp();
+                                    });
 }
 
 /* ---- host ---- */

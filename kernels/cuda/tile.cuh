@@ -202,6 +202,46 @@ __host__ __device__ inline int slice_row_of_column(int column, int width) {
     return column - c + c / 2 % 4 * 8 + c / 8 * 2 + c % 2;
 }
 
+/*
+ * Stores this warp's results, columns permuted by slice_row_of_column(), rows row0 to tokens - 1.
+ * y points at the warp's first column of row 0; `left` columns from there on exist. VECTOR: by 16
+ * bytes, left and addresses being multiples of 8 elements.
+ */
+template <typename T, int MT, int NT, bool VECTOR>
+__device__ inline void results_store(uint16_t *y, int64_t ld, const float acc[MT][NT][4],
+                                     int64_t row0, int64_t tokens, int left) {
+    const int lane = (int)threadIdx.x % 32;
+#pragma unroll
+    for (int i = 0; i < MT * 2; i++) {
+        const int64_t row = row0 + i * 8 + lane / 4;
+        uint16_t *const line = y + row * ld;
+        if (row >= tokens) continue;
+#pragma unroll
+        for (int j = 0; j < NT; j++) {
+            const bool quad = j < NT / 4 * 4;
+            if (quad && j % 4) continue;
+            const int column = j * 8 + lane % 4 * (quad ? 8 : 2);
+            uint32_t words[4] = {};
+#pragma unroll
+            for (int w = 0; w < (quad ? 4 : 1); w++)
+                words[w] =
+                    round_pair<T>(acc[i / 2][j + w][i % 2 * 2], acc[i / 2][j + w][i % 2 * 2 + 1]);
+            if constexpr (VECTOR) {
+                if (column >= left) continue;
+                if (quad)
+                    *(uint4 *)(line + column) = make_uint4(words[0], words[1], words[2], words[3]);
+                else
+                    *(uint32_t *)(line + column) = words[0];
+            } else {
+#pragma unroll
+                for (int e = 0; e < (quad ? 8 : 2); e++)
+                    if (column + e < left)
+                        line[column + e] = (uint16_t)(words[e / 2] >> (e % 2 * 16));
+            }
+        }
+    }
+}
+
 /* Copies CHUNKS adjacent chunks of 16 bytes with all threads, asynchronously. */
 template <int CHUNKS, int THREADS, typename T>
 __device__ inline void linear_load(T *smem, const T *global) {

@@ -13,10 +13,10 @@
 
 #include "kernels/cuda/gather.cuh"
 
-typedef chain_tile<2, 4, 1, 4, 96, 1, 2, 4, 8, 1> t32x128_r96;
-typedef chain_tile<2, 4, 1, 4, 128, 1, 2, 4, 8, 1> t32x128_r128;
-typedef chain_tile<2, 4, 2, 4, 96, 1, 2, 3, 8, 1> t64x128_r96;
-typedef chain_tile<2, 4, 2, 4, 128, 1, 2, 3, 8, 1> t64x128_r128;
+typedef chain_tile<2, 4, 1, 4, 96, 1, 2, 1, 4, 8, 1> t32x128_r96;
+typedef chain_tile<2, 4, 1, 4, 128, 1, 2, 1, 4, 8, 1> t32x128_r128;
+typedef chain_tile<2, 4, 2, 4, 96, 1, 2, 1, 3, 8, 1> t64x128_r96;
+typedef chain_tile<2, 4, 2, 4, 128, 1, 2, 1, 3, 8, 1> t64x128_r128;
 
 static chain_problem_t chain_problem(const problem_t *p) {
     return {.tokens = p->tokens,

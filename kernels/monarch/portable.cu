@@ -23,18 +23,18 @@ template <typename NARROW, typename WIDE> struct monarch_plan {
                            stream_t stream);
 };
 
-typedef chain_tile<2, 4, 1, 4, 32, 4, 2, 3, 12, 1> t32x128_g4_r32;
-typedef chain_tile<2, 4, 1, 4, 48, 4, 2, 3, 12, 1> t32x128_g4_r48;
-typedef chain_tile<2, 4, 2, 4, 32, 4, 2, 2, 8, 1> t64x128_g4_r32;
-typedef chain_tile<2, 4, 2, 4, 48, 4, 2, 2, 8, 1> t64x128_g4_r48;
-typedef chain_tile<1, 8, 4, 11, 96, 1, 2, 3, 4, 1> t64x704_r96;
-typedef chain_tile<1, 8, 4, 8, 48, 1, 4, 3, 6, 1> t64x512_r48;
-typedef chain_tile<1, 8, 4, 8, 96, 1, 2, 3, 4, 1> t64x512_r96;
-typedef chain_tile<2, 4, 4, 8, 64, 1, 4, 3, 6, 1> t128x256_r64;
-typedef chain_tile<2, 4, 4, 8, 96, 1, 4, 3, 6, 1> t128x256_r96;
-typedef chain_tile<2, 4, 4, 4, 16, 1, 8, 4, 4, 1> t128x128_r16;
-typedef chain_tile<2, 4, 4, 4, 48, 1, 4, 4, 4, 1> t128x128_r48;
-typedef chain_tile<2, 4, 2, 4, 64, 1, 2, 3, 6, 2> t64x128_r64;
+typedef chain_tile<2, 4, 1, 4, 32, 4, 2, 1, 3, 12, 1> t32x128_g4_r32;
+typedef chain_tile<2, 4, 1, 4, 48, 4, 2, 1, 3, 12, 1> t32x128_g4_r48;
+typedef chain_tile<2, 4, 2, 4, 32, 4, 2, 1, 2, 8, 1> t64x128_g4_r32;
+typedef chain_tile<2, 4, 2, 4, 48, 4, 2, 1, 2, 8, 1> t64x128_g4_r48;
+typedef chain_tile<1, 8, 4, 11, 96, 1, 2, 1, 3, 4, 1> t64x704_r96;
+typedef chain_tile<1, 8, 4, 8, 48, 1, 4, 1, 3, 6, 1> t64x512_r48;
+typedef chain_tile<1, 8, 4, 8, 96, 1, 2, 1, 3, 4, 1> t64x512_r96;
+typedef chain_tile<2, 4, 4, 8, 64, 1, 4, 2, 2, 4, 1> t128x256_r64;
+typedef chain_tile<2, 4, 4, 8, 96, 1, 4, 1, 3, 6, 1> t128x256_r96;
+typedef chain_tile<2, 4, 4, 4, 16, 1, 8, 2, 3, 4, 1> t128x128_r16;
+typedef chain_tile<2, 4, 4, 4, 48, 1, 4, 2, 2, 4, 1> t128x128_r48;
+typedef chain_tile<2, 4, 2, 4, 64, 1, 2, 1, 3, 6, 2> t64x128_r64;
 
 typedef monarch_plan<t32x128_g4_r32, t32x128_g4_r48> plan_32x128_g4;
 typedef monarch_plan<t64x128_g4_r32, t64x128_g4_r48> plan_64x128_g4;
