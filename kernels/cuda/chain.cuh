@@ -108,7 +108,7 @@ __global__ void __launch_bounds__(TILE::THREADS, TILE::BLOCKS) chain_kernel(chai
     constexpr int THREADS = TILE::THREADS, STAGES = TILE::STAGES, GROUP = TILE::GROUP;
     constexpr int DEPTH = TILE::DEPTH, TILES = TILE::TILES;
     constexpr int INNER_MT = TILE::INNER_MT, INNER_NT = TILE::INNER_NT;
-    extern __shared__ uint4 smem[];
+    extern __shared__ __align__(128) uint4 smem[];
     T *const stages = (T *)smem, *const ring = stages + STAGES * TILE::STAGE;
     T *const inner = ring + TILE::SLICES * TILE::SLICE;
     const int warp = (int)threadIdx.x / 32;
@@ -140,6 +140,10 @@ __global__ void __launch_bounds__(TILE::THREADS, TILE::BLOCKS) chain_kernel(chai
     int ahead = 0, ahead_chunk = 0, ahead_rank = 0, ahead_l = 0, left = x_columns;
     int to_stage = 0, v_stage = 0;
     T *const v_to = stages + TILES * TILE::X_TILE;
+    unsigned rows_valid = 0; /* a bit for each pass */
+    for (int pass = 0; pass < PASSES; pass++)
+        rows_valid |= (unsigned)(thread_row + pass * ROW_STEP < rows) << pass;
+    asm volatile("" : "+r"(rows_valid)); /* kept, not worked out for every load */
     const auto load_v = [&]() {
         linear_load<TILES * TILE::V_TILE / 8, THREADS>(v_to + v_stage, v);
         v += TILES * TILE::V_TILE;
@@ -153,8 +157,7 @@ __global__ void __launch_bounds__(TILE::THREADS, TILE::BLOCKS) chain_kernel(chai
 #pragma unroll
                 for (int pass = part * PASSES / TILE_PARTS; pass < (part + 1) * PASSES / TILE_PARTS;
                      pass++) {
-                    const bool inside =
-                        thread_row + pass * ROW_STEP < rows && ahead_l + g < args.blocks;
+                    const bool inside = rows_valid >> pass & 1 && ahead_l + g < args.blocks;
                     chunk_load<VECTOR>(x_to + to_stage + (deep * GROUP + g) * TILE::X_TILE +
                                            pass * ROW_STEP * TILE_K,
                                        x_from + deep * TILE_K + g * args.block_in + pass * x_step,

@@ -25,8 +25,7 @@ enum {
     GATHER_WARPS = 8,
     GATHER_THREADS = GATHER_WARPS * 32,
     GATHER_PARTS = GATHER_WARPS / 2, /* of the sum over the input */
-    GATHER_STAGES = 3,
-    GATHER_NT = 8, /* the most fragments of 8 columns a warp */
+    GATHER_NT = 8,                   /* the most fragments of 8 columns a warp */
     GATHER_CLUSTER = 8,
     GATHER_CAPABILITY = 90,
     GATHER_SMEM_BYTES = 227 << 10 /* what compute capability 9.0 has; packing depends on it */
@@ -44,6 +43,11 @@ typedef struct {
     int share_nt, slices; /* share of the rank, of 8; 16-deep slices of the whole */
     int nt, slots;        /* fragments of columns a warp; slices of its ring of U */
 } gather_args_t;
+
+/* Stages of the ring of X and V, for a tile of 32 or 64 tokens. */
+static constexpr __host__ __device__ int gather_stages(int tokens) {
+    return tokens == 32 ? 4 : 3;
+}
 
 /* B: the most output blocks of a cluster (1 has no scales). */
 template <int B_, int MT_> struct gather_shape {
@@ -75,7 +79,7 @@ static inline __host__ __device__ int gather_sum_elements(const gather_args_t &a
 
 /* The ring of stages, later the sums. */
 static inline __host__ __device__ int gather_ring_elements(const gather_args_t &a, int tokens) {
-    const int stages = a.stages < GATHER_STAGES ? a.stages : GATHER_STAGES;
+    const int stages = a.stages < gather_stages(tokens) ? a.stages : gather_stages(tokens);
     const int ring = stages * gather_stage_elements(a, tokens);
     const int sum = gather_sum_elements(a, tokens);
     return ring > sum ? ring : sum;
@@ -147,21 +151,10 @@ __device__ inline void gather_first(float y[MT][RANK_NT][4], const T *x, const T
             gather_first<T, MT, RANK_NT, NT - 1>(y, x, v, row, share_nt);
             return;
         }
-    const int lane = (int)threadIdx.x % 32;
 #pragma unroll
     for (int step = 0; step < TILE_PARTS; step++) {
-        uint32_t a[MT][4], b[NT + 1][2];
-#pragma unroll
-        for (int i = 0; i < MT; i++)
-            ldmatrix_x4(a[i], x + tile_offset(row + i * 16 + lane % 16, 2 * step + lane / 16));
-#pragma unroll
-        for (int j = 0; j < NT; j += 2) {
-            const int line = j * 8 + lane % 8, chunk = 2 * step + lane / 8 % 2;
-            if (j + 1 < NT)
-                ldmatrix_x4(b[j], v + tile_offset(line + lane / 16 * 8, chunk));
-            else
-                ldmatrix_x2(b[j], v + tile_offset(line, chunk));
-        }
+        uint32_t a[MT][4], b[NT][2];
+        fragments_load<T, MT, NT, false>(a, b, x, v, row, 0, step);
 #pragma unroll
         for (int j = 0; j < NT; j++)
 #pragma unroll
@@ -204,9 +197,9 @@ __device__ inline void gather_load(uint32_t a[MT * 2][4], uint32_t b[NT + 1][2],
     const int lane = (int)threadIdx.x % 32;
 #pragma unroll
     for (int j = 0; j < NT; j += 2) slice_load_b<NT>(b[j], u, 0, j);
+    const unsigned z_at = smem_address(z) + 2 * slice_offset(lane % 16, lane / 16);
 #pragma unroll
-    for (int i = 0; i < MT * 2; i++)
-        ldmatrix_x4(a[i], z + slice_offset(i * 16 + lane % 16, lane / 16));
+    for (int i = 0; i < MT * 2; i++) ldmatrix_x4(a[i], z_at + i * 16 * SLICE_K * 2);
 }
 
 /*
@@ -251,9 +244,10 @@ __device__ inline void gather_second(const gather_args_t &args, const T *z, cons
 
 template <typename T, typename SHAPE>
 __global__ void __launch_bounds__(GATHER_THREADS, 1) gather_kernel(gather_args_t args) {
+#if __CUDA_ARCH__ >= 900
     constexpr int B = SHAPE::B, MT = SHAPE::MT, TOKENS = SHAPE::TOKENS;
-    constexpr int RANK_NT = SHAPE::RANK_NT;
-    extern __shared__ uint4 smem[];
+    constexpr int RANK_NT = SHAPE::RANK_NT, STAGES = gather_stages(TOKENS);
+    extern __shared__ __align__(128) uint4 smem[];
     const int warp = (int)threadIdx.x / 32, lane = (int)threadIdx.x % 32;
     const int cluster = args.blocks * args.per_block, share = (int)blockIdx.x % cluster;
     const int block = share / args.per_block;
@@ -282,7 +276,7 @@ __global__ void __launch_bounds__(GATHER_THREADS, 1) gather_kernel(gather_args_t
     int left = columns, chunks_left = args.chunks;
     int v_stage = 0, x_stage = 0;
     const auto next_stage = [&](int at) {
-        return at + stage_elements == GATHER_STAGES * stage_elements ? 0 : at + stage_elements;
+        return at + stage_elements == STAGES * stage_elements ? 0 : at + stage_elements;
     };
     const auto load_v =
         [&]() { /* share_nt chunks a thread */
@@ -324,7 +318,7 @@ __global__ void __launch_bounds__(GATHER_THREADS, 1) gather_kernel(gather_args_t
 
     gather_arrive(); /* the blocks of the cluster have started before the first one sends */
     programmatic_release();
-    for (int stage = 0; stage < min(args.stages, GATHER_STAGES - 1); stage++) load_v();
+    for (int stage = 0; stage < min(args.stages, STAGES - 1); stage++) load_v();
     if (B > 1) {
         const int count = gather_scale_elements(args);
         const T *const from = (const T *)args.s + (int64_t)share * count;
@@ -332,9 +326,9 @@ __global__ void __launch_bounds__(GATHER_THREADS, 1) gather_kernel(gather_args_t
             cp_async(scales + i, from + i, true);
     }
     programmatic_wait();
-    for (int stage = 0; stage < GATHER_STAGES - 1; stage++) {
+    for (int stage = 0; stage < STAGES - 1; stage++) {
         if (stage < args.stages) load_x();
-        if (stage == GATHER_STAGES - 2) load_u_part(0);
+        if (stage == STAGES - 2) load_u_part(0);
         cp_async_commit();
     }
 
@@ -343,9 +337,9 @@ __global__ void __launch_bounds__(GATHER_THREADS, 1) gather_kernel(gather_args_t
     float y[MT][RANK_NT][4] = {};
     int stage_at = 0, l = part / args.block_chunks, chunk = part % args.block_chunks;
     for (int stage = 0; stage < args.stages; stage++) {
-        cp_async_wait<GATHER_STAGES - 2>();
+        cp_async_wait<STAGES - 2>();
         __syncthreads();
-        if (stage + GATHER_STAGES - 1 < args.stages) {
+        if (stage + STAGES - 1 < args.stages) {
             load_v();
             load_x();
         }
@@ -404,6 +398,10 @@ __global__ void __launch_bounds__(GATHER_THREADS, 1) gather_kernel(gather_args_t
                                         cp_async_wait<0>();
                                         __syncwarp();
                                     });
+#else
+    (void)args;
+    __trap();
+#endif
 }
 
 /* ---- host ---- */

@@ -64,28 +64,39 @@ __device__ inline void tile_load(T *tile, const T *global, int64_t ld, int rows,
         tile_load_part<ROWS, THREADS, VECTOR>(tile, global, ld, rows, k, columns, part);
 }
 
-/* The operands of K step `step` (16 deep) of this warp's MT x NT grid; see tile_mma(). */
+/*
+ * The operands of K step `step` (16 deep) of this warp's MT x NT grid; see tile_mma(). Tiles begin
+ * at multiples of 128 bytes and a step is two chunks: so a step further is one XOR of the address,
+ * and eight or sixteen rows further a constant.
+ */
 template <typename T, int MT, int NT, bool A_TRANSPOSED>
 __device__ inline void fragments_load(uint32_t a_part[MT][4], uint32_t b_part[NT][2], const T *a,
                                       const T *b, int row_a, int row_b, int step) {
-    const int lane = (int)threadIdx.x % 32, eighth = lane & 7;
+    constexpr unsigned ROW = TILE_K * sizeof(T);
+    const int lane = (int)threadIdx.x % 32, eighth = lane & 7, half = lane / 8 % 2;
+    const unsigned step_xor = (unsigned)step * 2 * 16;
+    const unsigned a_at =
+        (smem_address(a) + sizeof(T) * tile_offset(row_a + lane % 16, lane / 16)) ^ step_xor;
 #pragma unroll
     for (int i = 0; i < MT; i++) {
-        const int row = row_a + i * 16;
         if constexpr (A_TRANSPOSED) {
-            const int m = row % TILE_K + lane / 8 % 2 * 8, k = step * 16 + lane / 16 * 8 + eighth;
+            const int row = row_a + i * 16;
+            const int m = row % TILE_K + half * 8, k = step * 16 + lane / 16 * 8 + eighth;
             ldmatrix_x4_transposed(a_part[i],
                                    a + row / TILE_K * TILE_K * TILE_K + tile_offset(k, m / 8));
         } else {
-            ldmatrix_x4(a_part[i], a + tile_offset(row + lane % 16, 2 * step + lane / 16));
+            ldmatrix_x4(a_part[i], a_at + i * 16 * ROW);
         }
     }
-    const int chunk = 2 * step + lane / 8 % 2;
+    const unsigned b_first = smem_address(b);
+    const unsigned b_at =
+        (b_first + sizeof(T) * tile_offset(row_b + lane / 16 * 8 + eighth, half)) ^ step_xor;
 #pragma unroll
-    for (int j = 0; j + 1 < NT; j += 2)
-        ldmatrix_x4(b_part[j], b + tile_offset(row_b + j * 8 + lane / 16 * 8 + eighth, chunk));
+    for (int j = 0; j + 1 < NT; j += 2) ldmatrix_x4(b_part[j], b_at + j * 8 * ROW);
     if constexpr (NT % 2 == 1)
-        ldmatrix_x2(b_part[NT - 1], b + tile_offset(row_b + (NT - 1) * 8 + eighth, chunk));
+        ldmatrix_x2(b_part[NT - 1],
+                    (b_first + sizeof(T) * tile_offset(row_b + (NT - 1) * 8 + eighth, half)) ^
+                        step_xor);
 }
 
 /*
@@ -139,14 +150,15 @@ __host__ __device__ inline int slice_offset(int row, int half) {
     return row * SLICE_K + ((half ^ (row >> 2 & 1)) << 3);
 }
 
-/* Fragments j and j + 1 of B from a slice. */
+/* Fragments j and j + 1 of B from a slice; eight rows further is a constant. */
 template <int NT>
 __device__ inline void slice_load_b(uint32_t b_part[4], const void *b, int row_b, int j) {
-    const int lane = (int)threadIdx.x % 32, row = row_b + j * 8 + lane % 8;
+    const int lane = (int)threadIdx.x % 32, half = lane / 8 % 2;
+    const unsigned at = smem_address(b) + j * 8 * SLICE_K * 2;
     if (j + 1 < NT)
-        ldmatrix_x4(b_part, (const uint16_t *)b + slice_offset(row + lane / 16 * 8, lane / 8 % 2));
+        ldmatrix_x4(b_part, at + 2 * slice_offset(row_b + lane / 16 * 8 + lane % 8, half));
     else
-        ldmatrix_x2(b_part, (const uint16_t *)b + slice_offset(row, lane / 8 % 2));
+        ldmatrix_x2(b_part, at + 2 * slice_offset(row_b + lane % 8, half));
 }
 
 /* acc += A B over one pair of slices, for this warp's MT x NT grid of 16x8 results. */
@@ -154,11 +166,11 @@ template <typename T, int MT, int NT>
 __device__ inline void slice_mma(float acc[MT][NT][4], const T *a, const T *b, int row_a,
                                  int row_b) {
     const int lane = (int)threadIdx.x % 32;
+    const unsigned a_at = smem_address(a) + 2 * slice_offset(row_a + lane % 16, lane / 16);
     uint32_t a_part[MT][4], b_part[2][4];
     slice_load_b<NT>(b_part[0], b, row_b, 0);
 #pragma unroll
-    for (int i = 0; i < MT; i++)
-        ldmatrix_x4(a_part[i], a + slice_offset(row_a + i * 16 + lane % 16, lane / 16));
+    for (int i = 0; i < MT; i++) ldmatrix_x4(a_part[i], a_at + i * 16 * SLICE_K * 2);
 #pragma unroll
     for (int j = 0; j < NT; j += 2) {
         const uint32_t *const now = b_part[j / 2 % 2];

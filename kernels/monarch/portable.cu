@@ -31,7 +31,7 @@ typedef chain_tile<1, 8, 4, 11, 96, 1, 2, 1, 3, 4, 1> t64x704_r96;
 typedef chain_tile<1, 8, 4, 8, 48, 1, 4, 1, 3, 6, 1> t64x512_r48;
 typedef chain_tile<1, 8, 4, 8, 96, 1, 2, 1, 3, 4, 1> t64x512_r96;
 typedef chain_tile<2, 4, 4, 8, 64, 1, 4, 2, 2, 4, 1> t128x256_r64;
-typedef chain_tile<2, 4, 4, 8, 96, 1, 4, 1, 3, 6, 1> t128x256_r96;
+typedef chain_tile<2, 4, 4, 8, 96, 1, 4, 1, 3, 3, 1> t128x256_r96;
 typedef chain_tile<2, 4, 4, 4, 16, 1, 8, 2, 3, 4, 1> t128x128_r16;
 typedef chain_tile<2, 4, 4, 4, 48, 1, 4, 2, 2, 4, 1> t128x128_r48;
 typedef chain_tile<2, 4, 2, 4, 64, 1, 2, 1, 3, 6, 2> t64x128_r64;
