@@ -43,7 +43,7 @@ __global__ void __launch_bounds__(TILE::THREADS, TILE::BLOCKS)
     gemm_kernel(gemm_args_t args, unsigned tiles_m, unsigned tiles_n, OUT out) {
     constexpr int BM = TILE::BM, BN = TILE::BN, STAGES = TILE::STAGES, THREADS = TILE::THREADS;
     constexpr bool VECTOR = LOADS != GEMM_ELEMENTS, TRANSPOSED = LOADS == GEMM_VECTORS_TRANSPOSED;
-    extern __shared__ uint4 smem[];
+    extern __shared__ __align__(128) uint4 smem[];
     T *const stages = (T *)smem;
     const int warp = (int)threadIdx.x / 32;
     const int row_a = warp / (BN / TILE::WN) * TILE::WM, row_b = warp % (BN / TILE::WN) * TILE::WN;

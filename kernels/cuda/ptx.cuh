@@ -37,12 +37,17 @@ __device__ inline void store_vector(void *global, uint4 words) {
                  : "memory");
 }
 
-/* Four 8x8 matrices of 16-bit elements; lane i gives the address of row i%8 of matrix i/8. */
-__device__ inline void ldmatrix_x4(uint32_t out[4], const void *smem) {
+/* Four 8x8 matrices of 16-bit elements; lane i gives the address of row i%8 of matrix i/8, as
+ * smem_address() has it. */
+__device__ inline void ldmatrix_x4(uint32_t out[4], unsigned address) {
     asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
                  : "=r"(out[0]), "=r"(out[1]), "=r"(out[2]), "=r"(out[3])
-                 : "r"(smem_address(smem))
+                 : "r"(address)
                  : "memory");
+}
+
+__device__ inline void ldmatrix_x4(uint32_t out[4], const void *smem) {
+    ldmatrix_x4(out, smem_address(smem));
 }
 
 /* The same, each matrix transposed on the way. */
@@ -54,10 +59,10 @@ __device__ inline void ldmatrix_x4_transposed(uint32_t out[4], const void *smem)
 }
 
 /* Two of them; the addresses of lanes 16 to 31 are not used. */
-__device__ inline void ldmatrix_x2(uint32_t out[2], const void *smem) {
+__device__ inline void ldmatrix_x2(uint32_t out[2], unsigned address) {
     asm volatile("ldmatrix.sync.aligned.m8n8.x2.shared.b16 {%0, %1}, [%2];"
                  : "=r"(out[0]), "=r"(out[1])
-                 : "r"(smem_address(smem))
+                 : "r"(address)
                  : "memory");
 }
 
