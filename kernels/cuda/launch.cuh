@@ -51,6 +51,51 @@ static inline status_t smem_opt_in(const void *kernel, size_t bytes, uint64_t *d
     return STATUS_OK;
 }
 
+/*
+ * Launches a kernel that may start while the one ahead in the stream drains, where the device can
+ * (compute capability 9.0): the kernel must not touch what others write before programmatic_wait().
+ */
+template <typename... PARAMETERS, typename... ARGUMENTS>
+static status_t launch_programmatic(void (*kernel)(PARAMETERS...), int64_t grid, int threads,
+                                    size_t smem, int cluster, cudaStream_t stream,
+                                    ARGUMENTS... arguments) {
+    static int capability;
+    if (!capability) {
+        int device = 0;
+        CUDA(cudaGetDevice(&device));
+        CUDA(cudaDeviceGetAttribute(&capability, cudaDevAttrComputeCapabilityMajor, device));
+    }
+    if (grid > INT32_MAX)
+        return fail(STATUS_UNSUPPORTED, "%lld tiles are more than one launch can hold",
+                    (long long)grid);
+    cudaLaunchAttribute attributes[2] = {};
+    attributes[0].id = cudaLaunchAttributeProgrammaticStreamSerialization;
+    attributes[0].val.programmaticStreamSerializationAllowed = 1;
+    attributes[1].id = cudaLaunchAttributeClusterDimension;
+    attributes[1].val.clusterDim = {(unsigned)cluster, 1, 1};
+    cudaLaunchConfig_t config = {};
+    config.gridDim = dim3((unsigned)grid), config.blockDim = dim3((unsigned)threads);
+    config.dynamicSmemBytes = smem, config.stream = stream;
+    config.attrs = attributes;
+    config.numAttrs = capability < 9 ? 0 : cluster > 1 ? 2 : 1;
+    CUDA(cudaLaunchKernelEx(&config, kernel, arguments...));
+    return STATUS_OK;
+}
+
+/* Waits until the kernels ahead have ended and what they wrote is seen. */
+__device__ inline void programmatic_wait() {
+#if __CUDA_ARCH__ >= 900
+    asm volatile("griddepcontrol.wait;" ::: "memory");
+#endif
+}
+
+/* Lets the next kernel start its blocks as soon as there is room. */
+__device__ inline void programmatic_release() {
+#if __CUDA_ARCH__ >= 900
+    asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
+#endif
+}
+
 /* function<dtype>(...) for the 16-bit dtype of a problem. */
 #define DISPATCH_DTYPE(problem, function, ...)                                                     \
     ((problem)->dtype == DTYPE_BF16 ? function<__nv_bfloat16>(__VA_ARGS__)                         \
