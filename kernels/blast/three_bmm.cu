@@ -21,18 +21,6 @@ int64_t blast_token_elements(const problem_t *p) {
     return p->blocks * p->rank * padded_tokens(p);
 }
 
-/*
- * Element `element` (of 8) that `lane` holds of the 16 x 16 operand A of mma.m16n8k16: register
- * element/2, rows alternate with its lowest bit, columns with the next.
- */
-__host__ __device__ inline int fragment_row(int lane, int element) {
-    return lane / 4 + (element / 2 & 1) * 8;
-}
-
-__host__ __device__ inline int fragment_column(int lane, int element) {
-    return lane % 4 * 2 + element % 2 + element / 4 * 8;
-}
-
 /* S[l][k][r] -> [r][k/16][l/16][lane][8]: one 16-byte load a lane is a matrix operand; padded with
  * zeros to multiples of 16. */
 static int64_t pack_scales(const problem_t *p, const uint16_t *src, uint16_t *dst) {
@@ -195,17 +183,6 @@ static status_t last_bmm(const problem_t *p, const void *z, const void *u, void 
 static bool ragged(const problem_t *p) {
     return p->tokens % 8 != 0 && p->rank % 8 == 0;
 }
-
-/* C[i] begins i * batch_stride after y. */
-typedef struct {
-    uint16_t *y;
-    int64_t batch_stride, row_stride;
-    bool vector;
-
-    __device__ uint16_t *place(int64_t batch, int64_t column) const {
-        return y + batch * batch_stride + column;
-    }
-} strided_out_t;
 
 template <typename T>
 static status_t first_ragged(const problem_t *p, const void *x, const void *v, void *y,

@@ -85,6 +85,18 @@ __device__ inline void mma_16816(float c[4], const uint32_t a[4], const uint32_t
             : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
 }
 
+/*
+ * Element `element` (of 8) that `lane` holds of the 16 x 16 operand A of mma.m16n8k16: register
+ * element/2, rows alternate with its lowest bit, columns with the next.
+ */
+__host__ __device__ inline int fragment_row(int lane, int element) {
+    return lane / 4 + (element / 2 & 1) * 8;
+}
+
+__host__ __device__ inline int fragment_column(int lane, int element) {
+    return lane % 4 * 2 + element % 2 + element / 4 * 8;
+}
+
 /* Two neighbours as one word, the first in the low half. */
 __device__ inline uint32_t pack_pair(__nv_bfloat16 first, __nv_bfloat16 second) {
     return (uint32_t)__bfloat16_as_ushort(first) | (uint32_t)__bfloat16_as_ushort(second) << 16;
