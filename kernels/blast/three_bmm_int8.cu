@@ -190,7 +190,7 @@ static __global__ void __launch_bounds__(TILE::THREADS, TILE::BLOCKS)
                  unsigned tiles_n) {
     constexpr int BM = TILE::BM, BN = TILE::BN, STAGES = TILE::STAGES, MT = TILE::WM / 16;
     static_assert(TILE::WN == SCALE_RANKS, "a warp finds the scales of its columns");
-    extern __shared__ uint4 smem[];
+    extern __shared__ __align__(128) uint4 smem[];
     T *const stages = (T *)smem;
     const int warp = (int)threadIdx.x / 32;
     const int row_a = warp / (BN / TILE::WN) * TILE::WM, row_b = warp % (BN / TILE::WN) * TILE::WN;
@@ -451,7 +451,7 @@ static __global__ void __launch_bounds__(TILE::THREADS, TILE::BLOCKS)
     last_kernel(quantised_t z, const T *u, mixed_shape_t s, strided_out_t out, unsigned tiles_m,
                 unsigned tiles_n) {
     constexpr int BM = TILE::BM, BN = TILE::BN, STAGES = TILE::STAGES;
-    extern __shared__ uint4 smem[];
+    extern __shared__ __align__(128) uint4 smem[];
     char *const stages = (char *)smem;
     const int warp = (int)threadIdx.x / 32;
     const int row_a = warp / (BN / TILE::WN) * TILE::WM, row_b = warp % (BN / TILE::WN) * TILE::WN;
