@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "harness/case.h"
@@ -45,6 +46,28 @@ static int close_gpu(void **state) {
     return 0;
 }
 
+/* How often a launch must give the same bits: the environment's REPEATS, for slow tools. */
+static int repeats(void) {
+    const char *text = getenv("REPEATS");
+    return text ? atoi(text) : 100;
+}
+
+/* Whether every launch gives the bits of the first one. */
+static bool repeatable(binding_t *b) {
+    const int y = b->c->tensors_len - 1;
+    const size_t bytes = b->bytes[y] + GUARD_BYTES; /* guard, output */
+    char *const first = malloc(bytes), *const again = malloc(bytes);
+    bool alike = first && again;
+    for (int i = 0; alike && i < repeats(); i++)
+        alike = gpu->ops->fill(gpu, b->base[y], 0xFF, bytes) == STATUS_OK &&
+                gpu->ops->run(gpu, binding_launch, b, 0) == STATUS_OK &&
+                gpu->ops->download(gpu, i ? again : first, b->base[y], bytes) == STATUS_OK &&
+                (i == 0 || !memcmp(first, again, bytes));
+    free(first);
+    free(again);
+    return alike;
+}
+
 /* Returns 1 if it failed. */
 static int check_plan(case_t *c, const variant_t *v, const variant_t *plan) {
     const problem_t *p = &c->problem;
@@ -54,6 +77,10 @@ static int check_plan(case_t *c, const variant_t *v, const variant_t *plan) {
     if (st == STATUS_OK) {
         st = binding_check(&binding, &check);
         if (st == STATUS_OK && check.ok && v->baseline) c->baseline_error = check.error;
+        if (st == STATUS_OK && check.ok && !repeatable(&binding)) {
+            snprintf(check.reason, sizeof check.reason, "launches differ in their bits");
+            check.ok = false;
+        }
         binding_close(&binding);
     }
     if (st == STATUS_OK && check.ok) return 0;
