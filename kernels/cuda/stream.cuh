@@ -1,0 +1,420 @@
+/*
+ * Weight streaming for 1 to 64 tokens: Y^T = W^T X^T on mma.sync, the weights as operand A.
+ *
+ * Weights are packed offline into fragments, 16 output features x 16 deep, 512 bytes: what the 32
+ * lanes of a warp hold of A, lane after lane, 16 bytes each. So a lane copies with cp.async exactly
+ * the bytes that it will use itself, and a warp needs no barrier to read its ring in shared memory.
+ * Each weight byte is read once, by one warp, in runs of consecutive fragments.
+ *
+ * Order inside a fragment (lane = 4g + t): rows 2g and 2g+1, depths 4t to 4t+3. So operand B of a
+ * lane is 8 neighbouring bytes of a token's row, and its results are pairs of neighbouring features
+ * 2g, 2g+1 of the tokens 2t and 2t+1.
+ *
+ * Kernels overlap by programmatic dependent launch: weights, which no kernel writes, are requested
+ * before dependency_wait(), everything else is read and written after it. Reads of what an earlier
+ * kernel wrote go past L1 (__ldcg), which may hold lines from before the wait.
+ */
+#ifndef BLROOF_STREAM_CUH
+#define BLROOF_STREAM_CUH
+
+#include "kernels/cuda/launch.cuh"
+#include "kernels/cuda/ptx.cuh"
+
+enum {
+    STREAM_TOKENS = 64, /* the most */
+    STREAM_WARPS = 8,
+    STREAM_THREADS = 32 * STREAM_WARPS,
+    STREAM_GROUP = 4, /* fragments that are requested, waited for and multiplied together */
+    STREAM_DEPTH = 8, /* the most groups of a ring */
+    FRAGMENT_SIDE = 16,
+    FRAGMENT_ELEMENTS = FRAGMENT_SIDE * FRAGMENT_SIDE,
+    FRAGMENT_BYTES = 2 * FRAGMENT_ELEMENTS,
+    STREAM_GROUP_BYTES = STREAM_WARPS * STREAM_GROUP * FRAGMENT_BYTES, /* of all rings */
+};
+
+__host__ __device__ inline int tiles_of(int64_t features) {
+    return (int)((features + FRAGMENT_SIDE - 1) / FRAGMENT_SIDE);
+}
+
+/* Where share `index` of `shares` begins; it ends where the next one does. */
+__host__ __device__ inline int share_begin(int count, int index, int shares) {
+    return (int)((int64_t)count * index / shares);
+}
+
+/* Elements a row of an operand in shared memory: rows begin 32 bytes apart modulo 128. */
+__host__ __device__ inline int operand_pitch(int columns) {
+    return (columns + 63) / 64 * 64 + 16;
+}
+
+/* ---- Dependent launch and clusters: nothing below compute capability 9.0. ---- */
+
+__device__ inline void dependents_launch() {
+#if __CUDA_ARCH__ >= 900
+    asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
+#endif
+}
+
+/* Until the kernels before have ended and their writes are visible. */
+__device__ inline void dependency_wait() {
+#if __CUDA_ARCH__ >= 900
+    asm volatile("griddepcontrol.wait;" ::: "memory");
+#endif
+}
+
+__device__ inline void cluster_arrive() {
+#if __CUDA_ARCH__ >= 900
+    asm volatile("barrier.cluster.arrive.release.aligned;" ::: "memory");
+#endif
+}
+
+__device__ inline void cluster_wait() {
+#if __CUDA_ARCH__ >= 900
+    asm volatile("barrier.cluster.wait.acquire.aligned;" ::: "memory");
+#endif
+}
+
+/* 16 bytes into the shared memory of CTA `rank` of the cluster, where that CTA has `smem`. */
+__device__ inline void cluster_store(float4 *smem, int rank, float4 value) {
+#if __CUDA_ARCH__ >= 900
+    unsigned address;
+    asm("mapa.shared::cluster.u32 %0, %1, %2;"
+        : "=r"(address)
+        : "r"(smem_address(smem)), "r"((unsigned)rank));
+    asm volatile("st.shared::cluster.v4.f32 [%0], {%1, %2, %3, %4};" ::"r"(address), "f"(value.x),
+                 "f"(value.y), "f"(value.z), "f"(value.w)
+                 : "memory");
+#else
+    (void)smem, (void)rank, (void)value;
+    __trap();
+#endif
+}
+
+__device__ inline void prefetch_l2(const void *global) {
+    asm volatile("prefetch.global.L2 [%0];" ::"l"(__cvta_generic_to_global(global)));
+}
+
+/* ---- The stream of one warp. ---- */
+
+/*
+ * Tiles of 16 features that a CTA multiplies, all `steps` fragments deep. Tile i begins
+ * i/inner * outer_stride + i%inner * inner_stride fragments after `first`. `parts` warps share the
+ * depth of a tile (at most `steps`); warp w takes the segments w, w + STREAM_WARPS, ...
+ */
+typedef struct {
+    const uint4 *first;
+    int count, inner, outer_stride, inner_stride, steps, parts;
+} tiles_t;
+
+__device__ inline int segments(const tiles_t &tiles) {
+    return tiles.count * tiles.parts;
+}
+
+/* A ring of `depth` groups that runs through this warp's segments of two sets of tiles. */
+typedef struct {
+    tiles_t now, next;
+    int segment, left; /* fragments left to request of the segment */
+    const uint4 *at;   /* this lane's part of the next of them */
+    uint4 *ring;       /* this lane's part of this warp's first fragment */
+    int depth, in, out;
+} stream_ring_t;
+
+__device__ inline void ring_next_segment(stream_ring_t &r) {
+    r.segment += STREAM_WARPS;
+    if (r.segment >= segments(r.now)) {
+        r.now = r.next, r.next.count = 0;
+        r.segment = (int)threadIdx.x / 32;
+    }
+    if (r.segment >= segments(r.now)) return;
+    const int tile = r.segment / r.now.parts, part = r.segment % r.now.parts;
+    const int begin = share_begin(r.now.steps, part, r.now.parts);
+    const int64_t fragment = (int64_t)(tile / r.now.inner) * r.now.outer_stride +
+                             (int64_t)(tile % r.now.inner) * r.now.inner_stride + begin;
+    r.at = r.now.first + fragment * 32 + (int)threadIdx.x % 32;
+    r.left = share_begin(r.now.steps, part + 1, r.now.parts) - begin;
+}
+
+/* Requests the next group; past the end an empty one, so that groups can be counted. */
+__device__ inline void ring_fetch(stream_ring_t &r) {
+    if (r.left == 0) ring_next_segment(r);
+    uint4 *const to = r.ring + r.in * STREAM_GROUP * 32;
+#pragma unroll
+    for (int i = 0; i < STREAM_GROUP; i++)
+        if (i < r.left) cp_async(to + i * 32, r.at + i * 32, true);
+    cp_async_commit();
+    r.at += STREAM_GROUP * 32;
+    r.left = max(r.left - STREAM_GROUP, 0);
+    if (++r.in == r.depth) r.in = 0;
+}
+
+/* Opens the ring of this warp in smem (depth * STREAM_GROUP_BYTES) and fills it. */
+__device__ inline void ring_open(stream_ring_t &r, uint4 *smem, int depth, const tiles_t &first,
+                                 const tiles_t &second) {
+    const int warp = (int)threadIdx.x / 32;
+    r.now = first, r.next = second;
+    r.segment = warp - STREAM_WARPS, r.left = 0;
+    r.at = first.first;
+    r.ring = smem + warp * depth * STREAM_GROUP * 32 + threadIdx.x % 32;
+    r.depth = depth, r.in = 0, r.out = 0;
+    for (int i = 0; i < depth; i++) ring_fetch(r);
+}
+
+/* Waits for the oldest group and returns it; ring_fetch() gives its place away. */
+__device__ inline const uint4 *ring_take(stream_ring_t &r) {
+    switch (r.depth) {
+    case 2:
+        cp_async_wait<1>();
+        break;
+    case 3:
+        cp_async_wait<2>();
+        break;
+    case 4:
+        cp_async_wait<3>();
+        break;
+    case 5:
+        cp_async_wait<4>();
+        break;
+    case 6:
+        cp_async_wait<5>();
+        break;
+    case 7:
+        cp_async_wait<6>();
+        break;
+    case 8:
+        cp_async_wait<7>();
+        break;
+    default:
+        cp_async_wait<0>();
+        break;
+    }
+    const uint4 *const group = r.ring + r.out * STREAM_GROUP * 32;
+    if (++r.out == r.depth) r.out = 0;
+    return group;
+}
+
+/*
+ * Multiplies this warp's segments of `tiles`, in the order in which the ring requests them.
+ * operand: tokens x depth in shared memory, `pitch` elements a row; column(tile) is where a tile's
+ * depth begins. done(tile, part, acc): acc[j] holds the lane's results of tokens 8j to 8j+7, in
+ * the order {token 2t, 2t+1 of feature 2g, then of 2g+1}. NT 8-token columns; those beyond
+ * `tokens` hold copies of the last token.
+ */
+template <typename T, int NT, typename COLUMN, typename DONE>
+__device__ inline void stream_multiply(stream_ring_t &ring, const tiles_t &tiles, const T *operand,
+                                       int pitch, int tokens, COLUMN column, DONE done) {
+    constexpr int CHAINS = NT == 1 ? 4 : NT == 2 ? 2 : 1; /* independent sums hide mma's latency */
+    const int lane = (int)threadIdx.x % 32;
+    int row[NT];
+#pragma unroll
+    for (int j = 0; j < NT; j++) row[j] = min(j * 8 + lane / 4, tokens - 1) * pitch + lane % 4 * 4;
+    for (int s = (int)threadIdx.x / 32; s < segments(tiles); s += STREAM_WARPS) {
+        const int tile = s / tiles.parts, part = s % tiles.parts;
+        const int begin = share_begin(tiles.steps, part, tiles.parts);
+        int left = share_begin(tiles.steps, part + 1, tiles.parts) - begin;
+        const T *b = operand + column(tile) + begin * FRAGMENT_SIDE;
+        float acc[CHAINS][NT][4] = {};
+        for (; left > 0; left -= STREAM_GROUP, b += STREAM_GROUP * FRAGMENT_SIDE) {
+            const uint4 *const group = ring_take(ring);
+#pragma unroll
+            for (int i = 0; i < STREAM_GROUP; i++) {
+                if (i >= left) break;
+                const uint4 a = group[i * 32];
+                const uint32_t a_part[4] = {a.x, a.y, a.z, a.w};
+#pragma unroll
+                for (int j = 0; j < NT; j++) {
+                    const uint2 word = *(const uint2 *)(b + row[j] + i * FRAGMENT_SIDE);
+                    const uint32_t b_part[2] = {word.x, word.y};
+                    mma_16816<T>(acc[i % CHAINS][j], a_part, b_part);
+                }
+            }
+            ring_fetch(ring);
+        }
+#pragma unroll
+        for (int i = 1; i < CHAINS; i++)
+#pragma unroll
+            for (int j = 0; j < NT; j++)
+#pragma unroll
+                for (int e = 0; e < 4; e++) acc[0][j][e] += acc[i][j][e];
+        done(tile, part, acc[0]);
+    }
+}
+
+__device__ inline float4 fragment_add(float4 a, float4 b) {
+    return make_float4(a.x + b.x, a.y + b.y, a.z + b.z, a.w + b.w);
+}
+
+/*
+ * stream_multiply() with done(tile, j, results) called once for each tile and 8-token column, after
+ * the parts were added in order through `partials` (count * parts * NT * 512 bytes, where parts is
+ * more than 1). All threads of the CTA call it.
+ */
+template <typename T, int NT, typename COLUMN, typename DONE>
+__device__ inline void stream_multiply_sum(stream_ring_t &ring, const tiles_t &tiles,
+                                           const T *operand, int pitch, int tokens,
+                                           float4 *partials, COLUMN column, DONE done) {
+    const int lane = (int)threadIdx.x % 32, parts = tiles.parts;
+    stream_multiply<T, NT>(
+        ring, tiles, operand, pitch, tokens, column, [&](int tile, int part, const float(*acc)[4]) {
+#pragma unroll
+            for (int j = 0; j < NT; j++) {
+                const float4 sum = make_float4(acc[j][0], acc[j][1], acc[j][2], acc[j][3]);
+                if (parts == 1)
+                    done(tile, j, sum);
+                else
+                    partials[((tile * parts + part) * NT + j) * 32 + lane] = sum;
+            }
+        });
+    if (parts == 1) return;
+    __syncthreads();
+    for (int i = (int)threadIdx.x / 32; i < tiles.count * NT; i += STREAM_WARPS) {
+        const float4 *const from = partials + (i / NT * parts * NT + i % NT) * 32 + lane;
+        float4 sum = from[0];
+        for (int part = 1; part < parts; part++) sum = fragment_add(sum, from[part * NT * 32]);
+        done(i / NT, i % NT, sum);
+    }
+}
+
+/* ---- Operands. ---- */
+
+/* Where the operand of a CTA lies in X: `blocks` pieces of `width` columns, from column `first`. */
+typedef struct {
+    const void *x;
+    int64_t ld, first;
+    int tokens, blocks, width, block_stride;
+    bool vector; /* all pieces begin at multiples of 16 bytes, widths are multiples of 8 */
+} input_t;
+
+__device__ inline void input_prefetch(const input_t &in) {
+    const int row_bytes = ((in.blocks - 1) * in.block_stride + in.width) * 2;
+    const int lines = row_bytes / 128 + 1;
+    for (int i = (int)threadIdx.x; i < in.tokens * lines; i += STREAM_THREADS) {
+        const char *const row = (const char *)in.x + (i / lines * in.ld + in.first) * 2;
+        prefetch_l2(row + min(i % lines * 128, row_bytes - 1));
+    }
+}
+
+/* Copies it to rows of `pitch` elements, each piece padded with zeros to `padded` columns. */
+__device__ inline void input_stage(const input_t &in, int padded, uint16_t *operand, int pitch) {
+    const int chunks = padded / 8, row_chunks = in.blocks * chunks;
+    for (int i = (int)threadIdx.x; i < in.tokens * row_chunks; i += STREAM_THREADS) {
+        const int token = i / row_chunks, c = i % row_chunks;
+        const int block = c / chunks, column = c % chunks * 8;
+        const uint16_t *const from = (const uint16_t *)in.x + token * in.ld + in.first +
+                                     (int64_t)block * in.block_stride + column;
+        uint4 words = make_uint4(0, 0, 0, 0);
+        if (in.vector) {
+            if (column < in.width) words = __ldcg((const uint4 *)from);
+        } else {
+            uint32_t word[4] = {0, 0, 0, 0};
+#pragma unroll
+            for (int e = 0; e < 8; e++)
+                if (column + e < in.width)
+                    word[e / 2] |= (uint32_t)__ldcg(from + e) << (e % 2 * 16);
+            words = make_uint4(word[0], word[1], word[2], word[3]);
+        }
+        *(uint4 *)(operand + token * pitch + block * padded + column) = words;
+    }
+}
+
+/* Rounds a lane's results of one 8-token column into rows of `ld` elements, pairs of features. */
+template <typename T>
+__device__ inline void fragment_store(T *rows, int64_t ld, int column, int tokens, float4 sum) {
+    const int lane = (int)threadIdx.x % 32, token = column * 8 + lane % 4 * 2;
+    T *const to = rows + token * ld + lane / 4 * 2;
+    if (token < tokens) *(uint32_t *)to = round_pair<T>(sum.x, sum.z);
+    if (token + 1 < tokens) *(uint32_t *)(to + ld) = round_pair<T>(sum.y, sum.w);
+}
+
+/* ---- Host side. ---- */
+
+/* What of a device decides shapes; supports() and launch() must come to the same ones. */
+typedef struct {
+    int sms, capability;
+    int64_t smem_bytes; /* most a CTA may have */
+} stream_device_t;
+
+static inline stream_device_t stream_device_of(const device_info_t *info) {
+    return {info->cores, info->compute_capability, info->smem_bytes};
+}
+
+static inline status_t stream_device_current(stream_device_t *out) {
+    int device = 0, major = 0, minor = 0, bytes = 0;
+    CUDA(cudaGetDevice(&device));
+    CUDA(cudaDeviceGetAttribute(&out->sms, cudaDevAttrMultiProcessorCount, device));
+    CUDA(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device));
+    CUDA(cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, device));
+    CUDA(cudaDeviceGetAttribute(&bytes, cudaDevAttrMaxSharedMemoryPerBlockOptin, device));
+    out->capability = 10 * major + minor;
+    out->smem_bytes = bytes;
+    return STATUS_OK;
+}
+
+/*
+ * How deep the rings can be beside `fixed` bytes: as deep as two CTAs an SM allow, of this launch
+ * and of the next, which then requests its weights early; else one CTA. 0 if nothing fits.
+ */
+static inline int stream_depth(const stream_device_t *device, int64_t fixed) {
+    const int64_t shared = (device->smem_bytes + 1024) / 2 - 1024;
+    int64_t depth = (shared - fixed) / STREAM_GROUP_BYTES;
+    if (depth < 3) depth = (device->smem_bytes - fixed) / STREAM_GROUP_BYTES;
+    if (depth < 2) return 0;
+    return depth > STREAM_DEPTH ? STREAM_DEPTH : (int)depth;
+}
+
+/* Among how many warps to share a tile's depth, so that the busiest warp has the least to do. */
+static inline int stream_parts(int count, int steps, int most) {
+    int best = 1;
+    int64_t best_cost = INT64_MAX;
+    for (int parts = 1; parts <= most && parts <= STREAM_WARPS && parts <= steps; parts++) {
+        const int64_t cost = ceil_div((int64_t)count * parts, STREAM_WARPS) *
+                             (ceil_div(steps, parts) + 1); /* 1: opening a segment */
+        if (cost < best_cost) best = parts, best_cost = cost;
+    }
+    return best;
+}
+
+/* The NT of stream_multiply(). */
+static inline int stream_columns(int64_t tokens) {
+    return tokens <= 8 ? 1 : tokens <= 16 ? 2 : tokens <= 32 ? 4 : 8;
+}
+
+/*
+ * Launches a kernel of STREAM_THREADS threads with argument `args`; from compute capability 9.0 on
+ * it may begin before the kernels ahead of it have ended, and `cluster` CTAs form a cluster.
+ */
+template <typename ARGS>
+static status_t stream_launch(void (*kernel)(ARGS), const ARGS &args, int grid, int cluster,
+                              int64_t smem_bytes, const stream_device_t *device, uint64_t *opted_in,
+                              cudaStream_t stream) {
+    int id = 0;
+    CUDA(cudaGetDevice(&id));
+    if (id >= 64 || !(*opted_in >> id & 1)) {
+        const void *const function = (const void *)kernel;
+        CUDA(cudaFuncSetAttribute(function, cudaFuncAttributePreferredSharedMemoryCarveout,
+                                  cudaSharedmemCarveoutMaxShared));
+        const status_t st = smem_opt_in(function, (size_t)device->smem_bytes, opted_in);
+        if (st != STATUS_OK) return st;
+    }
+    cudaLaunchAttribute attributes[2];
+    attributes[0].id = cudaLaunchAttributeProgrammaticStreamSerialization;
+    attributes[0].val.programmaticStreamSerializationAllowed = 1;
+    attributes[1].id = cudaLaunchAttributeClusterDimension;
+    attributes[1].val.clusterDim = {(unsigned)cluster, 1, 1};
+    cudaLaunchConfig_t config = {};
+    config.gridDim = dim3((unsigned)grid);
+    config.blockDim = dim3(STREAM_THREADS);
+    config.dynamicSmemBytes = (size_t)smem_bytes;
+    config.stream = stream;
+    config.attrs = attributes;
+    config.numAttrs = device->capability < 90 ? 0 : cluster > 1 ? 2 : 1;
+    CUDA(cudaLaunchKernelEx(&config, kernel, args));
+    return STATUS_OK;
+}
+
+#define STREAM_SUPPORTS_TOKENS(problem, why, why_len)                                              \
+    do {                                                                                           \
+        if ((problem)->tokens <= STREAM_TOKENS) break;                                             \
+        snprintf(why, why_len, "streams weights for at most %d tokens", (int)STREAM_TOKENS);       \
+        return false;                                                                              \
+    } while (0)
+
+#endif

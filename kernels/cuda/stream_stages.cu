@@ -1,0 +1,518 @@
+#include "kernels/cuda/stream_stages.h"
+
+enum { PARTIALS_BYTES = 32 << 10, MANY = 2 }; /* MANY: CTAs an SM that registers must allow */
+
+__device__ inline bool aligned16(const void *p) {
+    return ((uintptr_t)p & 15) == 0;
+}
+
+/* ---- down ---- */
+
+/* What one CTA of stream_down does. */
+typedef struct {
+    tiles_t tiles;
+    input_t input;
+    int share, tile0, block0, input0, padded;
+} down_item_t;
+
+__device__ inline down_item_t down_item(const stream_down_t &a) {
+    down_item_t item;
+    const int set = (int)blockIdx.x % a.sets, steps = tiles_of(a.width);
+    item.share = (int)blockIdx.x / a.sets;
+    item.tile0 = share_begin(a.tiles, set, a.sets);
+    const int tiles = share_begin(a.tiles, set + 1, a.sets) - item.tile0;
+    /* A share is whole blocks where there are several, else steps. */
+    const int units = a.blocks > 1 ? a.blocks : steps;
+    const int unit0 = share_begin(units, item.share, a.shares);
+    const int count = share_begin(units, item.share + 1, a.shares) - unit0;
+    const int blocks = a.blocks > 1 ? count : 1, step0 = a.blocks > 1 ? 0 : unit0;
+    const int deep = a.blocks > 1 ? steps : count;
+    item.block0 = a.blocks > 1 ? unit0 : 0;
+    item.tiles = {.first = (const uint4 *)a.v +
+                           (((int64_t)item.tile0 * a.blocks + item.block0) * steps + step0) * 32,
+                  .count = tiles * blocks,
+                  .inner = blocks,
+                  .outer_stride = a.blocks * steps,
+                  .inner_stride = steps,
+                  .steps = deep,
+                  .parts = min(a.parts, deep)};
+    item.input0 = item.tile0 / a.input_tiles;
+    const int inputs = (item.tile0 + tiles - 1) / a.input_tiles - item.input0 + 1;
+    const int column = step0 * FRAGMENT_SIDE;
+    item.padded = deep * FRAGMENT_SIDE;
+    item.input = {.x = a.x,
+                  .ld = a.in_features,
+                  .first = (int64_t)(item.input0 + item.block0) * a.width + column,
+                  .tokens = a.tokens,
+                  .blocks = a.blocks > 1 ? blocks : inputs,
+                  .width = min(item.padded, a.width - column),
+                  .block_stride = a.width,
+                  .vector = a.width % 8 == 0 && a.in_features % 8 == 0 && aligned16(a.x)};
+    return item;
+}
+
+/* Z_k of this CTA's blocks from their Y, which lie in `results` as fragments of every part. */
+template <typename T, int NT>
+__device__ inline void scale_blocks(const stream_down_t &a, const down_item_t &item,
+                                    const float4 *results, const uint16_t *scales) {
+    const int lane = (int)threadIdx.x % 32, blocks = item.tiles.inner, parts = item.tiles.parts;
+    const int tiles = item.tiles.count / blocks;
+    const int64_t ld = (int64_t)a.rank_tiles * FRAGMENT_SIDE;
+    for (int i = (int)threadIdx.x / 32; i < tiles * NT * a.out_blocks; i += STREAM_WARPS) {
+        const int k = i % a.out_blocks, j = i / a.out_blocks % NT, tile = i / a.out_blocks / NT;
+        float4 sum = make_float4(0, 0, 0, 0);
+        for (int l = 0; l < blocks; l++) {
+            const int row = tile * blocks + l;
+            const float4 *const from = results + (row * parts * NT + j) * 32 + lane;
+            float4 y = from[0];
+            for (int part = 1; part < parts; part++) y = fragment_add(y, from[part * NT * 32]);
+            const uint16_t *const s = scales + (row * a.out_blocks + k) * FRAGMENT_SIDE;
+            const float2 factor = widen_pair<T>(((const uint32_t *)s)[lane / 4]);
+            sum.x += y.x * factor.x, sum.y += y.y * factor.x;
+            sum.z += y.z * factor.y, sum.w += y.w * factor.y;
+        }
+        T *const to = (T *)a.t + (int64_t)(item.share * a.out_blocks + k) * a.tokens * ld;
+        fragment_store<T>(to + (item.tile0 + tile) * FRAGMENT_SIDE, ld, j, a.tokens, sum);
+    }
+}
+
+/* Both dimensions of the scales that a CTA needs are contiguous within a tile. */
+__device__ inline void scales_stage(const stream_down_t &a, const down_item_t &item, uint4 *to) {
+    const int blocks = item.tiles.inner, tiles = item.tiles.count / blocks;
+    const int words = a.out_blocks * FRAGMENT_SIDE / 8;
+    for (int i = (int)threadIdx.x; i < tiles * blocks * words; i += STREAM_THREADS) {
+        const int tile = item.tile0 + i / (blocks * words), rest = i % (blocks * words);
+        to[i] = __ldg((const uint4 *)a.scales + ((int64_t)tile * a.blocks + item.block0) * words +
+                      rest);
+    }
+}
+
+template <typename T, int NT, bool SCALED>
+static __global__ void __launch_bounds__(STREAM_THREADS, MANY)
+    stream_down_kernel(const __grid_constant__ stream_down_t a) {
+    extern __shared__ uint4 smem[];
+    uint16_t *const operand = (uint16_t *)((char *)smem + a.depth * STREAM_GROUP_BYTES);
+    float4 *const partials = (float4 *)((char *)smem + a.partials_at);
+    uint16_t *const scales = (uint16_t *)((char *)smem + a.s_at);
+    const down_item_t item = down_item(a);
+    stream_ring_t ring;
+    tiles_t none = item.tiles;
+    none.count = 0;
+    ring_open(ring, smem, a.depth, item.tiles, none);
+    dependents_launch();
+    input_prefetch(item.input);
+    if constexpr (SCALED) scales_stage(a, item, (uint4 *)scales);
+    dependency_wait();
+    input_stage(item.input, item.padded, operand, a.pitch);
+    __syncthreads();
+    const int lane = (int)threadIdx.x % 32;
+    const T *const x = (const T *)operand;
+    if constexpr (SCALED) {
+        const int parts = item.tiles.parts;
+        stream_multiply<T, NT>(
+            ring, item.tiles, x, a.pitch, a.tokens,
+            [&](int tile) { return tile % item.tiles.inner * item.padded; },
+            [&](int tile, int part, const float(*acc)[4]) {
+#pragma unroll
+                for (int j = 0; j < NT; j++)
+                    partials[((tile * parts + part) * NT + j) * 32 + lane] =
+                        make_float4(acc[j][0], acc[j][1], acc[j][2], acc[j][3]);
+            });
+        __syncthreads();
+        scale_blocks<T, NT>(a, item, partials, scales);
+    } else {
+        const int64_t ld = (int64_t)a.rank_tiles * FRAGMENT_SIDE;
+        stream_multiply_sum<T, NT>(
+            ring, item.tiles, x, a.pitch, a.tokens, partials,
+            [&](int tile) {
+                return ((item.tile0 + tile) / a.input_tiles - item.input0) * item.padded;
+            },
+            [&](int tile, int j, float4 sum) {
+                const int i = item.tile0 + tile, k = i % a.input_tiles / a.pair_tiles;
+                const int to = i / a.input_tiles * a.pair_tiles + i % a.pair_tiles;
+                T *const rows = (T *)a.t + (item.share * a.out_blocks + k) * a.tokens * ld;
+                fragment_store<T>(rows + to * FRAGMENT_SIDE, ld, j, a.tokens, sum);
+            });
+    }
+}
+
+bool stream_down_fit(stream_down_t *a, const stream_device_t *device) {
+    const int columns = stream_columns(a->tokens), steps = tiles_of(a->width);
+    const int tiles = (int)ceil_div(a->tiles, a->sets), share = a->blocks > 1 ? a->blocks : steps;
+    const int most = (int)ceil_div(share, a->shares);
+    const int blocks = a->blocks > 1 ? most : 1, deep = a->blocks > 1 ? steps : most;
+    int inputs = blocks;
+    for (int i = 0; a->blocks == 1 && i < a->sets; i++) {
+        const int first = share_begin(a->tiles, i, a->sets) / a->input_tiles;
+        const int last = (share_begin(a->tiles, i + 1, a->sets) - 1) / a->input_tiles;
+        if (last - first + 1 > inputs) inputs = last - first + 1;
+    }
+    const int64_t results = (int64_t)tiles * blocks * columns * FRAGMENT_BYTES;
+    a->parts = stream_parts(tiles * blocks, deep, (int)(PARTIALS_BYTES / results));
+    a->pitch = operand_pitch(inputs * deep * FRAGMENT_SIDE);
+    const int64_t operand = (int64_t)a->tokens * a->pitch * 2;
+    const int64_t partials = a->scaled || a->parts > 1 ? results * a->parts : 0;
+    const int64_t scales =
+        a->scaled ? (int64_t)tiles * blocks * a->out_blocks * FRAGMENT_SIDE * 2 : 0;
+    a->depth = stream_depth(device, operand + partials + scales);
+    a->partials_at = (int)(a->depth * STREAM_GROUP_BYTES + operand);
+    a->s_at = (int)(a->partials_at + partials);
+    a->smem_bytes = (int)(a->s_at + scales);
+    return a->depth > 0;
+}
+
+template <typename T, int NT>
+static status_t down_launch(const stream_down_t *a, const stream_device_t *device,
+                            cudaStream_t stream) {
+    static uint64_t opted_in[2];
+    return stream_launch(
+        a->scaled ? stream_down_kernel<T, NT, true> : stream_down_kernel<T, NT, false>, *a,
+        a->sets * a->shares, 1, a->smem_bytes, device, &opted_in[a->scaled], stream);
+}
+
+/* ---- up ---- */
+
+typedef struct {
+    tiles_t down, up;
+    int k, tile0, tiles; /* out block, and its tiles */
+    int rank0, ranks;    /* tiles of T_k */
+    int rank;            /* of the CTA in its cluster */
+} up_item_t;
+
+template <bool PAIRED> __device__ inline up_item_t up_item(const stream_up_t &a) {
+    up_item_t item;
+    const int group = (int)blockIdx.x / a.cluster, set = group % a.sets;
+    const int out_tiles = tiles_of(a.out_width);
+    item.k = group / a.sets;
+    item.rank = (int)blockIdx.x % a.cluster;
+    item.tile0 = share_begin(out_tiles, set, a.sets);
+    item.tiles = share_begin(out_tiles, set + 1, a.sets) - item.tile0;
+    item.rank0 = share_begin(a.rank_tiles, item.rank, a.cluster);
+    item.ranks = share_begin(a.rank_tiles, item.rank + 1, a.cluster) - item.rank0;
+    const int64_t row = (int64_t)item.k * out_tiles + item.tile0;
+    item.up = {.first = (const uint4 *)a.u + (row * a.rank_tiles + item.rank0) * 32,
+               .count = item.tiles,
+               .inner = 1,
+               .outer_stride = a.rank_tiles,
+               .inner_stride = 0,
+               .steps = item.ranks,
+               .parts = min(a.up_parts, item.ranks)};
+    if constexpr (PAIRED) {
+        const int steps = tiles_of(a.width);
+        const int64_t tile = (int64_t)item.k * a.rank_tiles + item.rank0;
+        item.down = {.first = (const uint4 *)a.v + tile * steps * 32,
+                     .count = item.ranks,
+                     .inner = 1,
+                     .outer_stride = steps,
+                     .inner_stride = 0,
+                     .steps = steps,
+                     .parts = a.parts};
+    }
+    return item;
+}
+
+/* The CTA's columns of T_k, the sum over the shares in which stream_down left it. */
+template <typename T>
+__device__ inline void t_stage(const stream_up_t &a, const up_item_t &item, T *operand) {
+    const int chunks = item.ranks * 2;
+    const int64_t ld = (int64_t)a.rank_tiles * FRAGMENT_SIDE;
+    const int64_t stride = a.out_blocks * (int64_t)a.tokens * ld;
+    const T *const t = (const T *)a.t + item.k * a.tokens * ld + item.rank0 * FRAGMENT_SIDE;
+    for (int i = (int)threadIdx.x; i < a.tokens * chunks; i += STREAM_THREADS) {
+        const int token = i / chunks, column = i % chunks * 8;
+        const T *const from = t + token * ld + column;
+        uint4 words = __ldcg((const uint4 *)from);
+        if (a.shares > 1) {
+            float2 sum[4] = {};
+#pragma unroll 4
+            for (int share = 0; share < a.shares; share++) {
+                const uint4 part = __ldcg((const uint4 *)(from + share * stride));
+                const uint32_t word[4] = {part.x, part.y, part.z, part.w};
+#pragma unroll
+                for (int e = 0; e < 4; e++) {
+                    const float2 pair = widen_pair<T>(word[e]);
+                    sum[e].x += pair.x, sum[e].y += pair.y;
+                }
+            }
+            words =
+                make_uint4(round_pair<T>(sum[0].x, sum[0].y), round_pair<T>(sum[1].x, sum[1].y),
+                           round_pair<T>(sum[2].x, sum[2].y), round_pair<T>(sum[3].x, sum[3].y));
+        }
+        *(uint4 *)(operand + token * a.t_pitch + column) = words;
+    }
+}
+
+/* The same computed here, T_lk = X_l V_lk. */
+template <typename T, int NT>
+__device__ inline void t_compute(const stream_up_t &a, const up_item_t &item, const input_t &input,
+                                 stream_ring_t &ring, uint16_t *x, T *t, float4 *partials) {
+    const int padded = tiles_of(a.width) * FRAGMENT_SIDE, first = item.rank0 / a.pair_tiles;
+    input_stage(input, padded, x, a.x_pitch);
+    __syncthreads();
+    stream_multiply_sum<T, NT>(
+        ring, item.down, (const T *)x, a.x_pitch, a.tokens, partials,
+        [&](int tile) { return ((item.rank0 + tile) / a.pair_tiles - first) * padded; },
+        [&](int tile, int j, float4 sum) {
+            fragment_store<T>(t + tile * FRAGMENT_SIDE, a.t_pitch, j, a.tokens, sum);
+        });
+}
+
+template <typename T>
+__device__ inline void y_store(const stream_up_t &a, const up_item_t &item, int tile, int j,
+                               float4 sum) {
+    const int lane = (int)threadIdx.x % 32, token = j * 8 + lane % 4 * 2;
+    const int feature = (item.tile0 + tile) * FRAGMENT_SIDE + lane / 4 * 2;
+    const int left = a.out_width - feature; /* of the pair and what follows */
+    if (left <= 0) return;
+    T *const y = (T *)a.y + token * a.out_features + (int64_t)item.k * a.out_width + feature;
+    const uint32_t pairs[2] = {round_pair<T>(sum.x, sum.z), round_pair<T>(sum.y, sum.w)};
+#pragma unroll
+    for (int i = 0; i < 2; i++) {
+        T *const to = y + i * a.out_features;
+        if (token + i >= a.tokens) break;
+        if (left > 1 && ((uintptr_t)to & 3) == 0) {
+            *(uint32_t *)to = pairs[i];
+        } else {
+            ((uint16_t *)to)[0] = (uint16_t)pairs[i];
+            if (left > 1) ((uint16_t *)to)[1] = (uint16_t)(pairs[i] >> 16);
+        }
+    }
+}
+
+/*
+ * Y from T and U. Where several warps or CTAs share the depth of a tile, they send their results
+ * to the CTA tile % cluster, which adds them in the order of their depths.
+ */
+template <typename T, int NT>
+__device__ inline void y_compute(const stream_up_t &a, const up_item_t &item, stream_ring_t &ring,
+                                 const T *t, float4 *received) {
+    const int lane = (int)threadIdx.x % 32, sources = a.cluster * a.up_parts;
+    const int owned = (int)((item.tiles + a.cluster - 1) / a.cluster);
+    if (a.cluster > 1) cluster_wait(); /* that all CTAs of the cluster have begun */
+    stream_multiply<T, NT>(
+        ring, item.up, t, a.t_pitch, a.tokens, [&](int) { return 0; },
+        [&](int tile, int part, const float(*acc)[4]) {
+            const int source = item.rank * a.up_parts + part;
+            float4 *const to = received + (source * owned + tile / a.cluster) * NT * 32 + lane;
+#pragma unroll
+            for (int j = 0; j < NT; j++) {
+                const float4 sum = make_float4(acc[j][0], acc[j][1], acc[j][2], acc[j][3]);
+                if (sources == 1)
+                    y_store<T>(a, item, tile, j, sum);
+                else if (a.cluster == 1)
+                    to[j * 32] = sum;
+                else
+                    cluster_store(to + j * 32, tile % a.cluster, sum);
+            }
+        });
+    if (sources == 1) return;
+    if (a.cluster > 1) {
+        cluster_arrive();
+        cluster_wait();
+    } else {
+        __syncthreads();
+    }
+    for (int i = (int)threadIdx.x / 32; i < owned * NT; i += STREAM_WARPS) {
+        const int tile = i / NT * a.cluster + item.rank;
+        if (tile >= item.tiles) break;
+        const float4 *const from = received + i * 32 + lane;
+        float4 sum = from[0];
+#pragma unroll 8
+        for (int source = 1; source < sources; source++)
+            sum = fragment_add(sum, from[source * owned * NT * 32]);
+        y_store<T>(a, item, tile, i % NT, sum);
+    }
+}
+
+template <typename T, int NT, bool PAIRED>
+static __global__ void __launch_bounds__(STREAM_THREADS, MANY)
+    stream_up_kernel(const __grid_constant__ stream_up_t a) {
+    extern __shared__ uint4 smem[];
+    uint16_t *const x = (uint16_t *)((char *)smem + a.depth * STREAM_GROUP_BYTES);
+    T *const t = (T *)((char *)smem + a.t_at);
+    float4 *const partials = (float4 *)((char *)smem + a.partials_at);
+    float4 *const received = (float4 *)((char *)smem + a.received_at);
+    const up_item_t item = up_item<PAIRED>(a);
+    if (a.cluster > 1) cluster_arrive();
+    stream_ring_t ring;
+    tiles_t none = item.up;
+    none.count = 0;
+    ring_open(ring, smem, a.depth, PAIRED ? item.down : item.up, PAIRED ? item.up : none);
+    dependents_launch();
+    if constexpr (PAIRED) {
+        const int first = item.rank0 / a.pair_tiles;
+        const int last = (item.rank0 + item.ranks - 1) / a.pair_tiles;
+        const input_t input = {.x = a.x,
+                               .ld = a.in_features,
+                               .first = (int64_t)first * a.width,
+                               .tokens = a.tokens,
+                               .blocks = last - first + 1,
+                               .width = a.width,
+                               .block_stride = a.width,
+                               .vector =
+                                   a.width % 8 == 0 && a.in_features % 8 == 0 && aligned16(a.x)};
+        input_prefetch(input);
+        dependency_wait();
+        t_compute<T, NT>(a, item, input, ring, x, t, partials);
+    } else {
+        dependency_wait();
+        t_stage<T>(a, item, t);
+    }
+    __syncthreads();
+    y_compute<T, NT>(a, item, ring, t, received);
+}
+
+/* The most blocks of X that the tiles of T_k of one CTA read. */
+static int up_inputs(const stream_up_t *a) {
+    int most = 0;
+    for (int i = 0; i < a->cluster; i++) {
+        const int first = share_begin(a->rank_tiles, i, a->cluster) / a->pair_tiles;
+        const int last = (share_begin(a->rank_tiles, i + 1, a->cluster) - 1) / a->pair_tiles;
+        if (last - first + 1 > most) most = last - first + 1;
+    }
+    return most;
+}
+
+bool stream_up_fit(stream_up_t *a, const stream_device_t *device) {
+    const int columns = stream_columns(a->tokens), steps = tiles_of(a->width);
+    const int ranks = (int)ceil_div(a->rank_tiles, a->cluster);
+    const int least = a->rank_tiles / a->cluster; /* ranks of the smallest share */
+    const int tiles = (int)ceil_div(tiles_of(a->out_width), a->sets);
+    const int64_t owned = ceil_div(tiles, a->cluster) * a->cluster;
+    const int64_t results = (int64_t)ranks * columns * FRAGMENT_BYTES;
+    int64_t operand = 0, partials = 0;
+    a->parts = 1;
+    if (a->paired) {
+        a->parts = stream_parts(ranks, steps, (int)(PARTIALS_BYTES / results));
+        a->x_pitch = operand_pitch(up_inputs(a) * steps * FRAGMENT_SIDE);
+        operand = (int64_t)a->tokens * a->x_pitch * 2;
+        partials = a->parts > 1 ? results * a->parts : 0;
+    }
+    a->up_parts =
+        stream_parts(tiles, least, (int)(PARTIALS_BYTES / (owned * columns * FRAGMENT_BYTES)));
+    a->t_pitch = operand_pitch(ranks * FRAGMENT_SIDE);
+    const int64_t t = (int64_t)a->tokens * a->t_pitch * 2;
+    const int64_t received =
+        a->cluster * a->up_parts > 1 ? owned * a->up_parts * columns * FRAGMENT_BYTES : 0;
+    a->depth = stream_depth(device, operand + partials + t + received);
+    a->t_at = (int)(a->depth * STREAM_GROUP_BYTES + operand);
+    a->partials_at = (int)(a->t_at + t);
+    a->received_at = (int)(a->partials_at + partials);
+    a->smem_bytes = (int)(a->received_at + received);
+    return a->depth > 0 && least > 0;
+}
+
+template <typename T, int NT>
+static status_t up_launch(const stream_up_t *a, const stream_device_t *device,
+                          cudaStream_t stream) {
+    static uint64_t opted_in[2];
+    return stream_launch(a->paired ? stream_up_kernel<T, NT, true> : stream_up_kernel<T, NT, false>,
+                         *a, a->out_blocks * a->sets * a->cluster, a->cluster, a->smem_bytes,
+                         device, &opted_in[a->paired], stream);
+}
+
+/* ---- Shapes of a chain ---- */
+
+enum { MOST_SHARES = 8, MOST_TILES = 32, CLUSTER_COST = 48 << 10 };
+
+/* Bytes that pass through the busiest SM: what latency is hidden behind. */
+static int64_t down_cost(const stream_down_t *a, const stream_device_t *device) {
+    const int steps = tiles_of(a->width), units = a->blocks > 1 ? a->blocks : steps;
+    const int64_t deep = ceil_div(units, a->shares) * (a->blocks > 1 ? steps : 1);
+    const int64_t waves = ceil_div((int64_t)a->sets * a->shares, device->sms);
+    return waves * deep * (ceil_div(a->tiles, a->sets) * FRAGMENT_BYTES + a->tokens * 32);
+}
+
+static int64_t up_cost(const stream_up_t *a, const stream_device_t *device) {
+    const int64_t ranks = ceil_div(a->rank_tiles, a->cluster);
+    const int64_t waves = ceil_div((int64_t)a->out_blocks * a->sets * a->cluster, device->sms);
+    const int64_t tiles = ceil_div(tiles_of(a->out_width), a->sets);
+    return waves * ranks * (tiles * FRAGMENT_BYTES + a->shares * a->tokens * 32) +
+           (a->cluster > 1 ? CLUSTER_COST : 0);
+}
+
+static bool down_choose(stream_down_t *best, int shares, const stream_device_t *device,
+                        int64_t *cost) {
+    const stream_down_t given = *best;
+    *cost = INT64_MAX;
+    for (int tiles = 1; tiles <= MOST_TILES && tiles <= given.tiles; tiles++) {
+        stream_down_t a = given;
+        a.shares = shares;
+        a.sets = (int)ceil_div(a.tiles, tiles);
+        const int64_t now = down_cost(&a, device);
+        if (now < *cost && stream_down_fit(&a, device)) *best = a, *cost = now;
+    }
+    return *cost < INT64_MAX;
+}
+
+static bool up_choose(stream_up_t *best, int shares, const stream_device_t *device, int64_t *cost) {
+    const stream_up_t given = *best;
+    const int tiles = tiles_of(given.out_width);
+    *cost = INT64_MAX;
+    for (int cluster = 1; cluster <= (device->capability >= 90 ? 8 : 1); cluster *= 2) {
+        stream_up_t a = given;
+        a.shares = shares, a.cluster = cluster;
+        int sets = device->sms / (a.out_blocks * cluster);
+        sets = sets < 1 ? 1 : sets > tiles ? tiles : sets;
+        a.sets = (int)ceil_div(tiles, ceil_div(tiles, sets));
+        const int64_t now = up_cost(&a, device);
+        if (now < *cost && stream_up_fit(&a, device)) *best = a, *cost = now;
+    }
+    return *cost < INT64_MAX;
+}
+
+bool stream_chain_choose(stream_down_t *down, stream_up_t *up, const stream_device_t *device,
+                         char *why, size_t why_len) {
+    const stream_down_t down_given = *down;
+    const stream_up_t up_given = *up;
+    const int units = down->blocks > 1 ? down->blocks : tiles_of(down->width);
+    int64_t best = INT64_MAX;
+    for (int shares = 1; shares <= MOST_SHARES && shares <= units; shares++) {
+        stream_down_t a = down_given;
+        stream_up_t b = up_given;
+        int64_t down_bytes, up_bytes;
+        if (!down_choose(&a, shares, device, &down_bytes)) continue;
+        if (!up_choose(&b, shares, device, &up_bytes)) continue;
+        if (down_bytes + up_bytes < best) {
+            best = down_bytes + up_bytes;
+            *down = a, *up = b;
+        }
+    }
+    if (best < INT64_MAX) return true;
+    snprintf(why, why_len,
+             "%d tokens beside the weights' rings do not fit into %lld bytes of "
+             "shared memory",
+             down->tokens, (long long)device->smem_bytes);
+    return false;
+}
+
+size_t stream_chain_bytes(const stream_down_t *a) {
+    return (size_t)a->shares * (size_t)a->out_blocks * (size_t)a->tokens * (size_t)a->rank_tiles *
+           FRAGMENT_SIDE * 2;
+}
+
+/* function<dtype, columns>(...) */
+#define DISPATCH_STREAM(dtype, tokens, function, ...)                                              \
+    do {                                                                                           \
+        const int columns = stream_columns(tokens);                                                \
+        if (dtype == DTYPE_BF16) {                                                                 \
+            if (columns == 1) return function<__nv_bfloat16, 1>(__VA_ARGS__);                      \
+            if (columns == 2) return function<__nv_bfloat16, 2>(__VA_ARGS__);                      \
+            if (columns == 4) return function<__nv_bfloat16, 4>(__VA_ARGS__);                      \
+            return function<__nv_bfloat16, 8>(__VA_ARGS__);                                        \
+        }                                                                                          \
+        if (columns == 1) return function<__half, 1>(__VA_ARGS__);                                 \
+        if (columns == 2) return function<__half, 2>(__VA_ARGS__);                                 \
+        if (columns == 4) return function<__half, 4>(__VA_ARGS__);                                 \
+        return function<__half, 8>(__VA_ARGS__);                                                   \
+    } while (0)
+
+status_t stream_down(const stream_down_t *a, dtype_t dtype, const stream_device_t *device,
+                     stream_t stream) {
+    DISPATCH_STREAM(dtype, a->tokens, down_launch, a, device, (cudaStream_t)stream);
+}
+
+status_t stream_up(const stream_up_t *a, dtype_t dtype, const stream_device_t *device,
+                   stream_t stream) {
+    DISPATCH_STREAM(dtype, a->tokens, up_launch, a, device, (cudaStream_t)stream);
+}
