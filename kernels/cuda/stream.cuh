@@ -36,9 +36,10 @@ __host__ __device__ inline int tiles_of(int64_t features) {
     return (int)((features + FRAGMENT_SIDE - 1) / FRAGMENT_SIDE);
 }
 
-/* Where share `index` of `shares` begins; it ends where the next one does. */
+/* Where share `index` of `shares` begins; it ends where the next one does. 32 bits: a 64-bit
+ * division takes hundreds of cycles. */
 __host__ __device__ inline int share_begin(int count, int index, int shares) {
-    return (int)((int64_t)count * index / shares);
+    return (int)((unsigned)count * (unsigned)index / (unsigned)shares);
 }
 
 /* Elements a row of an operand in shared memory: rows begin 32 bytes apart modulo 128. */
@@ -98,44 +99,68 @@ __device__ inline void prefetch_l2(const void *global) {
 /*
  * Tiles of 16 features that a CTA multiplies, all `steps` fragments deep. Tile i begins
  * i/inner * outer_stride + i%inner * inner_stride fragments after `first`. `parts` warps share the
- * depth of a tile (at most `steps`); warp w takes the segments w, w + STREAM_WARPS, ...
+ * depth of a tile, part_steps fragments each as far as there are any; warp w takes the segments
+ * (tile * parts + part) w, w + STREAM_WARPS, ...
  */
 typedef struct {
     const uint4 *first;
-    int count, inner, outer_stride, inner_stride, steps, parts;
+    int count, inner, outer_stride, inner_stride, steps, parts, part_steps;
 } tiles_t;
 
-__device__ inline int segments(const tiles_t &tiles) {
-    return tiles.count * tiles.parts;
+/* A warp's way through its segments, without divisions. */
+typedef struct {
+    int tile, part;
+} segment_t;
+
+__device__ inline segment_t segment_first(const tiles_t &tiles) {
+    const unsigned warp = threadIdx.x / 32, parts = (unsigned)tiles.parts;
+    return {(int)(warp / parts), (int)(warp % parts)};
+}
+
+__device__ inline void segment_advance(const tiles_t &tiles, segment_t &s) {
+    s.part += STREAM_WARPS;
+    while (s.part >= tiles.parts) s.part -= tiles.parts, s.tile++;
+}
+
+__device__ inline int segment_begin(const tiles_t &tiles, segment_t s) {
+    return s.part * tiles.part_steps;
+}
+
+__device__ inline int segment_steps(const tiles_t &tiles, segment_t s) {
+    return min(tiles.part_steps, tiles.steps - segment_begin(tiles, s));
 }
 
 /* A ring of `depth` groups that runs through this warp's segments of two sets of tiles. */
 typedef struct {
     tiles_t now, next;
-    int segment, left; /* fragments left to request of the segment */
+    segment_t segment; /* the next one to request */
+    int left;          /* fragments left to request of the one before */
     const uint4 *at;   /* this lane's part of the next of them */
     uint4 *ring;       /* this lane's part of this warp's first fragment */
     int depth, in, out;
 } stream_ring_t;
 
 __device__ inline void ring_next_segment(stream_ring_t &r) {
-    r.segment += STREAM_WARPS;
-    if (r.segment >= segments(r.now)) {
+    if (r.segment.tile >= r.now.count) {
         r.now = r.next, r.next.count = 0;
-        r.segment = (int)threadIdx.x / 32;
+        r.segment = segment_first(r.now);
+        if (r.segment.tile >= r.now.count) return;
     }
-    if (r.segment >= segments(r.now)) return;
-    const int tile = r.segment / r.now.parts, part = r.segment % r.now.parts;
-    const int begin = share_begin(r.now.steps, part, r.now.parts);
-    const int64_t fragment = (int64_t)(tile / r.now.inner) * r.now.outer_stride +
-                             (int64_t)(tile % r.now.inner) * r.now.inner_stride + begin;
+    const int tile = r.segment.tile;
+    int64_t fragment = segment_begin(r.now, r.segment);
+    if (r.now.inner == 1)
+        fragment += (int64_t)tile * r.now.outer_stride;
+    else
+        fragment += (int64_t)(tile / r.now.inner) * r.now.outer_stride +
+                    (int64_t)(tile % r.now.inner) * r.now.inner_stride;
     r.at = r.now.first + fragment * 32 + (int)threadIdx.x % 32;
-    r.left = share_begin(r.now.steps, part + 1, r.now.parts) - begin;
+    r.left = max(segment_steps(r.now, r.segment), 0);
+    segment_advance(r.now, r.segment);
 }
 
 /* Requests the next group; past the end an empty one, so that groups can be counted. */
 __device__ inline void ring_fetch(stream_ring_t &r) {
-    if (r.left == 0) ring_next_segment(r);
+    while (r.left == 0 && r.now.count > 0) ring_next_segment(r);
     uint4 *const to = r.ring + r.in * STREAM_GROUP * 32;
 #pragma unroll
     for (int i = 0; i < STREAM_GROUP; i++)
@@ -151,10 +176,11 @@ __device__ inline void ring_open(stream_ring_t &r, uint4 *smem, int depth, const
                                  const tiles_t &second) {
     const int warp = (int)threadIdx.x / 32;
     r.now = first, r.next = second;
-    r.segment = warp - STREAM_WARPS, r.left = 0;
+    r.segment = segment_first(first), r.left = 0;
     r.at = first.first;
     r.ring = smem + warp * depth * STREAM_GROUP * 32 + threadIdx.x % 32;
     r.depth = depth, r.in = 0, r.out = 0;
+#pragma unroll 1
     for (int i = 0; i < depth; i++) ring_fetch(r);
 }
 
@@ -206,11 +232,9 @@ __device__ inline void stream_multiply(stream_ring_t &ring, const tiles_t &tiles
     int row[NT];
 #pragma unroll
     for (int j = 0; j < NT; j++) row[j] = min(j * 8 + lane / 4, tokens - 1) * pitch + lane % 4 * 4;
-    for (int s = (int)threadIdx.x / 32; s < segments(tiles); s += STREAM_WARPS) {
-        const int tile = s / tiles.parts, part = s % tiles.parts;
-        const int begin = share_begin(tiles.steps, part, tiles.parts);
-        int left = share_begin(tiles.steps, part + 1, tiles.parts) - begin;
-        const T *b = operand + column(tile) + begin * FRAGMENT_SIDE;
+    for (segment_t s = segment_first(tiles); s.tile < tiles.count; segment_advance(tiles, s)) {
+        int left = segment_steps(tiles, s);
+        const T *b = operand + column(s.tile) + segment_begin(tiles, s) * FRAGMENT_SIDE;
         float acc[CHAINS][NT][4] = {};
         for (; left > 0; left -= STREAM_GROUP, b += STREAM_GROUP * FRAGMENT_SIDE) {
             const uint4 *const group = ring_take(ring);
@@ -234,7 +258,7 @@ __device__ inline void stream_multiply(stream_ring_t &ring, const tiles_t &tiles
             for (int j = 0; j < NT; j++)
 #pragma unroll
                 for (int e = 0; e < 4; e++) acc[0][j][e] += acc[i][j][e];
-        done(tile, part, acc[0]);
+        done(s.tile, s.part, acc[0]);
     }
 }
 
@@ -292,27 +316,58 @@ __device__ inline void input_prefetch(const input_t &in) {
     }
 }
 
-/* Copies it to rows of `pitch` elements, each piece padded with zeros to `padded` columns. */
-__device__ inline void input_stage(const input_t &in, int padded, uint16_t *operand, int pitch) {
-    const int chunks = padded / 8, row_chunks = in.blocks * chunks;
-    for (int i = (int)threadIdx.x; i < in.tokens * row_chunks; i += STREAM_THREADS) {
-        const int token = i / row_chunks, c = i % row_chunks;
-        const int block = c / chunks, column = c % chunks * 8;
+/* Element by element: see input_stage(). */
+__device__ inline void input_stage_elements(const input_t &in, int padded, uint16_t *operand,
+                                            int pitch) {
+    const int row = in.blocks * padded;
+    for (int i = (int)threadIdx.x; i < in.tokens * row; i += STREAM_THREADS) {
+        const int token = i / row, block = i % row / padded, column = i % row % padded;
         const uint16_t *const from = (const uint16_t *)in.x + token * in.ld + in.first +
                                      (int64_t)block * in.block_stride + column;
-        uint4 words = make_uint4(0, 0, 0, 0);
-        if (in.vector) {
-            if (column < in.width) words = __ldcg((const uint4 *)from);
-        } else {
-            uint32_t word[4] = {0, 0, 0, 0};
-#pragma unroll
-            for (int e = 0; e < 8; e++)
-                if (column + e < in.width)
-                    word[e / 2] |= (uint32_t)__ldcg(from + e) << (e % 2 * 16);
-            words = make_uint4(word[0], word[1], word[2], word[3]);
-        }
-        *(uint4 *)(operand + token * pitch + block * padded + column) = words;
+        operand[token * pitch + i % row] = column < in.width ? __ldcg(from) : (uint16_t)0;
     }
+}
+
+/*
+ * Shares the items of a grid of rows x columns among the threads of a CTA. BATCH items at a time:
+ * first value = load(row, column) for all of them, then store(row, column, value), so that the
+ * loads are under way together.
+ */
+template <int BATCH, typename LOAD, typename STORE>
+__device__ inline void in_batches(int rows, int columns, LOAD load, STORE store) {
+    const int step_rows = STREAM_THREADS / columns, step = STREAM_THREADS % columns;
+    int row = (int)threadIdx.x / columns, column = (int)threadIdx.x % columns;
+    while (row < rows) {
+        decltype(load(0, 0)) value[BATCH];
+        int at_row[BATCH], at_column[BATCH];
+#pragma unroll
+        for (int i = 0; i < BATCH; i++) {
+            at_row[i] = row, at_column[i] = column;
+            if (row < rows) value[i] = load(row, column);
+            row += step_rows, column += step;
+            if (column >= columns) column -= columns, row++;
+        }
+#pragma unroll
+        for (int i = 0; i < BATCH; i++)
+            if (at_row[i] < rows) store(at_row[i], at_column[i], value[i]);
+    }
+}
+
+/* Copies it to rows of `pitch` elements, each piece padded with zeros to `padded` columns. */
+__device__ inline void input_stage(const input_t &in, int padded, uint16_t *operand, int pitch) {
+    if (!in.vector || padded != in.width) {
+        input_stage_elements(in, padded, operand, pitch);
+        return;
+    }
+    const uint16_t *const x = (const uint16_t *)in.x + in.first; /* the pieces are neighbours */
+    in_batches<8>(
+        in.tokens, in.blocks * padded / 8,
+        [&](int token, int chunk) {
+            return __ldcg((const uint4 *)(x + token * in.ld + chunk * 8));
+        },
+        [&](int token, int chunk, uint4 words) {
+            *(uint4 *)(operand + token * pitch + chunk * 8) = words;
+        });
 }
 
 /* Rounds a lane's results of one 8-token column into rows of `ld` elements, pairs of features. */
@@ -365,6 +420,7 @@ static inline int stream_parts(int count, int steps, int most) {
     int best = 1;
     int64_t best_cost = INT64_MAX;
     for (int parts = 1; parts <= most && parts <= STREAM_WARPS && parts <= steps; parts++) {
+        if (ceil_div(steps, ceil_div(steps, parts)) != parts) continue; /* one would be empty */
         const int64_t cost = ceil_div((int64_t)count * parts, STREAM_WARPS) *
                              (ceil_div(steps, parts) + 1); /* 1: opening a segment */
         if (cost < best_cost) best = parts, best_cost = cost;

@@ -35,7 +35,8 @@ __device__ inline down_item_t down_item(const stream_down_t &a) {
                   .outer_stride = a.blocks * steps,
                   .inner_stride = steps,
                   .steps = deep,
-                  .parts = min(a.parts, deep)};
+                  .parts = a.parts,
+                  .part_steps = (deep + a.parts - 1) / a.parts};
     item.input0 = item.tile0 / a.input_tiles;
     const int inputs = (item.tile0 + tiles - 1) / a.input_tiles - item.input0 + 1;
     const int column = step0 * FRAGMENT_SIDE;
@@ -51,25 +52,26 @@ __device__ inline down_item_t down_item(const stream_down_t &a) {
     return item;
 }
 
-/* Z_k of this CTA's blocks from their Y, which lie in `results` as fragments of every part. */
+/* Z_k of this CTA's blocks from their Y, fragments in shared memory. */
 template <typename T, int NT>
 __device__ inline void scale_blocks(const stream_down_t &a, const down_item_t &item,
-                                    const float4 *results, const uint16_t *scales) {
-    const int lane = (int)threadIdx.x % 32, blocks = item.tiles.inner, parts = item.tiles.parts;
+                                    const float4 *y, const uint16_t *scales) {
+    const int lane = (int)threadIdx.x % 32, blocks = item.tiles.inner;
     const int tiles = item.tiles.count / blocks;
     const int64_t ld = (int64_t)a.rank_tiles * FRAGMENT_SIDE;
     for (int i = (int)threadIdx.x / 32; i < tiles * NT * a.out_blocks; i += STREAM_WARPS) {
         const int k = i % a.out_blocks, j = i / a.out_blocks % NT, tile = i / a.out_blocks / NT;
+        const float4 *from = y + (tile * blocks * NT + j) * 32 + lane;
+        const uint32_t *s =
+            (const uint32_t *)(scales + (tile * blocks * a.out_blocks + k) * FRAGMENT_SIDE) +
+            lane / 4;
         float4 sum = make_float4(0, 0, 0, 0);
+#pragma unroll 4
         for (int l = 0; l < blocks; l++) {
-            const int row = tile * blocks + l;
-            const float4 *const from = results + (row * parts * NT + j) * 32 + lane;
-            float4 y = from[0];
-            for (int part = 1; part < parts; part++) y = fragment_add(y, from[part * NT * 32]);
-            const uint16_t *const s = scales + (row * a.out_blocks + k) * FRAGMENT_SIDE;
-            const float2 factor = widen_pair<T>(((const uint32_t *)s)[lane / 4]);
-            sum.x += y.x * factor.x, sum.y += y.y * factor.x;
-            sum.z += y.z * factor.y, sum.w += y.w * factor.y;
+            const float4 part = from[l * NT * 32];
+            const float2 factor = widen_pair<T>(s[l * a.out_blocks * FRAGMENT_SIDE / 2]);
+            sum.x += part.x * factor.x, sum.y += part.y * factor.x;
+            sum.z += part.z * factor.y, sum.w += part.w * factor.y;
         }
         T *const to = (T *)a.t + (int64_t)(item.share * a.out_blocks + k) * a.tokens * ld;
         fragment_store<T>(to + (item.tile0 + tile) * FRAGMENT_SIDE, ld, j, a.tokens, sum);
@@ -94,32 +96,27 @@ static __global__ void __launch_bounds__(STREAM_THREADS, MANY)
     uint16_t *const operand = (uint16_t *)((char *)smem + a.depth * STREAM_GROUP_BYTES);
     float4 *const partials = (float4 *)((char *)smem + a.partials_at);
     uint16_t *const scales = (uint16_t *)((char *)smem + a.s_at);
+    dependents_launch();
     const down_item_t item = down_item(a);
     stream_ring_t ring;
     tiles_t none = item.tiles;
     none.count = 0;
     ring_open(ring, smem, a.depth, item.tiles, none);
-    dependents_launch();
     input_prefetch(item.input);
     if constexpr (SCALED) scales_stage(a, item, (uint4 *)scales);
     dependency_wait();
     input_stage(item.input, item.padded, operand, a.pitch);
     __syncthreads();
-    const int lane = (int)threadIdx.x % 32;
     const T *const x = (const T *)operand;
     if constexpr (SCALED) {
-        const int parts = item.tiles.parts;
-        stream_multiply<T, NT>(
-            ring, item.tiles, x, a.pitch, a.tokens,
+        const int lane = (int)threadIdx.x % 32;
+        float4 *const y = (float4 *)((char *)smem + a.y_at);
+        stream_multiply_sum<T, NT>(
+            ring, item.tiles, x, a.pitch, a.tokens, partials,
             [&](int tile) { return tile % item.tiles.inner * item.padded; },
-            [&](int tile, int part, const float(*acc)[4]) {
-#pragma unroll
-                for (int j = 0; j < NT; j++)
-                    partials[((tile * parts + part) * NT + j) * 32 + lane] =
-                        make_float4(acc[j][0], acc[j][1], acc[j][2], acc[j][3]);
-            });
+            [&](int tile, int j, float4 sum) { y[(tile * NT + j) * 32 + lane] = sum; });
         __syncthreads();
-        scale_blocks<T, NT>(a, item, partials, scales);
+        scale_blocks<T, NT>(a, item, y, scales);
     } else {
         const int64_t ld = (int64_t)a.rank_tiles * FRAGMENT_SIDE;
         stream_multiply_sum<T, NT>(
@@ -151,12 +148,14 @@ bool stream_down_fit(stream_down_t *a, const stream_device_t *device) {
     a->parts = stream_parts(tiles * blocks, deep, (int)(PARTIALS_BYTES / results));
     a->pitch = operand_pitch(inputs * deep * FRAGMENT_SIDE);
     const int64_t operand = (int64_t)a->tokens * a->pitch * 2;
-    const int64_t partials = a->scaled || a->parts > 1 ? results * a->parts : 0;
+    const int64_t partials = a->parts > 1 ? results * a->parts : 0;
+    const int64_t y = a->scaled ? results : 0;
     const int64_t scales =
         a->scaled ? (int64_t)tiles * blocks * a->out_blocks * FRAGMENT_SIDE * 2 : 0;
-    a->depth = stream_depth(device, operand + partials + scales);
+    a->depth = stream_depth(device, operand + partials + y + scales);
     a->partials_at = (int)(a->depth * STREAM_GROUP_BYTES + operand);
-    a->s_at = (int)(a->partials_at + partials);
+    a->y_at = (int)(a->partials_at + partials);
+    a->s_at = (int)(a->y_at + y);
     a->smem_bytes = (int)(a->s_at + scales);
     return a->depth > 0;
 }
@@ -196,7 +195,8 @@ template <bool PAIRED> __device__ inline up_item_t up_item(const stream_up_t &a)
                .outer_stride = a.rank_tiles,
                .inner_stride = 0,
                .steps = item.ranks,
-               .parts = min(a.up_parts, item.ranks)};
+               .parts = a.up_parts,
+               .part_steps = (item.ranks + a.up_parts - 1) / a.up_parts};
     if constexpr (PAIRED) {
         const int steps = tiles_of(a.width);
         const int64_t tile = (int64_t)item.k * a.rank_tiles + item.rank0;
@@ -206,40 +206,62 @@ template <bool PAIRED> __device__ inline up_item_t up_item(const stream_up_t &a)
                      .outer_stride = steps,
                      .inner_stride = 0,
                      .steps = steps,
-                     .parts = a.parts};
+                     .parts = a.parts,
+                     .part_steps = (steps + a.parts - 1) / a.parts};
     }
     return item;
 }
 
-/* The CTA's columns of T_k, the sum over the shares in which stream_down left it. */
+/* Eight neighbours of T, the sum over the shares in which stream_down left it. */
+template <typename T, int SHARES>
+__device__ inline uint4 t_sum(const T *from, int shares, int64_t stride) {
+    float2 sum[4] = {};
+    for (int first = 0; first < shares; first += SHARES) {
+        uint4 part[SHARES];
+#pragma unroll
+        for (int i = 0; i < SHARES; i++) {
+            part[i] = make_uint4(0, 0, 0, 0);
+            if (first + i < shares) part[i] = __ldcg((const uint4 *)(from + (first + i) * stride));
+        }
+#pragma unroll
+        for (int i = 0; i < SHARES; i++) {
+            const uint32_t word[4] = {part[i].x, part[i].y, part[i].z, part[i].w};
+#pragma unroll
+            for (int e = 0; e < 4; e++) {
+                const float2 pair = widen_pair<T>(word[e]);
+                sum[e].x += pair.x, sum[e].y += pair.y;
+            }
+        }
+    }
+    return make_uint4(round_pair<T>(sum[0].x, sum[0].y), round_pair<T>(sum[1].x, sum[1].y),
+                      round_pair<T>(sum[2].x, sum[2].y), round_pair<T>(sum[3].x, sum[3].y));
+}
+
+/* The CTA's columns of T_k. */
 template <typename T>
 __device__ inline void t_stage(const stream_up_t &a, const up_item_t &item, T *operand) {
-    const int chunks = item.ranks * 2;
     const int64_t ld = (int64_t)a.rank_tiles * FRAGMENT_SIDE;
     const int64_t stride = a.out_blocks * (int64_t)a.tokens * ld;
     const T *const t = (const T *)a.t + item.k * a.tokens * ld + item.rank0 * FRAGMENT_SIDE;
-    for (int i = (int)threadIdx.x; i < a.tokens * chunks; i += STREAM_THREADS) {
-        const int token = i / chunks, column = i % chunks * 8;
-        const T *const from = t + token * ld + column;
-        uint4 words = __ldcg((const uint4 *)from);
-        if (a.shares > 1) {
-            float2 sum[4] = {};
-#pragma unroll 4
-            for (int share = 0; share < a.shares; share++) {
-                const uint4 part = __ldcg((const uint4 *)(from + share * stride));
-                const uint32_t word[4] = {part.x, part.y, part.z, part.w};
-#pragma unroll
-                for (int e = 0; e < 4; e++) {
-                    const float2 pair = widen_pair<T>(word[e]);
-                    sum[e].x += pair.x, sum[e].y += pair.y;
-                }
-            }
-            words =
-                make_uint4(round_pair<T>(sum[0].x, sum[0].y), round_pair<T>(sum[1].x, sum[1].y),
-                           round_pair<T>(sum[2].x, sum[2].y), round_pair<T>(sum[3].x, sum[3].y));
-        }
-        *(uint4 *)(operand + token * a.t_pitch + column) = words;
-    }
+    const auto source = [&](int token, int chunk) { return t + token * ld + chunk * 8; };
+    const auto store = [&](int token, int chunk, uint4 words) {
+        *(uint4 *)(operand + token * a.t_pitch + chunk * 8) = words;
+    };
+    const auto copy = [&](int token, int chunk) {
+        return __ldcg((const uint4 *)source(token, chunk));
+    };
+    const auto sum_two = [&](int token, int chunk) {
+        return t_sum<T, 2>(source(token, chunk), 2, stride);
+    };
+    const auto sum = [&](int token, int chunk) {
+        return t_sum<T, 8>(source(token, chunk), a.shares, stride);
+    };
+    if (a.shares == 1)
+        in_batches<8>(a.tokens, item.ranks * 2, copy, store);
+    else if (a.shares == 2)
+        in_batches<4>(a.tokens, item.ranks * 2, sum_two, store);
+    else
+        in_batches<1>(a.tokens, item.ranks * 2, sum, store);
 }
 
 /* The same computed here, T_lk = X_l V_lk. */
@@ -281,7 +303,7 @@ __device__ inline void y_store(const stream_up_t &a, const up_item_t &item, int 
 
 /*
  * Y from T and U. Where several warps or CTAs share the depth of a tile, they send their results
- * to the CTA tile % cluster, which adds them in the order of their depths.
+ * to the CTA that owns the tile, which adds them in the order of their depths.
  */
 template <typename T, int NT>
 __device__ inline void y_compute(const stream_up_t &a, const up_item_t &item, stream_ring_t &ring,
@@ -293,7 +315,8 @@ __device__ inline void y_compute(const stream_up_t &a, const up_item_t &item, st
         ring, item.up, t, a.t_pitch, a.tokens, [&](int) { return 0; },
         [&](int tile, int part, const float(*acc)[4]) {
             const int source = item.rank * a.up_parts + part;
-            float4 *const to = received + (source * owned + tile / a.cluster) * NT * 32 + lane;
+            const int owner = a.cluster > 1 ? tile / owned : 0;
+            float4 *const to = received + (source * owned + tile - owner * owned) * NT * 32 + lane;
 #pragma unroll
             for (int j = 0; j < NT; j++) {
                 const float4 sum = make_float4(acc[j][0], acc[j][1], acc[j][2], acc[j][3]);
@@ -302,7 +325,7 @@ __device__ inline void y_compute(const stream_up_t &a, const up_item_t &item, st
                 else if (a.cluster == 1)
                     to[j * 32] = sum;
                 else
-                    cluster_store(to + j * 32, tile % a.cluster, sum);
+                    cluster_store(to + j * 32, owner, sum);
             }
         });
     if (sources == 1) return;
@@ -313,7 +336,7 @@ __device__ inline void y_compute(const stream_up_t &a, const up_item_t &item, st
         __syncthreads();
     }
     for (int i = (int)threadIdx.x / 32; i < owned * NT; i += STREAM_WARPS) {
-        const int tile = i / NT * a.cluster + item.rank;
+        const int tile = item.rank * owned + i / NT;
         if (tile >= item.tiles) break;
         const float4 *const from = received + i * 32 + lane;
         float4 sum = from[0];
@@ -332,13 +355,13 @@ static __global__ void __launch_bounds__(STREAM_THREADS, MANY)
     T *const t = (T *)((char *)smem + a.t_at);
     float4 *const partials = (float4 *)((char *)smem + a.partials_at);
     float4 *const received = (float4 *)((char *)smem + a.received_at);
+    dependents_launch();
     const up_item_t item = up_item<PAIRED>(a);
     if (a.cluster > 1) cluster_arrive();
     stream_ring_t ring;
     tiles_t none = item.up;
     none.count = 0;
     ring_open(ring, smem, a.depth, PAIRED ? item.down : item.up, PAIRED ? item.up : none);
-    dependents_launch();
     if constexpr (PAIRED) {
         const int first = item.rank0 / a.pair_tiles;
         const int last = (item.rank0 + item.ranks - 1) / a.pair_tiles;

@@ -27,9 +27,9 @@ typedef struct {
     int64_t in_features;
     int tokens, tiles, blocks, width, input_tiles, pair_tiles, out_blocks, rank_tiles;
     bool scaled;
-    int sets, shares;             /* how it is cut into CTAs */
-    int depth, parts;             /* rings, and warps a tile */
-    int pitch, partials_at, s_at; /* of the operand; bytes into shared memory */
+    int sets, shares;                   /* how it is cut into CTAs */
+    int depth, parts;                   /* rings, and warps a tile */
+    int pitch, partials_at, y_at, s_at; /* of the operand; bytes into shared memory */
     int smem_bytes;
 } stream_down_t;
 
