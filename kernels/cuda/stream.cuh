@@ -2,9 +2,12 @@
  * Weight streaming for 1 to 64 tokens: Y^T = W^T X^T on mma.sync, the weights as operand A.
  *
  * Weights are packed offline into fragments, 16 output features x 16 deep, 512 bytes: what the 32
- * lanes of a warp hold of A, lane after lane, 16 bytes each. So a lane copies with cp.async exactly
- * the bytes that it will use itself, and a warp needs no barrier to read its ring in shared memory.
- * Each weight byte is read once, by one warp, in runs of consecutive fragments.
+ * lanes of a warp hold of A, lane after lane, 16 bytes each. A warp reads runs of consecutive
+ * fragments through a ring of its own in shared memory, so it needs no barrier with other warps.
+ * From compute capability 9.0 on, one lane asks the copy engine for whole groups: with cp.async
+ * instead, the queue of the load/store unit fills up, and whatever else is loaded or stored on that
+ * SM waits behind it (NOTES.md of monarch has figures). Before 9.0 a lane copies with cp.async
+ * exactly the bytes that it will use itself.
  *
  * Order inside a fragment (lane = 4g + t): rows 2g and 2g+1, depths 4t to 4t+3. So operand B of a
  * lane is 8 neighbouring bytes of a token's row, and its results are pairs of neighbouring features
@@ -29,6 +32,8 @@ enum {
     FRAGMENT_SIDE = 16,
     FRAGMENT_ELEMENTS = FRAGMENT_SIDE * FRAGMENT_SIDE,
     FRAGMENT_BYTES = 2 * FRAGMENT_ELEMENTS,
+    STREAM_BARRIERS = STREAM_WARPS * STREAM_DEPTH + 1, /* of all rings, and of the operand */
+    STREAM_BARRIER_BYTES = (STREAM_BARRIERS * 8 + 127) / 128 * 128,
     STREAM_GROUP_BYTES = STREAM_WARPS * STREAM_GROUP * FRAGMENT_BYTES, /* of all rings */
 };
 
@@ -36,10 +41,22 @@ __host__ __device__ inline int tiles_of(int64_t features) {
     return (int)((features + FRAGMENT_SIDE - 1) / FRAGMENT_SIDE);
 }
 
-/* Where share `index` of `shares` begins; it ends where the next one does. 32 bits: a 64-bit
- * division takes hundreds of cycles. */
-__host__ __device__ inline int share_begin(int count, int index, int shares) {
-    return (int)((unsigned)count * (unsigned)index / (unsigned)shares);
+/* Items cut into shares; the division is made on the host. The first `more` shares have one item
+ * more than `each`. Share i ends where the next one begins. */
+typedef struct {
+    int each, more;
+} share_t;
+
+static inline share_t share_of(int count, int shares) {
+    return {count / shares, count % shares};
+}
+
+__host__ __device__ inline int share_begin(share_t share, int i) {
+    return i * share.each + (i < share.more ? i : share.more);
+}
+
+__host__ __device__ inline int share_count(share_t share, int i) {
+    return share.each + (i < share.more);
 }
 
 /* Elements a row of an operand in shared memory: rows begin 32 bytes apart modulo 128. */
@@ -90,6 +107,48 @@ __device__ inline void cluster_store(float4 *smem, int rank, float4 value) {
 #endif
 }
 
+/* Barriers of shared memory that count the bytes of bulk copies; one arrival a phase. */
+__device__ inline void barrier_init(uint64_t *barrier) {
+#if __CUDA_ARCH__ >= 900
+    asm volatile("mbarrier.init.shared::cta.b64 [%0], 1;" ::"r"(smem_address(barrier)) : "memory");
+#else
+    (void)barrier;
+#endif
+}
+
+/* After the initialisations of a thread, before a barrier of the CTA. */
+__device__ inline void barrier_init_fence() {
+#if __CUDA_ARCH__ >= 900
+    asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
+    asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
+#endif
+}
+
+#if __CUDA_ARCH__ >= 900
+__device__ inline void barrier_expect(uint64_t *barrier, int bytes) {
+    asm volatile(
+        "mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(smem_address(barrier)),
+        "r"(bytes)
+        : "memory");
+}
+
+__device__ inline void barrier_wait(uint64_t *barrier, unsigned phase) {
+    asm volatile("{\n.reg .pred done;\n"
+                 "again%=: mbarrier.try_wait.parity.shared::cta.b64 done, [%0], %1;\n"
+                 "@!done bra again%=;\n}" ::"r"(smem_address(barrier)),
+                 "r"(phase)
+                 : "memory");
+}
+
+/* `bytes`, addresses: multiples of 16. */
+__device__ inline void bulk_copy(void *smem, const void *global, int bytes, uint64_t *barrier) {
+    asm volatile("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes "
+                 "[%0], [%1], %2, [%3];" ::"r"(smem_address(smem)),
+                 "l"(__cvta_generic_to_global(global)), "r"(bytes), "r"(smem_address(barrier))
+                 : "memory");
+}
+#endif
+
 __device__ inline void prefetch_l2(const void *global) {
     asm volatile("prefetch.global.L2 [%0];" ::"l"(__cvta_generic_to_global(global)));
 }
@@ -109,24 +168,32 @@ typedef struct {
 
 /* A warp's way through its segments, without divisions. */
 typedef struct {
-    int tile, part;
+    int tile, part, inner, outer; /* tile = outer * tiles.inner + inner */
 } segment_t;
 
+__device__ inline void segment_carry(const tiles_t &tiles, segment_t &s) {
+    while (s.part >= tiles.parts) {
+        s.part -= tiles.parts, s.tile++;
+        if (++s.inner == tiles.inner) s.inner = 0, s.outer++;
+    }
+}
+
 __device__ inline segment_t segment_first(const tiles_t &tiles) {
-    const unsigned warp = threadIdx.x / 32, parts = (unsigned)tiles.parts;
-    return {(int)(warp / parts), (int)(warp % parts)};
+    segment_t s = {0, (int)threadIdx.x / 32, 0, 0};
+    segment_carry(tiles, s);
+    return s;
 }
 
 __device__ inline void segment_advance(const tiles_t &tiles, segment_t &s) {
     s.part += STREAM_WARPS;
-    while (s.part >= tiles.parts) s.part -= tiles.parts, s.tile++;
+    segment_carry(tiles, s);
 }
 
-__device__ inline int segment_begin(const tiles_t &tiles, segment_t s) {
+__device__ inline int segment_begin(const tiles_t &tiles, const segment_t &s) {
     return s.part * tiles.part_steps;
 }
 
-__device__ inline int segment_steps(const tiles_t &tiles, segment_t s) {
+__device__ inline int segment_steps(const tiles_t &tiles, const segment_t &s) {
     return min(tiles.part_steps, tiles.steps - segment_begin(tiles, s));
 }
 
@@ -135,9 +202,11 @@ typedef struct {
     tiles_t now, next;
     segment_t segment; /* the next one to request */
     int left;          /* fragments left to request of the one before */
-    const uint4 *at;   /* this lane's part of the next of them */
-    uint4 *ring;       /* this lane's part of this warp's first fragment */
+    const uint4 *at;   /* the next of them */
+    uint4 *ring;       /* this warp's first fragment */
+    uint64_t *full;    /* a barrier for each group */
     int depth, in, out;
+    unsigned phase; /* of the barriers, at `out` */
 } stream_ring_t;
 
 __device__ inline void ring_next_segment(stream_ring_t &r) {
@@ -146,46 +215,57 @@ __device__ inline void ring_next_segment(stream_ring_t &r) {
         r.segment = segment_first(r.now);
         if (r.segment.tile >= r.now.count) return;
     }
-    const int tile = r.segment.tile;
-    int64_t fragment = segment_begin(r.now, r.segment);
-    if (r.now.inner == 1)
-        fragment += (int64_t)tile * r.now.outer_stride;
-    else
-        fragment += (int64_t)(tile / r.now.inner) * r.now.outer_stride +
-                    (int64_t)(tile % r.now.inner) * r.now.inner_stride;
-    r.at = r.now.first + fragment * 32 + (int)threadIdx.x % 32;
+    const int64_t fragment = (int64_t)r.segment.outer * r.now.outer_stride +
+                             r.segment.inner * r.now.inner_stride + segment_begin(r.now, r.segment);
+    r.at = r.now.first + fragment * 32;
     r.left = max(segment_steps(r.now, r.segment), 0);
     segment_advance(r.now, r.segment);
 }
 
-/* Requests the next group; past the end an empty one, so that groups can be counted. */
+/* Requests the next group, if there is one. Before 9.0 groups are counted, empty ones too. */
 __device__ inline void ring_fetch(stream_ring_t &r) {
     while (r.left == 0 && r.now.count > 0) ring_next_segment(r);
+    const int lane = (int)threadIdx.x % 32, count = min(r.left, (int)STREAM_GROUP);
     uint4 *const to = r.ring + r.in * STREAM_GROUP * 32;
+#if __CUDA_ARCH__ >= 900
+    __syncwarp(); /* all lanes have read what was there */
+    if (count > 0 && lane == 0) {
+        barrier_expect(r.full + r.in, count * FRAGMENT_BYTES);
+        bulk_copy(to, r.at, count * FRAGMENT_BYTES, r.full + r.in);
+    }
+#else
 #pragma unroll
     for (int i = 0; i < STREAM_GROUP; i++)
-        if (i < r.left) cp_async(to + i * 32, r.at + i * 32, true);
+        if (i < count) cp_async(to + i * 32 + lane, r.at + i * 32 + lane, true);
     cp_async_commit();
+#endif
     r.at += STREAM_GROUP * 32;
-    r.left = max(r.left - STREAM_GROUP, 0);
+    r.left -= count;
     if (++r.in == r.depth) r.in = 0;
 }
 
-/* Opens the ring of this warp in smem (depth * STREAM_GROUP_BYTES) and fills it. */
-__device__ inline void ring_open(stream_ring_t &r, uint4 *smem, int depth, const tiles_t &first,
-                                 const tiles_t &second) {
+/*
+ * Opens the ring of this warp in smem (depth * STREAM_GROUP_BYTES), with `full`, STREAM_WARPS *
+ * STREAM_DEPTH initialised barriers, and fills it.
+ */
+__device__ inline void ring_open(stream_ring_t &r, uint4 *smem, uint64_t *full, int depth,
+                                 const tiles_t &first, const tiles_t &second) {
     const int warp = (int)threadIdx.x / 32;
     r.now = first, r.next = second;
     r.segment = segment_first(first), r.left = 0;
     r.at = first.first;
-    r.ring = smem + warp * depth * STREAM_GROUP * 32 + threadIdx.x % 32;
-    r.depth = depth, r.in = 0, r.out = 0;
+    r.ring = smem + warp * depth * STREAM_GROUP * 32;
+    r.full = full + warp * STREAM_DEPTH;
+    r.depth = depth, r.in = 0, r.out = 0, r.phase = 0;
 #pragma unroll 1
     for (int i = 0; i < depth; i++) ring_fetch(r);
 }
 
-/* Waits for the oldest group and returns it; ring_fetch() gives its place away. */
+/* Waits for the oldest group and returns this lane's part; ring_fetch() gives its place away. */
 __device__ inline const uint4 *ring_take(stream_ring_t &r) {
+#if __CUDA_ARCH__ >= 900
+    barrier_wait(r.full + r.out, r.phase);
+#else
     switch (r.depth) {
     case 2:
         cp_async_wait<1>();
@@ -212,16 +292,17 @@ __device__ inline const uint4 *ring_take(stream_ring_t &r) {
         cp_async_wait<0>();
         break;
     }
-    const uint4 *const group = r.ring + r.out * STREAM_GROUP * 32;
-    if (++r.out == r.depth) r.out = 0;
+#endif
+    const uint4 *const group = r.ring + r.out * STREAM_GROUP * 32 + threadIdx.x % 32;
+    if (++r.out == r.depth) r.out = 0, r.phase ^= 1;
     return group;
 }
 
 /*
  * Multiplies this warp's segments of `tiles`, in the order in which the ring requests them.
- * operand: tokens x depth in shared memory, `pitch` elements a row; column(tile) is where a tile's
- * depth begins. done(tile, part, acc): acc[j] holds the lane's results of tokens 8j to 8j+7, in
- * the order {token 2t, 2t+1 of feature 2g, then of 2g+1}. NT 8-token columns; those beyond
+ * operand: tokens x depth in shared memory, `pitch` elements a row; column(segment) is where a
+ * tile's depth begins. done(tile, part, acc): acc[j] holds the lane's results of tokens 8j to 8j+7,
+ * in the order {token 2t, 2t+1 of feature 2g, then of 2g+1}. NT 8-token columns; those beyond
  * `tokens` hold copies of the last token.
  */
 template <typename T, int NT, typename COLUMN, typename DONE>
@@ -234,7 +315,7 @@ __device__ inline void stream_multiply(stream_ring_t &ring, const tiles_t &tiles
     for (int j = 0; j < NT; j++) row[j] = min(j * 8 + lane / 4, tokens - 1) * pitch + lane % 4 * 4;
     for (segment_t s = segment_first(tiles); s.tile < tiles.count; segment_advance(tiles, s)) {
         int left = segment_steps(tiles, s);
-        const T *b = operand + column(s.tile) + segment_begin(tiles, s) * FRAGMENT_SIDE;
+        const T *b = operand + column(s) + segment_begin(tiles, s) * FRAGMENT_SIDE;
         float acc[CHAINS][NT][4] = {};
         for (; left > 0; left -= STREAM_GROUP, b += STREAM_GROUP * FRAGMENT_SIDE) {
             const uint4 *const group = ring_take(ring);
@@ -320,54 +401,55 @@ __device__ inline void input_prefetch(const input_t &in) {
 __device__ inline void input_stage_elements(const input_t &in, int padded, uint16_t *operand,
                                             int pitch) {
     const int row = in.blocks * padded;
+#pragma unroll 1
     for (int i = (int)threadIdx.x; i < in.tokens * row; i += STREAM_THREADS) {
         const int token = i / row, block = i % row / padded, column = i % row % padded;
         const uint16_t *const from = (const uint16_t *)in.x + token * in.ld + in.first +
                                      (int64_t)block * in.block_stride + column;
         operand[token * pitch + i % row] = column < in.width ? __ldcg(from) : (uint16_t)0;
     }
+    __syncthreads();
 }
 
 /*
- * Shares the items of a grid of rows x columns among the threads of a CTA. BATCH items at a time:
- * first value = load(row, column) for all of them, then store(row, column, value), so that the
- * loads are under way together.
+ * Copies it to rows of `pitch` elements, each piece padded with zeros to `padded` columns, and
+ * waits until all of it is there. `barrier` is in its first phase.
  */
-template <int BATCH, typename LOAD, typename STORE>
-__device__ inline void in_batches(int rows, int columns, LOAD load, STORE store) {
-    const int step_rows = STREAM_THREADS / columns, step = STREAM_THREADS % columns;
-    int row = (int)threadIdx.x / columns, column = (int)threadIdx.x % columns;
-    while (row < rows) {
-        decltype(load(0, 0)) value[BATCH];
-        int at_row[BATCH], at_column[BATCH];
-#pragma unroll
-        for (int i = 0; i < BATCH; i++) {
-            at_row[i] = row, at_column[i] = column;
-            if (row < rows) value[i] = load(row, column);
-            row += step_rows, column += step;
-            if (column >= columns) column -= columns, row++;
-        }
-#pragma unroll
-        for (int i = 0; i < BATCH; i++)
-            if (at_row[i] < rows) store(at_row[i], at_column[i], value[i]);
-    }
-}
-
-/* Copies it to rows of `pitch` elements, each piece padded with zeros to `padded` columns. */
-__device__ inline void input_stage(const input_t &in, int padded, uint16_t *operand, int pitch) {
+__device__ inline void input_stage(const input_t &in, int padded, uint16_t *operand, int pitch,
+                                   uint64_t *barrier) {
     if (!in.vector || padded != in.width) {
         input_stage_elements(in, padded, operand, pitch);
         return;
     }
     const uint16_t *const x = (const uint16_t *)in.x + in.first; /* the pieces are neighbours */
-    in_batches<8>(
-        in.tokens, in.blocks * padded / 8,
-        [&](int token, int chunk) {
-            return __ldcg((const uint4 *)(x + token * in.ld + chunk * 8));
-        },
-        [&](int token, int chunk, uint4 words) {
-            *(uint4 *)(operand + token * pitch + chunk * 8) = words;
-        });
+#if __CUDA_ARCH__ >= 900
+    const int bytes = in.blocks * padded * 2;
+    if (threadIdx.x == 0) barrier_expect(barrier, in.tokens * bytes);
+    if (threadIdx.x < 32) {
+        __syncwarp();
+#pragma unroll 1
+        for (int token = (int)threadIdx.x; token < in.tokens; token += 32)
+            bulk_copy(operand + token * pitch, x + token * in.ld, bytes, barrier);
+    }
+    barrier_wait(barrier, 0);
+#else
+    (void)barrier;
+    const int chunks = in.blocks * padded / 8;
+#pragma unroll 2
+    for (int i = (int)threadIdx.x; i < in.tokens * chunks; i += STREAM_THREADS) {
+        const int token = i / chunks, chunk = i % chunks;
+        *(uint4 *)(operand + token * pitch + chunk * 8) =
+            __ldcg((const uint4 *)(x + token * in.ld + chunk * 8));
+    }
+    __syncthreads();
+#endif
+}
+
+/* Initialises the barriers at the start of shared memory; before they are used. */
+__device__ inline void barriers_open(uint64_t *barriers) {
+    if (threadIdx.x < STREAM_BARRIERS) barrier_init(barriers + threadIdx.x);
+    barrier_init_fence();
+    __syncthreads();
 }
 
 /* Rounds a lane's results of one 8-token column into rows of `ld` elements, pairs of features. */
@@ -409,6 +491,7 @@ static inline status_t stream_device_current(stream_device_t *out) {
  */
 static inline int stream_depth(const stream_device_t *device, int64_t fixed) {
     const int64_t shared = (device->smem_bytes + 1024) / 2 - 1024;
+    fixed += STREAM_BARRIER_BYTES;
     int64_t depth = (shared - fixed) / STREAM_GROUP_BYTES;
     if (depth < 3) depth = (device->smem_bytes - fixed) / STREAM_GROUP_BYTES;
     if (depth < 2) return 0;
@@ -438,7 +521,7 @@ static inline int stream_columns(int64_t tokens) {
  * it may begin before the kernels ahead of it have ended, and `cluster` CTAs form a cluster.
  */
 template <typename ARGS>
-static status_t stream_launch(void (*kernel)(ARGS), const ARGS &args, int grid, int cluster,
+static status_t stream_launch(void (*kernel)(ARGS), const ARGS &args, dim3 grid, int cluster,
                               int64_t smem_bytes, const stream_device_t *device, uint64_t *opted_in,
                               cudaStream_t stream) {
     int id = 0;
@@ -456,7 +539,7 @@ static status_t stream_launch(void (*kernel)(ARGS), const ARGS &args, int grid, 
     attributes[1].id = cudaLaunchAttributeClusterDimension;
     attributes[1].val.clusterDim = {(unsigned)cluster, 1, 1};
     cudaLaunchConfig_t config = {};
-    config.gridDim = dim3((unsigned)grid);
+    config.gridDim = grid;
     config.blockDim = dim3(STREAM_THREADS);
     config.dynamicSmemBytes = (size_t)smem_bytes;
     config.stream = stream;

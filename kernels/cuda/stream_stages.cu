@@ -1,6 +1,10 @@
 #include "kernels/cuda/stream_stages.h"
 
-enum { PARTIALS_BYTES = 32 << 10, MANY = 2 }; /* MANY: CTAs an SM that registers must allow */
+enum {
+    MOST_SHARES = 8,
+    PARTIALS_BYTES = 32 << 10,
+    MANY = 2
+}; /* MANY: CTAs an SM that registers must allow */
 
 __device__ inline bool aligned16(const void *p) {
     return ((uintptr_t)p & 15) == 0;
@@ -17,14 +21,13 @@ typedef struct {
 
 __device__ inline down_item_t down_item(const stream_down_t &a) {
     down_item_t item;
-    const int set = (int)blockIdx.x % a.sets, steps = tiles_of(a.width);
-    item.share = (int)blockIdx.x / a.sets;
-    item.tile0 = share_begin(a.tiles, set, a.sets);
-    const int tiles = share_begin(a.tiles, set + 1, a.sets) - item.tile0;
+    const int set = (int)blockIdx.x, steps = tiles_of(a.width);
+    item.share = (int)blockIdx.y;
+    item.tile0 = share_begin(a.set_share, set);
+    const int tiles = share_count(a.set_share, set);
     /* A share is whole blocks where there are several, else steps. */
-    const int units = a.blocks > 1 ? a.blocks : steps;
-    const int unit0 = share_begin(units, item.share, a.shares);
-    const int count = share_begin(units, item.share + 1, a.shares) - unit0;
+    const int unit0 = share_begin(a.unit_share, item.share);
+    const int count = share_count(a.unit_share, item.share);
     const int blocks = a.blocks > 1 ? count : 1, step0 = a.blocks > 1 ? 0 : unit0;
     const int deep = a.blocks > 1 ? steps : count;
     item.block0 = a.blocks > 1 ? unit0 : 0;
@@ -57,35 +60,38 @@ template <typename T, int NT>
 __device__ inline void scale_blocks(const stream_down_t &a, const down_item_t &item,
                                     const float4 *y, const uint16_t *scales) {
     const int lane = (int)threadIdx.x % 32, blocks = item.tiles.inner;
-    const int tiles = item.tiles.count / blocks;
+    const int tiles = share_count(a.set_share, (int)blockIdx.x);
     const int64_t ld = (int64_t)a.rank_tiles * FRAGMENT_SIDE;
-    for (int i = (int)threadIdx.x / 32; i < tiles * NT * a.out_blocks; i += STREAM_WARPS) {
-        const int k = i % a.out_blocks, j = i / a.out_blocks % NT, tile = i / a.out_blocks / NT;
-        const float4 *from = y + (tile * blocks * NT + j) * 32 + lane;
-        const uint32_t *s =
-            (const uint32_t *)(scales + (tile * blocks * a.out_blocks + k) * FRAGMENT_SIDE) +
-            lane / 4;
-        float4 sum = make_float4(0, 0, 0, 0);
+    const int stride = a.out_blocks * FRAGMENT_SIDE / 2; /* words from one l to the next */
+    for (int k = (int)threadIdx.x / 32; k < a.out_blocks; k += STREAM_WARPS)
+        for (int i = 0; i < tiles * NT; i++) {
+            const int tile = i / NT, j = i % NT;
+            const float4 *const from = y + (tile * blocks * NT + j) * 32 + lane;
+            const uint32_t *const s = (const uint32_t *)scales + tile * blocks * stride +
+                                      k * FRAGMENT_SIDE / 2 + lane / 4;
+            float4 sum = make_float4(0, 0, 0, 0);
 #pragma unroll 4
-        for (int l = 0; l < blocks; l++) {
-            const float4 part = from[l * NT * 32];
-            const float2 factor = widen_pair<T>(s[l * a.out_blocks * FRAGMENT_SIDE / 2]);
-            sum.x += part.x * factor.x, sum.y += part.y * factor.x;
-            sum.z += part.z * factor.y, sum.w += part.w * factor.y;
+            for (int l = 0; l < blocks; l++) {
+                const float4 part = from[l * NT * 32];
+                const float2 factor = widen_pair<T>(s[l * stride]);
+                sum.x += part.x * factor.x, sum.y += part.y * factor.x;
+                sum.z += part.z * factor.y, sum.w += part.w * factor.y;
+            }
+            T *const to = (T *)a.t + (int64_t)(item.share * a.out_blocks + k) * a.tokens * ld;
+            fragment_store<T>(to + (item.tile0 + tile) * FRAGMENT_SIDE, ld, j, a.tokens, sum);
         }
-        T *const to = (T *)a.t + (int64_t)(item.share * a.out_blocks + k) * a.tokens * ld;
-        fragment_store<T>(to + (item.tile0 + tile) * FRAGMENT_SIDE, ld, j, a.tokens, sum);
-    }
 }
 
-/* Both dimensions of the scales that a CTA needs are contiguous within a tile. */
+/* The scales of a CTA: contiguous within each of its tiles. */
 __device__ inline void scales_stage(const stream_down_t &a, const down_item_t &item, uint4 *to) {
-    const int blocks = item.tiles.inner, tiles = item.tiles.count / blocks;
-    const int words = a.out_blocks * FRAGMENT_SIDE / 8;
-    for (int i = (int)threadIdx.x; i < tiles * blocks * words; i += STREAM_THREADS) {
-        const int tile = item.tile0 + i / (blocks * words), rest = i % (blocks * words);
-        to[i] = __ldg((const uint4 *)a.scales + ((int64_t)tile * a.blocks + item.block0) * words +
-                      rest);
+    const int words = a.out_blocks * FRAGMENT_SIDE / 8, each = item.tiles.inner * words;
+    const uint4 *from =
+        (const uint4 *)a.scales + ((int64_t)item.tile0 * a.blocks + item.block0) * words;
+    for (int i = 0; i < item.tiles.count; i += item.tiles.inner) {
+#pragma unroll 2
+        for (int word = (int)threadIdx.x; word < each; word += STREAM_THREADS)
+            to[word] = __ldg(from + word);
+        from += a.blocks * words, to += each;
     }
 }
 
@@ -93,27 +99,29 @@ template <typename T, int NT, bool SCALED>
 static __global__ void __launch_bounds__(STREAM_THREADS, MANY)
     stream_down_kernel(const __grid_constant__ stream_down_t a) {
     extern __shared__ uint4 smem[];
-    uint16_t *const operand = (uint16_t *)((char *)smem + a.depth * STREAM_GROUP_BYTES);
+    uint64_t *const barriers = (uint64_t *)((char *)smem + a.depth * STREAM_GROUP_BYTES);
+    uint16_t *const operand = (uint16_t *)((char *)barriers + STREAM_BARRIER_BYTES);
     float4 *const partials = (float4 *)((char *)smem + a.partials_at);
     uint16_t *const scales = (uint16_t *)((char *)smem + a.s_at);
     dependents_launch();
+    barriers_open(barriers);
     const down_item_t item = down_item(a);
     stream_ring_t ring;
     tiles_t none = item.tiles;
     none.count = 0;
-    ring_open(ring, smem, a.depth, item.tiles, none);
+    ring_open(ring, smem, barriers, a.depth, item.tiles, none);
     input_prefetch(item.input);
     if constexpr (SCALED) scales_stage(a, item, (uint4 *)scales);
     dependency_wait();
-    input_stage(item.input, item.padded, operand, a.pitch);
-    __syncthreads();
+    input_stage(item.input, item.padded, operand, a.pitch, barriers + STREAM_BARRIERS - 1);
+    if constexpr (SCALED) __syncthreads(); /* for the scales */
     const T *const x = (const T *)operand;
     if constexpr (SCALED) {
         const int lane = (int)threadIdx.x % 32;
         float4 *const y = (float4 *)((char *)smem + a.y_at);
         stream_multiply_sum<T, NT>(
             ring, item.tiles, x, a.pitch, a.tokens, partials,
-            [&](int tile) { return tile % item.tiles.inner * item.padded; },
+            [&](const segment_t &s) { return s.inner * item.padded; },
             [&](int tile, int j, float4 sum) { y[(tile * NT + j) * 32 + lane] = sum; });
         __syncthreads();
         scale_blocks<T, NT>(a, item, y, scales);
@@ -121,12 +129,16 @@ static __global__ void __launch_bounds__(STREAM_THREADS, MANY)
         const int64_t ld = (int64_t)a.rank_tiles * FRAGMENT_SIDE;
         stream_multiply_sum<T, NT>(
             ring, item.tiles, x, a.pitch, a.tokens, partials,
-            [&](int tile) {
-                return ((item.tile0 + tile) / a.input_tiles - item.input0) * item.padded;
+            [&](const segment_t &s) {
+                return ((item.tile0 + s.tile) / a.input_tiles - item.input0) * item.padded;
             },
             [&](int tile, int j, float4 sum) {
-                const int i = item.tile0 + tile, k = i % a.input_tiles / a.pair_tiles;
-                const int to = i / a.input_tiles * a.pair_tiles + i % a.pair_tiles;
+                int k = 0, to = item.tile0 + tile;
+                if (a.out_blocks > 1) {
+                    const int input = to / a.input_tiles, pair = to % a.input_tiles;
+                    k = pair / a.pair_tiles;
+                    to = input * a.pair_tiles + pair % a.pair_tiles;
+                }
                 T *const rows = (T *)a.t + (item.share * a.out_blocks + k) * a.tokens * ld;
                 fragment_store<T>(rows + to * FRAGMENT_SIDE, ld, j, a.tokens, sum);
             });
@@ -139,9 +151,11 @@ bool stream_down_fit(stream_down_t *a, const stream_device_t *device) {
     const int most = (int)ceil_div(share, a->shares);
     const int blocks = a->blocks > 1 ? most : 1, deep = a->blocks > 1 ? steps : most;
     int inputs = blocks;
+    a->set_share = share_of(a->tiles, a->sets);
+    a->unit_share = share_of(share, a->shares);
     for (int i = 0; a->blocks == 1 && i < a->sets; i++) {
-        const int first = share_begin(a->tiles, i, a->sets) / a->input_tiles;
-        const int last = (share_begin(a->tiles, i + 1, a->sets) - 1) / a->input_tiles;
+        const int first = share_begin(a->set_share, i) / a->input_tiles;
+        const int last = (share_begin(a->set_share, i + 1) - 1) / a->input_tiles;
         if (last - first + 1 > inputs) inputs = last - first + 1;
     }
     const int64_t results = (int64_t)tiles * blocks * columns * FRAGMENT_BYTES;
@@ -153,7 +167,7 @@ bool stream_down_fit(stream_down_t *a, const stream_device_t *device) {
     const int64_t scales =
         a->scaled ? (int64_t)tiles * blocks * a->out_blocks * FRAGMENT_SIDE * 2 : 0;
     a->depth = stream_depth(device, operand + partials + y + scales);
-    a->partials_at = (int)(a->depth * STREAM_GROUP_BYTES + operand);
+    a->partials_at = (int)(a->depth * STREAM_GROUP_BYTES + STREAM_BARRIER_BYTES + operand);
     a->y_at = (int)(a->partials_at + partials);
     a->s_at = (int)(a->y_at + y);
     a->smem_bytes = (int)(a->s_at + scales);
@@ -164,9 +178,10 @@ template <typename T, int NT>
 static status_t down_launch(const stream_down_t *a, const stream_device_t *device,
                             cudaStream_t stream) {
     static uint64_t opted_in[2];
-    return stream_launch(
-        a->scaled ? stream_down_kernel<T, NT, true> : stream_down_kernel<T, NT, false>, *a,
-        a->sets * a->shares, 1, a->smem_bytes, device, &opted_in[a->scaled], stream);
+    return stream_launch(a->scaled ? stream_down_kernel<T, NT, true>
+                                   : stream_down_kernel<T, NT, false>,
+                         *a, dim3((unsigned)a->sets, (unsigned)a->shares), 1, a->smem_bytes, device,
+                         &opted_in[a->scaled], stream);
 }
 
 /* ---- up ---- */
@@ -180,14 +195,13 @@ typedef struct {
 
 template <bool PAIRED> __device__ inline up_item_t up_item(const stream_up_t &a) {
     up_item_t item;
-    const int group = (int)blockIdx.x / a.cluster, set = group % a.sets;
-    const int out_tiles = tiles_of(a.out_width);
-    item.k = group / a.sets;
-    item.rank = (int)blockIdx.x % a.cluster;
-    item.tile0 = share_begin(out_tiles, set, a.sets);
-    item.tiles = share_begin(out_tiles, set + 1, a.sets) - item.tile0;
-    item.rank0 = share_begin(a.rank_tiles, item.rank, a.cluster);
-    item.ranks = share_begin(a.rank_tiles, item.rank + 1, a.cluster) - item.rank0;
+    const int set = (int)blockIdx.y, out_tiles = tiles_of(a.out_width);
+    item.k = (int)blockIdx.z;
+    item.rank = (int)blockIdx.x;
+    item.tile0 = share_begin(a.set_share, set);
+    item.tiles = share_count(a.set_share, set);
+    item.rank0 = share_begin(a.rank_share, item.rank);
+    item.ranks = share_count(a.rank_share, item.rank);
     const int64_t row = (int64_t)item.k * out_tiles + item.tile0;
     item.up = {.first = (const uint4 *)a.u + (row * a.rank_tiles + item.rank0) * 32,
                .count = item.tiles,
@@ -213,24 +227,21 @@ template <bool PAIRED> __device__ inline up_item_t up_item(const stream_up_t &a)
 }
 
 /* Eight neighbours of T, the sum over the shares in which stream_down left it. */
-template <typename T, int SHARES>
-__device__ inline uint4 t_sum(const T *from, int shares, int64_t stride) {
+template <typename T> __device__ inline uint4 t_sum(const T *from, int shares, int64_t stride) {
     float2 sum[4] = {};
-    for (int first = 0; first < shares; first += SHARES) {
-        uint4 part[SHARES];
+    uint4 part[MOST_SHARES];
 #pragma unroll
-        for (int i = 0; i < SHARES; i++) {
-            part[i] = make_uint4(0, 0, 0, 0);
-            if (first + i < shares) part[i] = __ldcg((const uint4 *)(from + (first + i) * stride));
-        }
+    for (int i = 0; i < MOST_SHARES; i++) {
+        part[i] = make_uint4(0, 0, 0, 0);
+        if (i < shares) part[i] = __ldcg((const uint4 *)(from + i * stride));
+    }
 #pragma unroll
-        for (int i = 0; i < SHARES; i++) {
-            const uint32_t word[4] = {part[i].x, part[i].y, part[i].z, part[i].w};
+    for (int i = 0; i < MOST_SHARES; i++) {
+        const uint32_t word[4] = {part[i].x, part[i].y, part[i].z, part[i].w};
 #pragma unroll
-            for (int e = 0; e < 4; e++) {
-                const float2 pair = widen_pair<T>(word[e]);
-                sum[e].x += pair.x, sum[e].y += pair.y;
-            }
+        for (int e = 0; e < 4; e++) {
+            const float2 pair = widen_pair<T>(word[e]);
+            sum[e].x += pair.x, sum[e].y += pair.y;
         }
     }
     return make_uint4(round_pair<T>(sum[0].x, sum[0].y), round_pair<T>(sum[1].x, sum[1].y),
@@ -239,41 +250,43 @@ __device__ inline uint4 t_sum(const T *from, int shares, int64_t stride) {
 
 /* The CTA's columns of T_k. */
 template <typename T>
-__device__ inline void t_stage(const stream_up_t &a, const up_item_t &item, T *operand) {
+__device__ inline void t_stage(const stream_up_t &a, const up_item_t &item, T *operand,
+                               uint64_t *barrier) {
     const int64_t ld = (int64_t)a.rank_tiles * FRAGMENT_SIDE;
+    const int64_t first = item.k * a.tokens * ld + item.rank0 * FRAGMENT_SIDE;
+    if (a.shares == 1) {
+        const input_t input = {.x = a.t,
+                               .ld = ld,
+                               .first = first,
+                               .tokens = a.tokens,
+                               .blocks = 1,
+                               .width = item.ranks * FRAGMENT_SIDE,
+                               .block_stride = 0,
+                               .vector = true};
+        input_stage(input, input.width, (uint16_t *)operand, a.t_pitch, barrier);
+        return;
+    }
+    const int chunks = item.ranks * 2;
     const int64_t stride = a.out_blocks * (int64_t)a.tokens * ld;
-    const T *const t = (const T *)a.t + item.k * a.tokens * ld + item.rank0 * FRAGMENT_SIDE;
-    const auto source = [&](int token, int chunk) { return t + token * ld + chunk * 8; };
-    const auto store = [&](int token, int chunk, uint4 words) {
-        *(uint4 *)(operand + token * a.t_pitch + chunk * 8) = words;
-    };
-    const auto copy = [&](int token, int chunk) {
-        return __ldcg((const uint4 *)source(token, chunk));
-    };
-    const auto sum_two = [&](int token, int chunk) {
-        return t_sum<T, 2>(source(token, chunk), 2, stride);
-    };
-    const auto sum = [&](int token, int chunk) {
-        return t_sum<T, 8>(source(token, chunk), a.shares, stride);
-    };
-    if (a.shares == 1)
-        in_batches<8>(a.tokens, item.ranks * 2, copy, store);
-    else if (a.shares == 2)
-        in_batches<4>(a.tokens, item.ranks * 2, sum_two, store);
-    else
-        in_batches<1>(a.tokens, item.ranks * 2, sum, store);
+#pragma unroll 1
+    for (int i = (int)threadIdx.x; i < a.tokens * chunks; i += STREAM_THREADS) {
+        const int token = i / chunks, column = i % chunks * 8;
+        *(uint4 *)(operand + token * a.t_pitch + column) =
+            t_sum((const T *)a.t + first + token * ld + column, a.shares, stride);
+    }
+    __syncthreads();
 }
 
 /* The same computed here, T_lk = X_l V_lk. */
 template <typename T, int NT>
 __device__ inline void t_compute(const stream_up_t &a, const up_item_t &item, const input_t &input,
-                                 stream_ring_t &ring, uint16_t *x, T *t, float4 *partials) {
+                                 stream_ring_t &ring, uint16_t *x, T *t, float4 *partials,
+                                 uint64_t *barrier) {
     const int padded = tiles_of(a.width) * FRAGMENT_SIDE, first = item.rank0 / a.pair_tiles;
-    input_stage(input, padded, x, a.x_pitch);
-    __syncthreads();
+    input_stage(input, padded, x, a.x_pitch, barrier);
     stream_multiply_sum<T, NT>(
         ring, item.down, (const T *)x, a.x_pitch, a.tokens, partials,
-        [&](int tile) { return ((item.rank0 + tile) / a.pair_tiles - first) * padded; },
+        [&](const segment_t &s) { return ((item.rank0 + s.tile) / a.pair_tiles - first) * padded; },
         [&](int tile, int j, float4 sum) {
             fragment_store<T>(t + tile * FRAGMENT_SIDE, a.t_pitch, j, a.tokens, sum);
         });
@@ -312,7 +325,7 @@ __device__ inline void y_compute(const stream_up_t &a, const up_item_t &item, st
     const int owned = (int)((item.tiles + a.cluster - 1) / a.cluster);
     if (a.cluster > 1) cluster_wait(); /* that all CTAs of the cluster have begun */
     stream_multiply<T, NT>(
-        ring, item.up, t, a.t_pitch, a.tokens, [&](int) { return 0; },
+        ring, item.up, t, a.t_pitch, a.tokens, [&](const segment_t &) { return 0; },
         [&](int tile, int part, const float(*acc)[4]) {
             const int source = item.rank * a.up_parts + part;
             const int owner = a.cluster > 1 ? tile / owned : 0;
@@ -351,17 +364,20 @@ template <typename T, int NT, bool PAIRED>
 static __global__ void __launch_bounds__(STREAM_THREADS, MANY)
     stream_up_kernel(const __grid_constant__ stream_up_t a) {
     extern __shared__ uint4 smem[];
-    uint16_t *const x = (uint16_t *)((char *)smem + a.depth * STREAM_GROUP_BYTES);
+    uint64_t *const barriers = (uint64_t *)((char *)smem + a.depth * STREAM_GROUP_BYTES);
+    uint64_t *const operand_barrier = barriers + STREAM_BARRIERS - 1;
+    uint16_t *const x = (uint16_t *)((char *)barriers + STREAM_BARRIER_BYTES);
     T *const t = (T *)((char *)smem + a.t_at);
     float4 *const partials = (float4 *)((char *)smem + a.partials_at);
     float4 *const received = (float4 *)((char *)smem + a.received_at);
     dependents_launch();
+    barriers_open(barriers);
     const up_item_t item = up_item<PAIRED>(a);
     if (a.cluster > 1) cluster_arrive();
     stream_ring_t ring;
     tiles_t none = item.up;
     none.count = 0;
-    ring_open(ring, smem, a.depth, PAIRED ? item.down : item.up, PAIRED ? item.up : none);
+    ring_open(ring, smem, barriers, a.depth, PAIRED ? item.down : item.up, PAIRED ? item.up : none);
     if constexpr (PAIRED) {
         const int first = item.rank0 / a.pair_tiles;
         const int last = (item.rank0 + item.ranks - 1) / a.pair_tiles;
@@ -376,12 +392,12 @@ static __global__ void __launch_bounds__(STREAM_THREADS, MANY)
                                    a.width % 8 == 0 && a.in_features % 8 == 0 && aligned16(a.x)};
         input_prefetch(input);
         dependency_wait();
-        t_compute<T, NT>(a, item, input, ring, x, t, partials);
+        t_compute<T, NT>(a, item, input, ring, x, t, partials, operand_barrier);
+        __syncthreads();
     } else {
         dependency_wait();
-        t_stage<T>(a, item, t);
+        t_stage<T>(a, item, t, operand_barrier);
     }
-    __syncthreads();
     y_compute<T, NT>(a, item, ring, t, received);
 }
 
@@ -389,8 +405,8 @@ static __global__ void __launch_bounds__(STREAM_THREADS, MANY)
 static int up_inputs(const stream_up_t *a) {
     int most = 0;
     for (int i = 0; i < a->cluster; i++) {
-        const int first = share_begin(a->rank_tiles, i, a->cluster) / a->pair_tiles;
-        const int last = (share_begin(a->rank_tiles, i + 1, a->cluster) - 1) / a->pair_tiles;
+        const int first = share_begin(a->rank_share, i) / a->pair_tiles;
+        const int last = (share_begin(a->rank_share, i + 1) - 1) / a->pair_tiles;
         if (last - first + 1 > most) most = last - first + 1;
     }
     return most;
@@ -404,6 +420,8 @@ bool stream_up_fit(stream_up_t *a, const stream_device_t *device) {
     const int64_t owned = ceil_div(tiles, a->cluster) * a->cluster;
     const int64_t results = (int64_t)ranks * columns * FRAGMENT_BYTES;
     int64_t operand = 0, partials = 0;
+    a->set_share = share_of(tiles_of(a->out_width), a->sets);
+    a->rank_share = share_of(a->rank_tiles, a->cluster);
     a->parts = 1;
     if (a->paired) {
         a->parts = stream_parts(ranks, steps, (int)(PARTIALS_BYTES / results));
@@ -418,7 +436,7 @@ bool stream_up_fit(stream_up_t *a, const stream_device_t *device) {
     const int64_t received =
         a->cluster * a->up_parts > 1 ? owned * a->up_parts * columns * FRAGMENT_BYTES : 0;
     a->depth = stream_depth(device, operand + partials + t + received);
-    a->t_at = (int)(a->depth * STREAM_GROUP_BYTES + operand);
+    a->t_at = (int)(a->depth * STREAM_GROUP_BYTES + STREAM_BARRIER_BYTES + operand);
     a->partials_at = (int)(a->t_at + t);
     a->received_at = (int)(a->partials_at + partials);
     a->smem_bytes = (int)(a->received_at + received);
@@ -430,13 +448,13 @@ static status_t up_launch(const stream_up_t *a, const stream_device_t *device,
                           cudaStream_t stream) {
     static uint64_t opted_in[2];
     return stream_launch(a->paired ? stream_up_kernel<T, NT, true> : stream_up_kernel<T, NT, false>,
-                         *a, a->out_blocks * a->sets * a->cluster, a->cluster, a->smem_bytes,
-                         device, &opted_in[a->paired], stream);
+                         *a, dim3((unsigned)a->cluster, (unsigned)a->sets, (unsigned)a->out_blocks),
+                         a->cluster, a->smem_bytes, device, &opted_in[a->paired], stream);
 }
 
 /* ---- Shapes of a chain ---- */
 
-enum { MOST_SHARES = 8, MOST_TILES = 32, CLUSTER_COST = 48 << 10 };
+enum { MOST_TILES = 32, CLUSTER_COST = 48 << 10 };
 
 /* Bytes that pass through the busiest SM: what latency is hidden behind. */
 static int64_t down_cost(const stream_down_t *a, const stream_device_t *device) {

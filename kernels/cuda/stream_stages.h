@@ -27,7 +27,8 @@ typedef struct {
     int64_t in_features;
     int tokens, tiles, blocks, width, input_tiles, pair_tiles, out_blocks, rank_tiles;
     bool scaled;
-    int sets, shares;                   /* how it is cut into CTAs */
+    int sets, shares; /* how it is cut into CTAs */
+    share_t set_share, unit_share;
     int depth, parts;                   /* rings, and warps a tile */
     int pitch, partials_at, y_at, s_at; /* of the operand; bytes into shared memory */
     int smem_bytes;
@@ -45,6 +46,7 @@ typedef struct {
     int width, pair_tiles;
     bool paired; /* T is computed from X and V */
     int sets, cluster;
+    share_t set_share, rank_share;
     int depth, parts, up_parts;
     int x_pitch, t_pitch, t_at, partials_at, received_at;
     int smem_bytes;
