@@ -166,65 +166,52 @@ typedef struct {
     int count, inner, outer_stride, inner_stride, steps, parts, part_steps;
 } tiles_t;
 
-/* A warp's way through its segments, without divisions. */
+/* One warp's part of a tile: `steps` fragments from `at` on, the operand from `column` on. */
 typedef struct {
-    int tile, part, inner, outer; /* tile = outer * tiles.inner + inner */
+    const uint4 *at;
+    uint16_t tile, part, steps, column;
 } segment_t;
 
-__device__ inline void segment_carry(const tiles_t &tiles, segment_t &s) {
-    while (s.part >= tiles.parts) {
-        s.part -= tiles.parts, s.tile++;
-        if (++s.inner == tiles.inner) s.inner = 0, s.outer++;
-    }
-}
-
-__device__ inline segment_t segment_first(const tiles_t &tiles) {
-    segment_t s = {0, (int)threadIdx.x / 32, 0, 0};
-    segment_carry(tiles, s);
-    return s;
-}
-
-__device__ inline void segment_advance(const tiles_t &tiles, segment_t &s) {
-    s.part += STREAM_WARPS;
-    segment_carry(tiles, s);
-}
-
-__device__ inline int segment_begin(const tiles_t &tiles, const segment_t &s) {
-    return s.part * tiles.part_steps;
-}
-
-__device__ inline int segment_steps(const tiles_t &tiles, const segment_t &s) {
-    return min(tiles.part_steps, tiles.steps - segment_begin(tiles, s));
-}
-
-/* A ring of `depth` groups that runs through this warp's segments of two sets of tiles. */
+/*
+ * A ring of `depth` groups that runs through the warp's segments. Their table is worked out by all
+ * lanes at once before anything is waited for: the divisions cost nothing there, and the code that
+ * is left for later is short, which counts where every instruction is fetched for the first time.
+ */
 typedef struct {
-    tiles_t now, next;
-    segment_t segment; /* the next one to request */
-    int left;          /* fragments left to request of the one before */
-    const uint4 *at;   /* the next of them */
-    uint4 *ring;       /* this warp's first fragment */
-    uint64_t *full;    /* a barrier for each group */
+    segment_t *table;
+    int segments, next, left; /* segments; the next to request; fragments left of the one before */
+    const uint4 *at;          /* the next of them */
+    uint4 *ring;              /* this warp's first fragment */
+    uint64_t *full;           /* a barrier for each group */
     int depth, in, out;
     unsigned phase; /* of the barriers, at `out` */
+    int read;       /* segments multiplied */
 } stream_ring_t;
 
-__device__ inline void ring_next_segment(stream_ring_t &r) {
-    if (r.segment.tile >= r.now.count) {
-        r.now = r.next, r.next.count = 0;
-        r.segment = segment_first(r.now);
-        if (r.segment.tile >= r.now.count) return;
+/* Appends this warp's segments of `tiles`; the operand of a tile begins at column(tile). */
+template <typename COLUMN>
+__device__ inline void ring_add(stream_ring_t &r, const tiles_t &tiles, COLUMN column) {
+    const int warp = (int)threadIdx.x / 32, lane = (int)threadIdx.x % 32;
+    const int total = tiles.count * tiles.parts;
+#pragma unroll 1
+    for (int i = lane; warp + i * STREAM_WARPS < total; i += 32) {
+        const int s = warp + i * STREAM_WARPS, tile = s / tiles.parts, part = s % tiles.parts;
+        const int begin = part * tiles.part_steps;
+        const int64_t fragment = (int64_t)(tile / tiles.inner) * tiles.outer_stride +
+                                 tile % tiles.inner * tiles.inner_stride + begin;
+        r.table[r.segments + i] = {tiles.first + fragment * 32, (uint16_t)tile, (uint16_t)part,
+                                   (uint16_t)max(min(tiles.part_steps, tiles.steps - begin), 0),
+                                   (uint16_t)(column(tile) + begin * FRAGMENT_SIDE)};
     }
-    const int64_t fragment = (int64_t)r.segment.outer * r.now.outer_stride +
-                             r.segment.inner * r.now.inner_stride + segment_begin(r.now, r.segment);
-    r.at = r.now.first + fragment * 32;
-    r.left = max(segment_steps(r.now, r.segment), 0);
-    segment_advance(r.now, r.segment);
+    r.segments += max(total - warp + STREAM_WARPS - 1, 0) / STREAM_WARPS;
 }
 
 /* Requests the next group, if there is one. Before 9.0 groups are counted, empty ones too. */
 __device__ inline void ring_fetch(stream_ring_t &r) {
-    while (r.left == 0 && r.now.count > 0) ring_next_segment(r);
+    while (r.left == 0 && r.next < r.segments) {
+        r.at = r.table[r.next].at, r.left = r.table[r.next].steps;
+        r.next++;
+    }
     const int lane = (int)threadIdx.x % 32, count = min(r.left, (int)STREAM_GROUP);
     uint4 *const to = r.ring + r.in * STREAM_GROUP * 32;
 #if __CUDA_ARCH__ >= 900
@@ -245,20 +232,25 @@ __device__ inline void ring_fetch(stream_ring_t &r) {
 }
 
 /*
- * Opens the ring of this warp in smem (depth * STREAM_GROUP_BYTES), with `full`, STREAM_WARPS *
- * STREAM_DEPTH initialised barriers, and fills it.
+ * A ring of this warp in smem (depth * STREAM_GROUP_BYTES), with `full`, STREAM_WARPS *
+ * STREAM_DEPTH initialised barriers, and `table`, room for `segments` segments a warp.
  */
-__device__ inline void ring_open(stream_ring_t &r, uint4 *smem, uint64_t *full, int depth,
-                                 const tiles_t &first, const tiles_t &second) {
+__device__ inline stream_ring_t ring_make(uint4 *smem, uint64_t *full, segment_t *table,
+                                          int segments, int depth) {
     const int warp = (int)threadIdx.x / 32;
-    r.now = first, r.next = second;
-    r.segment = segment_first(first), r.left = 0;
-    r.at = first.first;
+    stream_ring_t r = {};
+    r.table = table + warp * segments;
     r.ring = smem + warp * depth * STREAM_GROUP * 32;
     r.full = full + warp * STREAM_DEPTH;
-    r.depth = depth, r.in = 0, r.out = 0, r.phase = 0;
+    r.depth = depth;
+    return r;
+}
+
+/* Begins to request, once all segments were added. */
+__device__ inline void ring_start(stream_ring_t &r) {
+    __syncwarp();
 #pragma unroll 1
-    for (int i = 0; i < depth; i++) ring_fetch(r);
+    for (int i = 0; i < r.depth; i++) ring_fetch(r);
 }
 
 /* Waits for the oldest group and returns this lane's part; ring_fetch() gives its place away. */
@@ -299,23 +291,23 @@ __device__ inline const uint4 *ring_take(stream_ring_t &r) {
 }
 
 /*
- * Multiplies this warp's segments of `tiles`, in the order in which the ring requests them.
- * operand: tokens x depth in shared memory, `pitch` elements a row; column(segment) is where a
- * tile's depth begins. done(tile, part, acc): acc[j] holds the lane's results of tokens 8j to 8j+7,
- * in the order {token 2t, 2t+1 of feature 2g, then of 2g+1}. NT 8-token columns; those beyond
- * `tokens` hold copies of the last token.
+ * Multiplies this warp's segments up to number `end` of its table.
+ * operand: tokens x depth in shared memory, `pitch` elements a row. done(tile, part, acc): acc[j]
+ * holds the lane's results of tokens 8j to 8j+7, in the order {token 2t, 2t+1 of feature 2g, then
+ * of 2g+1}. NT 8-token columns; those beyond `tokens` hold copies of the last token.
  */
-template <typename T, int NT, typename COLUMN, typename DONE>
-__device__ inline void stream_multiply(stream_ring_t &ring, const tiles_t &tiles, const T *operand,
-                                       int pitch, int tokens, COLUMN column, DONE done) {
+template <typename T, int NT, typename DONE>
+__device__ inline void stream_multiply(stream_ring_t &ring, int end, const T *operand, int pitch,
+                                       int tokens, DONE done) {
     constexpr int CHAINS = NT == 1 ? 4 : NT == 2 ? 2 : 1; /* independent sums hide mma's latency */
     const int lane = (int)threadIdx.x % 32;
     int row[NT];
 #pragma unroll
     for (int j = 0; j < NT; j++) row[j] = min(j * 8 + lane / 4, tokens - 1) * pitch + lane % 4 * 4;
-    for (segment_t s = segment_first(tiles); s.tile < tiles.count; segment_advance(tiles, s)) {
-        int left = segment_steps(tiles, s);
-        const T *b = operand + column(s) + segment_begin(tiles, s) * FRAGMENT_SIDE;
+    for (; ring.read < end; ring.read++) {
+        const segment_t s = ring.table[ring.read];
+        int left = s.steps;
+        const T *b = operand + s.column;
         float acc[CHAINS][NT][4] = {};
         for (; left > 0; left -= STREAM_GROUP, b += STREAM_GROUP * FRAGMENT_SIDE) {
             const uint4 *const group = ring_take(ring);
@@ -352,13 +344,13 @@ __device__ inline float4 fragment_add(float4 a, float4 b) {
  * the parts were added in order through `partials` (count * parts * NT * 512 bytes, where parts is
  * more than 1). All threads of the CTA call it.
  */
-template <typename T, int NT, typename COLUMN, typename DONE>
-__device__ inline void stream_multiply_sum(stream_ring_t &ring, const tiles_t &tiles,
+template <typename T, int NT, typename DONE>
+__device__ inline void stream_multiply_sum(stream_ring_t &ring, int end, const tiles_t &tiles,
                                            const T *operand, int pitch, int tokens,
-                                           float4 *partials, COLUMN column, DONE done) {
+                                           float4 *partials, DONE done) {
     const int lane = (int)threadIdx.x % 32, parts = tiles.parts;
     stream_multiply<T, NT>(
-        ring, tiles, operand, pitch, tokens, column, [&](int tile, int part, const float(*acc)[4]) {
+        ring, end, operand, pitch, tokens, [&](int tile, int part, const float(*acc)[4]) {
 #pragma unroll
             for (int j = 0; j < NT; j++) {
                 const float4 sum = make_float4(acc[j][0], acc[j][1], acc[j][2], acc[j][3]);
@@ -491,11 +483,21 @@ static inline status_t stream_device_current(stream_device_t *out) {
  */
 static inline int stream_depth(const stream_device_t *device, int64_t fixed) {
     const int64_t shared = (device->smem_bytes + 1024) / 2 - 1024;
-    fixed += STREAM_BARRIER_BYTES;
+
     int64_t depth = (shared - fixed) / STREAM_GROUP_BYTES;
     if (depth < 3) depth = (device->smem_bytes - fixed) / STREAM_GROUP_BYTES;
     if (depth < 2) return 0;
     return depth > STREAM_DEPTH ? STREAM_DEPTH : (int)depth;
+}
+
+/* The most segments that a warp has of `count` tiles. */
+static inline int stream_segments(int count, int parts) {
+    return (int)ceil_div((int64_t)count * parts, STREAM_WARPS);
+}
+
+/* Bytes of the barriers and of the tables of segments, which follow the rings. */
+__host__ __device__ inline int stream_head_bytes(int segments) {
+    return STREAM_BARRIER_BYTES + STREAM_WARPS * segments * (int)sizeof(segment_t);
 }
 
 /* Among how many warps to share a tile's depth, so that the busiest warp has the least to do. */

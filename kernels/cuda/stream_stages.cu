@@ -100,16 +100,20 @@ static __global__ void __launch_bounds__(STREAM_THREADS, MANY)
     stream_down_kernel(const __grid_constant__ stream_down_t a) {
     extern __shared__ uint4 smem[];
     uint64_t *const barriers = (uint64_t *)((char *)smem + a.depth * STREAM_GROUP_BYTES);
-    uint16_t *const operand = (uint16_t *)((char *)barriers + STREAM_BARRIER_BYTES);
+    segment_t *const table = (segment_t *)((char *)barriers + STREAM_BARRIER_BYTES);
+    uint16_t *const operand = (uint16_t *)((char *)barriers + stream_head_bytes(a.segments));
     float4 *const partials = (float4 *)((char *)smem + a.partials_at);
     uint16_t *const scales = (uint16_t *)((char *)smem + a.s_at);
     dependents_launch();
     barriers_open(barriers);
     const down_item_t item = down_item(a);
-    stream_ring_t ring;
-    tiles_t none = item.tiles;
-    none.count = 0;
-    ring_open(ring, smem, barriers, a.depth, item.tiles, none);
+    stream_ring_t ring = ring_make(smem, barriers, table, a.segments, a.depth);
+    ring_add(ring, item.tiles, [&](int tile) {
+        const int block =
+            SCALED ? tile % item.tiles.inner : (item.tile0 + tile) / a.input_tiles - item.input0;
+        return block * item.padded;
+    });
+    ring_start(ring);
     input_prefetch(item.input);
     if constexpr (SCALED) scales_stage(a, item, (uint4 *)scales);
     dependency_wait();
@@ -120,18 +124,14 @@ static __global__ void __launch_bounds__(STREAM_THREADS, MANY)
         const int lane = (int)threadIdx.x % 32;
         float4 *const y = (float4 *)((char *)smem + a.y_at);
         stream_multiply_sum<T, NT>(
-            ring, item.tiles, x, a.pitch, a.tokens, partials,
-            [&](const segment_t &s) { return s.inner * item.padded; },
+            ring, ring.segments, item.tiles, x, a.pitch, a.tokens, partials,
             [&](int tile, int j, float4 sum) { y[(tile * NT + j) * 32 + lane] = sum; });
         __syncthreads();
         scale_blocks<T, NT>(a, item, y, scales);
     } else {
         const int64_t ld = (int64_t)a.rank_tiles * FRAGMENT_SIDE;
         stream_multiply_sum<T, NT>(
-            ring, item.tiles, x, a.pitch, a.tokens, partials,
-            [&](const segment_t &s) {
-                return ((item.tile0 + s.tile) / a.input_tiles - item.input0) * item.padded;
-            },
+            ring, ring.segments, item.tiles, x, a.pitch, a.tokens, partials,
             [&](int tile, int j, float4 sum) {
                 int k = 0, to = item.tile0 + tile;
                 if (a.out_blocks > 1) {
@@ -161,17 +161,18 @@ bool stream_down_fit(stream_down_t *a, const stream_device_t *device) {
     const int64_t results = (int64_t)tiles * blocks * columns * FRAGMENT_BYTES;
     a->parts = stream_parts(tiles * blocks, deep, (int)(PARTIALS_BYTES / results));
     a->pitch = operand_pitch(inputs * deep * FRAGMENT_SIDE);
-    const int64_t operand = (int64_t)a->tokens * a->pitch * 2;
+    a->segments = stream_segments(tiles * blocks, a->parts);
+    const int64_t operand = stream_head_bytes(a->segments) + (int64_t)a->tokens * a->pitch * 2;
     const int64_t partials = a->parts > 1 ? results * a->parts : 0;
     const int64_t y = a->scaled ? results : 0;
     const int64_t scales =
         a->scaled ? (int64_t)tiles * blocks * a->out_blocks * FRAGMENT_SIDE * 2 : 0;
     a->depth = stream_depth(device, operand + partials + y + scales);
-    a->partials_at = (int)(a->depth * STREAM_GROUP_BYTES + STREAM_BARRIER_BYTES + operand);
+    a->partials_at = (int)(a->depth * STREAM_GROUP_BYTES + operand);
     a->y_at = (int)(a->partials_at + partials);
     a->s_at = (int)(a->y_at + y);
     a->smem_bytes = (int)(a->s_at + scales);
-    return a->depth > 0;
+    return a->depth > 0 && a->pitch <= UINT16_MAX;
 }
 
 template <typename T, int NT>
@@ -280,16 +281,15 @@ __device__ inline void t_stage(const stream_up_t &a, const up_item_t &item, T *o
 /* The same computed here, T_lk = X_l V_lk. */
 template <typename T, int NT>
 __device__ inline void t_compute(const stream_up_t &a, const up_item_t &item, const input_t &input,
-                                 stream_ring_t &ring, uint16_t *x, T *t, float4 *partials,
+                                 stream_ring_t &ring, int end, uint16_t *x, T *t, float4 *partials,
                                  uint64_t *barrier) {
-    const int padded = tiles_of(a.width) * FRAGMENT_SIDE, first = item.rank0 / a.pair_tiles;
-    input_stage(input, padded, x, a.x_pitch, barrier);
-    stream_multiply_sum<T, NT>(
-        ring, item.down, (const T *)x, a.x_pitch, a.tokens, partials,
-        [&](const segment_t &s) { return ((item.rank0 + s.tile) / a.pair_tiles - first) * padded; },
-        [&](int tile, int j, float4 sum) {
-            fragment_store<T>(t + tile * FRAGMENT_SIDE, a.t_pitch, j, a.tokens, sum);
-        });
+    input_stage(input, tiles_of(a.width) * FRAGMENT_SIDE, x, a.x_pitch, barrier);
+    stream_multiply_sum<T, NT>(ring, end, item.down, (const T *)x, a.x_pitch, a.tokens, partials,
+
+                               [&](int tile, int j, float4 sum) {
+                                   fragment_store<T>(t + tile * FRAGMENT_SIDE, a.t_pitch, j,
+                                                     a.tokens, sum);
+                               });
 }
 
 template <typename T>
@@ -325,8 +325,7 @@ __device__ inline void y_compute(const stream_up_t &a, const up_item_t &item, st
     const int owned = (int)((item.tiles + a.cluster - 1) / a.cluster);
     if (a.cluster > 1) cluster_wait(); /* that all CTAs of the cluster have begun */
     stream_multiply<T, NT>(
-        ring, item.up, t, a.t_pitch, a.tokens, [&](const segment_t &) { return 0; },
-        [&](int tile, int part, const float(*acc)[4]) {
+        ring, ring.segments, t, a.t_pitch, a.tokens, [&](int tile, int part, const float(*acc)[4]) {
             const int source = item.rank * a.up_parts + part;
             const int owner = a.cluster > 1 ? tile / owned : 0;
             float4 *const to = received + (source * owned + tile - owner * owned) * NT * 32 + lane;
@@ -366,7 +365,8 @@ static __global__ void __launch_bounds__(STREAM_THREADS, MANY)
     extern __shared__ uint4 smem[];
     uint64_t *const barriers = (uint64_t *)((char *)smem + a.depth * STREAM_GROUP_BYTES);
     uint64_t *const operand_barrier = barriers + STREAM_BARRIERS - 1;
-    uint16_t *const x = (uint16_t *)((char *)barriers + STREAM_BARRIER_BYTES);
+    segment_t *const table = (segment_t *)((char *)barriers + STREAM_BARRIER_BYTES);
+    uint16_t *const x = (uint16_t *)((char *)barriers + stream_head_bytes(a.segments));
     T *const t = (T *)((char *)smem + a.t_at);
     float4 *const partials = (float4 *)((char *)smem + a.partials_at);
     float4 *const received = (float4 *)((char *)smem + a.received_at);
@@ -374,10 +374,16 @@ static __global__ void __launch_bounds__(STREAM_THREADS, MANY)
     barriers_open(barriers);
     const up_item_t item = up_item<PAIRED>(a);
     if (a.cluster > 1) cluster_arrive();
-    stream_ring_t ring;
-    tiles_t none = item.up;
-    none.count = 0;
-    ring_open(ring, smem, barriers, a.depth, PAIRED ? item.down : item.up, PAIRED ? item.up : none);
+    stream_ring_t ring = ring_make(smem, barriers, table, a.segments, a.depth);
+    if constexpr (PAIRED) {
+        const int first = item.rank0 / a.pair_tiles;
+        ring_add(ring, item.down, [&](int tile) {
+            return ((item.rank0 + tile) / a.pair_tiles - first) * tiles_of(a.width) * FRAGMENT_SIDE;
+        });
+    }
+    const int down_end = ring.segments;
+    ring_add(ring, item.up, [](int) { return 0; });
+    ring_start(ring);
     if constexpr (PAIRED) {
         const int first = item.rank0 / a.pair_tiles;
         const int last = (item.rank0 + item.ranks - 1) / a.pair_tiles;
@@ -392,7 +398,7 @@ static __global__ void __launch_bounds__(STREAM_THREADS, MANY)
                                    a.width % 8 == 0 && a.in_features % 8 == 0 && aligned16(a.x)};
         input_prefetch(input);
         dependency_wait();
-        t_compute<T, NT>(a, item, input, ring, x, t, partials, operand_barrier);
+        t_compute<T, NT>(a, item, input, ring, down_end, x, t, partials, operand_barrier);
         __syncthreads();
     } else {
         dependency_wait();
@@ -432,15 +438,18 @@ bool stream_up_fit(stream_up_t *a, const stream_device_t *device) {
     a->up_parts =
         stream_parts(tiles, least, (int)(PARTIALS_BYTES / (owned * columns * FRAGMENT_BYTES)));
     a->t_pitch = operand_pitch(ranks * FRAGMENT_SIDE);
+    a->segments =
+        stream_segments(tiles, a->up_parts) + (a->paired ? stream_segments(ranks, a->parts) : 0);
+    operand += stream_head_bytes(a->segments);
     const int64_t t = (int64_t)a->tokens * a->t_pitch * 2;
     const int64_t received =
         a->cluster * a->up_parts > 1 ? owned * a->up_parts * columns * FRAGMENT_BYTES : 0;
     a->depth = stream_depth(device, operand + partials + t + received);
-    a->t_at = (int)(a->depth * STREAM_GROUP_BYTES + STREAM_BARRIER_BYTES + operand);
+    a->t_at = (int)(a->depth * STREAM_GROUP_BYTES + operand);
     a->partials_at = (int)(a->t_at + t);
     a->received_at = (int)(a->partials_at + partials);
     a->smem_bytes = (int)(a->received_at + received);
-    return a->depth > 0 && least > 0;
+    return a->depth > 0 && least > 0 && a->t_pitch <= UINT16_MAX && a->x_pitch <= UINT16_MAX;
 }
 
 template <typename T, int NT>

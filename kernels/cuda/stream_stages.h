@@ -29,7 +29,7 @@ typedef struct {
     bool scaled;
     int sets, shares; /* how it is cut into CTAs */
     share_t set_share, unit_share;
-    int depth, parts;                   /* rings, and warps a tile */
+    int depth, segments, parts;         /* rings, and warps a tile */
     int pitch, partials_at, y_at, s_at; /* of the operand; bytes into shared memory */
     int smem_bytes;
 } stream_down_t;
@@ -47,7 +47,7 @@ typedef struct {
     bool paired; /* T is computed from X and V */
     int sets, cluster;
     share_t set_share, rank_share;
-    int depth, parts, up_parts;
+    int depth, segments, parts, up_parts;
     int x_pitch, t_pitch, t_at, partials_at, received_at;
     int smem_bytes;
 } stream_up_t;
