@@ -1,8 +1,9 @@
 /*
- * The plans of lowrank/fused: clusters (compute capability 9.0 and later), then portable ones.
+ * Plans of lowrank/fused for small layers: clusters (compute capability 9.0 and later), then
+ * portable ones.
  */
-#ifndef BLROOF_LOWRANK_FUSED_H
-#define BLROOF_LOWRANK_FUSED_H
+#ifndef BLROOF_LOWRANK_PORTABLE_H
+#define BLROOF_LOWRANK_PORTABLE_H
 
 #include "kernels/operator.h"
 

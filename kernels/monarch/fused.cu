@@ -1,0 +1,21 @@
+/* monarch/fused: its plans, best guess first. */
+#include "kernels/monarch/decode.h"
+#include "kernels/monarch/portable.h"
+
+static const variant_t *const plans[] = {
+    &monarch_decode,         &monarch_decode_chain,   &monarch_cluster_64,  &monarch_cluster_32,
+    &monarch_sm80_32x128_g4, &monarch_sm80_64x128_g4, &monarch_sm80_64x704, &monarch_sm80_64x512,
+    &monarch_sm80_128x128,   &monarch_sm80_128x256,   &monarch_sm80_any,    NULL,
+};
+
+static const variant_t monarch_fused = {
+    .structure = "monarch",
+    .name = "fused",
+    .summary = "both products in one kernel; up to 64 tokens: weights streamed once",
+    .device = DEVICE_CUDA,
+    .baseline = false,
+    .output_order = ORDER_KJ,
+    .dtypes = DTYPE_BIT(DTYPE_BF16) | DTYPE_BIT(DTYPE_FP16),
+    .plans = plans,
+};
+REGISTER_VARIANT(monarch_fused)
