@@ -1,9 +1,11 @@
 /*
- * monarch/fused on Hopper, the plans where a block needs nothing from other blocks.
+ * monarch/fused on Hopper, the plans that keep T in registers.
  *
  * T_lk = X_l V_lk feeds output block k alone. So a thread block that owns TOKENS tokens and COLUMNS
  * columns of Y_k walks l, and T never leaves its registers: flash attention without the softmax.
- * Where q is beyond COLUMNS, each column tile computes T again.
+ * Where q is beyond COLUMNS, each column tile computes T again. Where q is small, a tile is GROUP
+ * output blocks side by side, which share X: bytes from L2 to the SM are what limits small tiles.
+ * Where there are few tiles, SPLIT thread blocks (a cluster) share the passes of one and add up.
  *
  *   producer warp 0   X (TOKENS x 64) and V (RANK x 64), chunk after chunk, into a ring of slots
  *   producer warp 1   U (COLUMNS x RANK), a tile a pass, into a ring of two
@@ -12,8 +14,8 @@
  *                     tensor cores have work while slots are waited for, and T is rounded to the A
  *                     operand of its second product while the last K step runs
  *
- * The grid is persistent: as many blocks as fill the waves evenly, and the rings run on from tile
- * to tile, so that the next tile loads during the store of the last.
+ * Without SPLIT the grid is persistent: as many blocks as fill the waves evenly, and the rings run
+ * on from tile to tile, so that the next tile loads during the store of the last.
  */
 #include "kernels/cuda/cluster.cuh"
 #include "kernels/cuda/tensor_map.h"
@@ -22,24 +24,30 @@
 
 enum { SMEM_BYTES = 227 * 1024, SMEM_ALIGN = 1024 };
 
-template <int TOKENS_, int COLUMNS_, int RANK_> struct tile_shape {
+/* COLUMNS and RANK are those of one output block of the group. */
+template <int TOKENS_, int COLUMNS_, int RANK_, int GROUP_, int SPLIT_> struct tile_shape {
     static constexpr int TOKENS = TOKENS_, COLUMNS = COLUMNS_, RANK = RANK_;
+    static constexpr int GROUP = GROUP_, SPLIT = SPLIT_;
     static constexpr int CONSUMERS = TOKENS / WARPGROUP_ROWS;
     static constexpr int THREADS = (CONSUMERS + 1) * WARPGROUP;
-    static constexpr int STEPS = RANK / 16; /* K steps of the second product */
+    static constexpr int T_WIDTH = GROUP * RANK, WIDTH = GROUP * COLUMNS;
+    static constexpr int BLOCK_STEPS = RANK / 16, STEPS = GROUP * BLOCK_STEPS; /* of 16 ranks */
     /* Two operands for T, so that rounding overlaps with wgmma, where registers allow. */
-    static constexpr bool TWO_OPERANDS = COLUMNS / 2 + RANK <= 192;
+    static constexpr bool TWO_OPERANDS = WIDTH / 2 + T_WIDTH <= 192;
 
-    static constexpr int X_BYTES = TOKENS * CHUNK * 2, V_BYTES = RANK * CHUNK * 2;
+    static constexpr int X_BYTES = TOKENS * CHUNK * 2, V_BYTES = T_WIDTH * CHUNK * 2;
     static constexpr int SLOT_BYTES = X_BYTES + V_BYTES;
-    static constexpr int U_BYTES = COLUMNS * RANK * 2, U_SLOTS = 2;
-    static constexpr int U_PITCH = (U_BYTES + SMEM_ALIGN - 1) / SMEM_ALIGN * SMEM_ALIGN;
-    static constexpr int ROOM = SMEM_BYTES - 2 * SMEM_ALIGN - U_SLOTS * U_PITCH;
+    static constexpr int U_BLOCK_BYTES = COLUMNS * RANK * 2, U_BYTES = GROUP * U_BLOCK_BYTES;
+    static constexpr int U_SLOTS = 2;
+    static constexpr int ROOM = SMEM_BYTES - 2 * SMEM_ALIGN - U_SLOTS * U_BYTES;
     static constexpr int SLOTS = ROOM / SLOT_BYTES < 12 ? ROOM / SLOT_BYTES : 12;
     static constexpr int BARRIERS = 2 * (SLOTS + U_SLOTS);
     static constexpr int SMEM =
-        SMEM_ALIGN + SLOTS * SLOT_BYTES + U_SLOTS * U_PITCH + BARRIERS * MBARRIER_BYTES;
-    static_assert(SLOTS >= 3 && SMEM <= SMEM_BYTES && SLOT_BYTES % SMEM_ALIGN == 0);
+        SMEM_ALIGN + SLOTS * SLOT_BYTES + U_SLOTS * U_BYTES + BARRIERS * MBARRIER_BYTES;
+    static_assert(SLOTS >= 3 && SMEM <= SMEM_BYTES);
+    static_assert(SLOT_BYTES % SMEM_ALIGN == 0 && U_BLOCK_BYTES % SMEM_ALIGN == 0);
+    /* The sums of a split tile take the place of the slots. */
+    static_assert(SPLIT == 1 || TOKENS * WIDTH * 4 <= SLOTS * SLOT_BYTES + U_SLOTS * U_BYTES);
 };
 
 /* Addresses of a block's shared memory. */
@@ -53,7 +61,7 @@ template <typename S> struct layout_t {
         return x(slot) + S::X_BYTES;
     }
     __device__ uint32_t u(int slot) const {
-        return u_slots + slot * S::U_PITCH;
+        return u_slots + slot * S::U_BYTES;
     }
     __device__ uint32_t full(int slot) const {
         return barriers + slot * MBARRIER_BYTES;
@@ -69,13 +77,25 @@ template <typename S> struct layout_t {
     }
 };
 
-/* What a tile is about. Column tiles come first: blocks that run together share X in L2. */
+/* The tiles and passes of a thread block, and where a tile lies. Column tiles come first: blocks
+ * that run together share X in L2. */
+struct work_t {
+    int first_tile, tile_step, tiles, first_pass, last_pass;
+};
+
+template <typename S> __device__ inline work_t work_of(const monarch_tiling_t &tiling) {
+    const int rank = blockIdx.x % S::SPLIT;
+    return {(int)blockIdx.x / S::SPLIT, (int)gridDim.x / S::SPLIT,
+            tiling.k_tiles * tiling.column_tiles * tiling.token_tiles,
+            tiling.passes * rank / S::SPLIT, tiling.passes * (rank + 1) / S::SPLIT};
+}
+
 struct place_t {
-    int k, column_tile, token;
+    int k_tile, column_tile, token;
 };
 
 template <typename S> __device__ inline place_t place_of(const monarch_tiling_t &tiling, int tile) {
-    const int columns = tiling.blocks * tiling.column_tiles, column = tile % columns;
+    const int columns = tiling.k_tiles * tiling.column_tiles, column = tile % columns;
     return {column / tiling.column_tiles, column % tiling.column_tiles, tile / columns * S::TOKENS};
 }
 
@@ -83,28 +103,30 @@ template <typename S> __device__ inline place_t place_of(const monarch_tiling_t 
  * before the kernel ahead has ended. */
 template <typename S>
 __device__ void produce_xv(const layout_t<S> &smem, const CUtensorMap *x_map, const uint8_t *v,
-                           const monarch_tiling_t &tiling, int tiles) {
-    const int chunks_per_k = tiling.blocks * tiling.parts * tiling.chunks;
-    const int early = chunks_per_k < S::SLOTS ? chunks_per_k : S::SLOTS;
-    const uint8_t *early_v =
-        v + (int64_t)place_of<S>(tiling, blockIdx.x).k * chunks_per_k * S::V_BYTES;
-    for (int slot = 0; slot < early; slot++, early_v += S::V_BYTES) {
+                           const monarch_tiling_t &tiling, const work_t &work) {
+    const int chunks = (work.last_pass - work.first_pass) * tiling.chunks; /* of a tile */
+    const int early = chunks < S::SLOTS ? chunks : S::SLOTS;
+    const auto tile_v = [&](int k_tile) {
+        return v + ((int64_t)k_tile * tiling.passes + work.first_pass) * tiling.chunks * S::V_BYTES;
+    };
+    const uint8_t *from = tile_v(place_of<S>(tiling, work.first_tile).k_tile);
+    for (int slot = 0; slot < early; slot++, from += S::V_BYTES) {
         mbarrier_arrive_expect(smem.full(slot), S::SLOT_BYTES);
-        bulk_load(smem.v(slot), early_v, S::V_BYTES, smem.full(slot));
+        bulk_load(smem.v(slot), from, S::V_BYTES, smem.full(slot));
     }
     dependency_wait();
     ring_t ring = {0, 1};
-    int chunk = 0; /* since the start of the kernel */
-    for (int tile = blockIdx.x; tile < tiles; tile += gridDim.x) {
+    int done = 0; /* chunks since the start of the kernel */
+    for (int tile = work.first_tile; tile < work.tiles; tile += work.tile_step) {
         const place_t place = place_of<S>(tiling, tile);
-        const uint8_t *tile_v = v + (int64_t)place.k * chunks_per_k * S::V_BYTES;
-        for (int pass = 0; pass < tiling.blocks * tiling.parts; pass++)
-            for (int c = 0; c < tiling.chunks; c++, chunk++, tile_v += S::V_BYTES) {
+        from = tile_v(place.k_tile);
+        for (int pass = work.first_pass; pass < work.last_pass; pass++)
+            for (int c = 0; c < tiling.chunks; c++, done++, from += S::V_BYTES) {
                 const uint32_t full = smem.full(ring.slot);
-                if (chunk >= early) {
+                if (done >= early) {
                     mbarrier_wait(smem.empty(ring.slot), ring.parity);
                     mbarrier_arrive_expect(full, S::SLOT_BYTES);
-                    bulk_load(smem.v(ring.slot), tile_v, S::V_BYTES, full);
+                    bulk_load(smem.v(ring.slot), from, S::V_BYTES, full);
                 }
                 tma_load_2d(smem.x(ring.slot), x_map,
                             pass / tiling.parts * tiling.in_block + c * CHUNK, place.token, full);
@@ -115,17 +137,17 @@ __device__ void produce_xv(const layout_t<S> &smem, const CUtensorMap *x_map, co
 
 template <typename S>
 __device__ void produce_u(const layout_t<S> &smem, const uint8_t *u, const monarch_tiling_t &tiling,
-                          int tiles) {
-    const int passes = tiling.blocks * tiling.parts;
+                          const work_t &work) {
     ring_t ring = {0, 1};
-    for (int tile = blockIdx.x; tile < tiles; tile += gridDim.x) {
+    for (int tile = work.first_tile; tile < work.tiles; tile += work.tile_step) {
         const place_t place = place_of<S>(tiling, tile);
-        const int column_tile = place.k * tiling.column_tiles + place.column_tile;
-        for (int pass = 0; pass < passes; pass++) {
+        const int64_t column_tile = place.k_tile * tiling.column_tiles + place.column_tile;
+        const uint8_t *const from = u + column_tile * tiling.passes * S::U_BYTES;
+        for (int pass = work.first_pass; pass < work.last_pass; pass++) {
             mbarrier_wait(smem.u_empty(ring.slot), ring.parity);
             mbarrier_arrive_expect(smem.u_full(ring.slot), S::U_BYTES);
-            bulk_load(smem.u(ring.slot), u + ((int64_t)column_tile * passes + pass) * S::U_BYTES,
-                      S::U_BYTES, smem.u_full(ring.slot));
+            bulk_load(smem.u(ring.slot), from + (int64_t)pass * S::U_BYTES, S::U_BYTES,
+                      smem.u_full(ring.slot));
             ring_advance<S::U_SLOTS>(ring);
         }
     }
@@ -133,7 +155,7 @@ __device__ void produce_u(const layout_t<S> &smem, const uint8_t *u, const monar
 
 /* The state of one consumer warpgroup. `read` is ahead of `freed` by the wgmma still under way. */
 template <typename T, typename S> struct consumer_t {
-    float acc[S::COLUMNS / 2], t[S::RANK / 2];
+    float acc[S::GROUP][S::COLUMNS / 2], t[S::T_WIDTH / 2];
     ring_t read = {0, 0}, freed = {0, 0}, u_read = {0, 0};
     const layout_t<S> &smem;
     const int warpgroup;
@@ -155,9 +177,13 @@ template <typename T, typename S> struct consumer_t {
         ring_advance<S::SLOTS>(read);
     }
 
-    /* Starts acc += K step of T U. */
+    /* Starts acc += K step of T U: the ranks of one output block. */
     __device__ void start_step(const uint32_t *operand, uint32_t u, int step) {
-        wgmma<T>(acc, operand + 4 * step, monarch_u_descriptor<S::COLUMNS, S::RANK>(u, step), 1);
+        const int block = step / S::BLOCK_STEPS;
+        wgmma<T>(acc[block], operand + 4 * step,
+                 monarch_u_descriptor<S::COLUMNS, S::RANK>(u + block * S::U_BLOCK_BYTES,
+                                                           step % S::BLOCK_STEPS),
+                 1);
     }
 
     __device__ void free_chunk() {
@@ -177,7 +203,7 @@ template <typename T, typename S> struct consumer_t {
     }
 
     /* The first product alone, for the first pass of a tile. */
-    __device__ void first_product(uint32_t (&to)[S::RANK / 4], int chunks) {
+    __device__ void first_product(uint32_t (&to)[S::T_WIDTH / 4], int chunks) {
         for (int c = 0; c < chunks; c++) {
             start_chunk(c == 0);
             wgmma_commit();
@@ -196,7 +222,7 @@ template <typename T, typename S> struct consumer_t {
      * chunk 0 | K step 0, chunk 1 | K step 1, chunk 2 | ... | the last K steps; the bars close
      * groups. At most one group is under way while the next one is put together.
      */
-    __device__ void both_products(uint32_t (&now)[S::RANK / 4], uint32_t (&next)[S::RANK / 4],
+    __device__ void both_products(uint32_t (&now)[S::T_WIDTH / 4], uint32_t (&next)[S::T_WIDTH / 4],
                                   int chunks, bool free_last_u) {
         start_chunk(true);
         wgmma_commit();
@@ -230,7 +256,7 @@ template <typename T, typename S> struct consumer_t {
     }
 
     /* The second product alone, for the last pass of a tile. */
-    __device__ void second_product(uint32_t (&now)[S::RANK / 4], bool free_last_u) {
+    __device__ void second_product(uint32_t (&now)[S::T_WIDTH / 4], bool free_last_u) {
         wgmma_wait<0>();
         if (free_last_u) free_u();
         const uint32_t u = wait_u();
@@ -242,32 +268,106 @@ template <typename T, typename S> struct consumer_t {
         free_u();
     }
 
-    __device__ void tile(const monarch_tiling_t &tiling) {
-        const int passes = tiling.blocks * tiling.parts;
-        uint32_t a[S::RANK / 4];
+    __device__ void tile(int passes, int chunks) {
+        uint32_t a[S::T_WIDTH / 4];
 #pragma unroll
-        for (int i = 0; i < S::COLUMNS / 2; i++) acc[i] = 0;
-        first_product(a, tiling.chunks);
+        for (int block = 0; block < S::GROUP; block++)
+#pragma unroll
+            for (int i = 0; i < S::COLUMNS / 2; i++) acc[block][i] = 0;
+        first_product(a, chunks);
         int pass = 1;
         if constexpr (S::TWO_OPERANDS) { /* a copy of b to a would serialise wgmma */
-            uint32_t b[S::RANK / 4];
+            uint32_t b[S::T_WIDTH / 4];
             for (; pass + 1 < passes; pass += 2) {
-                both_products(a, b, tiling.chunks, pass > 1);
-                both_products(b, a, tiling.chunks, true);
+                both_products(a, b, chunks, pass > 1);
+                both_products(b, a, chunks, true);
             }
             if (pass < passes) {
-                both_products(a, b, tiling.chunks, pass > 1);
+                both_products(a, b, chunks, pass > 1);
                 second_product(b, true);
             } else {
                 second_product(a, pass > 1);
             }
         } else {
-            for (; pass < passes; pass++) both_products(a, a, tiling.chunks, pass > 1);
+            for (; pass < passes; pass++) both_products(a, a, chunks, pass > 1);
             second_product(a, pass > 1);
         }
-        registers_fence(acc);
+#pragma unroll
+        for (int block = 0; block < S::GROUP; block++) registers_fence(acc[block]);
+    }
+
+    /* Columns of a store, and whose they are in a split tile. */
+    static constexpr int STORES = S::WIDTH / 32, BLOCK_STORES = S::COLUMNS / 32;
+
+    __device__ float *store_acc(int store) {
+        return acc[store / BLOCK_STORES] + store % BLOCK_STORES * 16;
+    }
+
+    __device__ static bool store_is_mine(int store) {
+        return S::SPLIT == 1 || store % S::SPLIT == (int)blockIdx.x % S::SPLIT;
+    }
+
+    /* Where this thread's words `quad` of 4 of a store lie, in place of the slots. */
+    __device__ uint32_t sum_address(int store, int quad) const {
+        return smem.slots +
+               ((store * 4 + quad) * S::CONSUMERS * WARPGROUP + (int)threadIdx.x) * sizeof(float4);
+    }
+
+    /* Hands the blocks of the cluster what is theirs: before and after a cluster_sync(). */
+    __device__ void give_sums() {
+        named_barrier_sync(1, S::CONSUMERS * WARPGROUP); /* the slots are not read any more */
+#pragma unroll
+        for (int store = 0; store < STORES; store++)
+            if (!store_is_mine(store))
+#pragma unroll
+                for (int quad = 0; quad < 4; quad++) {
+                    const float *const a = store_acc(store) + quad * 4;
+                    shared_store(sum_address(store, quad), make_float4(a[0], a[1], a[2], a[3]));
+                }
+    }
+
+    __device__ void take_sums() {
+#pragma unroll
+        for (int store = 0; store < STORES; store++)
+            if (store_is_mine(store))
+#pragma unroll
+                for (int other = 1; other < S::SPLIT; other++)
+#pragma unroll
+                    for (int quad = 0; quad < 4; quad++) {
+                        const uint32_t rank = (blockIdx.x + other) % S::SPLIT;
+                        const float4 v =
+                            cluster_load(cluster_address(sum_address(store, quad), rank));
+                        float *const a = store_acc(store) + quad * 4;
+                        a[0] += v.x, a[1] += v.y, a[2] += v.z, a[3] += v.w;
+                    }
+    }
+
+    __device__ void store(T *y, const monarch_tiling_t &tiling, const place_t &place) {
+        const int token = place.token + warpgroup * WARPGROUP_ROWS;
+#pragma unroll
+        for (int store = 0; store < STORES; store++)
+            if (store_is_mine(store)) {
+                const int k = place.k_tile * S::GROUP + store / BLOCK_STORES;
+                const int column = place.column_tile * S::COLUMNS + store % BLOCK_STORES * 32;
+                monarch_store_32(y + (int64_t)token * tiling.out_features + k * tiling.out_block +
+                                     column,
+                                 tiling.out_features, tiling.tokens - token,
+                                 tiling.out_block - column, store_acc(store));
+            }
     }
 };
+
+template <typename S> __device__ inline void init_barriers(const layout_t<S> &smem) {
+    for (int i = 0; i < S::SLOTS; i++) {
+        mbarrier_init(smem.full(i), 1);
+        mbarrier_init(smem.empty(i), S::CONSUMERS);
+    }
+    for (int i = 0; i < S::U_SLOTS; i++) {
+        mbarrier_init(smem.u_full(i), 1);
+        mbarrier_init(smem.u_empty(i), S::CONSUMERS);
+    }
+    mbarrier_init_done();
+}
 
 template <typename T, typename S>
 __global__ void __launch_bounds__(S::THREADS, 1)
@@ -277,42 +377,36 @@ __global__ void __launch_bounds__(S::THREADS, 1)
     extern __shared__ uint8_t raw[];
     const uint32_t base = (smem_address(raw) + SMEM_ALIGN - 1) & ~(SMEM_ALIGN - 1u);
     const uint32_t u_slots = base + S::SLOTS * S::SLOT_BYTES;
-    const layout_t<S> smem = {base, u_slots, u_slots + S::U_SLOTS * S::U_PITCH};
-    const int tiles = tiling.blocks * tiling.column_tiles * tiling.token_tiles;
+    const layout_t<S> smem = {base, u_slots, u_slots + S::U_SLOTS * S::U_BYTES};
+    const work_t work = work_of<S>(tiling);
     dependents_launch();
-    if (threadIdx.x == 0) {
-        for (int i = 0; i < S::SLOTS; i++) {
-            mbarrier_init(smem.full(i), 1);
-            mbarrier_init(smem.empty(i), S::CONSUMERS);
-        }
-        for (int i = 0; i < S::U_SLOTS; i++) {
-            mbarrier_init(smem.u_full(i), 1);
-            mbarrier_init(smem.u_empty(i), S::CONSUMERS);
-        }
-        mbarrier_init_done();
-    }
+    if (threadIdx.x == 0) init_barriers(smem);
     __syncthreads();
     /* By a shuffle, so that the compiler sees warps that do not diverge. */
     const int warpgroup = __shfl_sync(~0u, (int)threadIdx.x / WARPGROUP, 0);
     if (warpgroup == S::CONSUMERS) {
         if constexpr (S::CONSUMERS == 2) registers_lower<40>();
         if (threadIdx.x == S::CONSUMERS * WARPGROUP)
-            produce_xv(smem, &x_map, v, tiling, tiles);
+            produce_xv(smem, &x_map, v, tiling, work);
         else if (threadIdx.x == S::CONSUMERS * WARPGROUP + 32)
-            produce_u(smem, u, tiling, tiles);
+            produce_u(smem, u, tiling, work);
+        if constexpr (S::SPLIT > 1) {
+            cluster_sync();
+            cluster_sync();
+        }
     } else {
         if constexpr (S::CONSUMERS == 2) registers_raise<232>();
         consumer_t<T, S> consumer(smem, warpgroup);
-        for (int tile = blockIdx.x; tile < tiles; tile += gridDim.x) {
-            const place_t place = place_of<S>(tiling, tile);
-            const int token = place.token + warpgroup * WARPGROUP_ROWS;
-            const int column = place.column_tile * S::COLUMNS;
-            consumer.tile(tiling);
+        for (int tile = work.first_tile; tile < work.tiles; tile += work.tile_step) {
+            consumer.tile(work.last_pass - work.first_pass, tiling.chunks);
+            if constexpr (S::SPLIT > 1) {
+                consumer.give_sums();
+                cluster_sync();
+                consumer.take_sums();
+                cluster_sync(); /* others read this block's sums before it exits */
+            }
             dependency_wait(); /* the kernel ahead may still use y */
-            monarch_store(y + (int64_t)token * tiling.out_features + place.k * tiling.out_block +
-                              column,
-                          tiling.out_features, tiling.tokens - token, tiling.out_block - column,
-                          consumer.acc);
+            consumer.store(y, tiling, place_of<S>(tiling, tile));
         }
     }
 #else
@@ -323,7 +417,8 @@ __global__ void __launch_bounds__(S::THREADS, 1)
 template <typename T, typename S>
 static status_t launch_shape(const problem_t *p, void *const *tensors, stream_t stream) {
     static uint64_t opted_in;
-    const monarch_tiling_t tiling = monarch_tiling(p, S::TOKENS, S::COLUMNS, S::RANK);
+    const monarch_tiling_t tiling =
+        monarch_tiling(p, {S::TOKENS, S::COLUMNS, S::RANK, S::GROUP, 1});
     CUtensorMap x_map;
     int sms = 0;
     status_t st = tensor_map_2d(&x_map, p->dtype, tensors[0], p->tokens, p->in_features,
@@ -331,72 +426,100 @@ static status_t launch_shape(const problem_t *p, void *const *tensors, stream_t 
     if (st == STATUS_OK) st = device_sm_count(&sms);
     if (st == STATUS_OK) st = smem_opt_in((const void *)monarch_tiles<T, S>, S::SMEM, &opted_in);
     if (st != STATUS_OK) return st;
-    const int64_t tiles = (int64_t)tiling.blocks * tiling.column_tiles * tiling.token_tiles;
-    cudaLaunchAttribute overlap = {};
-    overlap.id = cudaLaunchAttributeProgrammaticStreamSerialization;
-    overlap.val.programmaticStreamSerializationAllowed = 1;
+    const int64_t tiles = (int64_t)tiling.k_tiles * tiling.column_tiles * tiling.token_tiles;
+    const int64_t waves = S::SPLIT > 1 ? 1 : ceil_div(tiles, sms);
+    cudaLaunchAttribute attributes[2] = {};
+    attributes[0].id = cudaLaunchAttributeProgrammaticStreamSerialization;
+    attributes[0].val.programmaticStreamSerializationAllowed = 1;
+    attributes[1].id = cudaLaunchAttributeClusterDimension;
+    attributes[1].val.clusterDim = {S::SPLIT, 1, 1};
     cudaLaunchConfig_t config = {};
-    config.gridDim = (unsigned)ceil_div(tiles, ceil_div(tiles, sms));
+    config.gridDim = (unsigned)(ceil_div(tiles, waves) * S::SPLIT);
     config.blockDim = S::THREADS;
     config.dynamicSmemBytes = S::SMEM;
     config.stream = (cudaStream_t)stream;
-    config.attrs = &overlap;
-    config.numAttrs = 1;
+    config.attrs = attributes;
+    config.numAttrs = S::SPLIT > 1 ? 2 : 1;
     CUDA(cudaLaunchKernelEx(&config, monarch_tiles<T, S>, x_map, (const uint8_t *)tensors[1],
                             (const uint8_t *)tensors[2], (T *)tensors[3], tiling));
     return STATUS_OK;
 }
 
-template <typename T, int TOKENS, int COLUMNS>
-static status_t launch_rank(const problem_t *p, void *const *tensors, stream_t stream) {
-    switch (monarch_pass_rank(p->rank / p->blocks)) {
-    case 16:
-        return launch_shape<T, tile_shape<TOKENS, COLUMNS, 16>>(p, tensors, stream);
-    case 32:
-        return launch_shape<T, tile_shape<TOKENS, COLUMNS, 32>>(p, tensors, stream);
-    case 48:
-        return launch_shape<T, tile_shape<TOKENS, COLUMNS, 48>>(p, tensors, stream);
-    case 64:
-        return launch_shape<T, tile_shape<TOKENS, COLUMNS, 64>>(p, tensors, stream);
-    default:
-        return launch_shape<T, tile_shape<TOKENS, COLUMNS, 96>>(p, tensors, stream);
+/* A plan: a tile without its rank, which follows from the problem. */
+template <int TOKENS, int COLUMNS, int GROUP, int SPLIT> struct plan {
+    static constexpr int LARGEST_RANK = GROUP == 1 ? 96 : 48;
+
+    static int rank(const problem_t *p) {
+        return monarch_pass_rank(p->rank / p->blocks, LARGEST_RANK);
     }
-}
 
-template <int TOKENS, int COLUMNS>
-static status_t launch(const problem_t *p, void *const *tensors, void *workspace, stream_t stream) {
-    (void)workspace;
-    if (p->dtype == DTYPE_BF16)
-        return launch_rank<__nv_bfloat16, TOKENS, COLUMNS>(p, tensors, stream);
-    return launch_rank<__half, TOKENS, COLUMNS>(p, tensors, stream);
-}
+    template <typename T, int RANK>
+    static status_t launch_rank(const problem_t *p, void *const *tensors, stream_t stream) {
+        return launch_shape<T, tile_shape<TOKENS, COLUMNS, RANK, GROUP, SPLIT>>(p, tensors, stream);
+    }
 
-template <int COLUMNS>
-static int64_t pack(const problem_t *p, int tensor, const void *src, void *dst) {
-    const int rank = monarch_pass_rank(p->rank / p->blocks);
-    if (tensor == 1) return monarch_pack_v(p, rank, (const uint16_t *)src, (uint16_t *)dst);
-    return monarch_pack_u(p, COLUMNS, rank, (const uint16_t *)src, (uint16_t *)dst);
-}
+    template <typename T>
+    static status_t launch_dtype(const problem_t *p, void *const *tensors, stream_t stream) {
+        switch (rank(p)) {
+        case 16:
+            return launch_rank<T, 16>(p, tensors, stream);
+        case 32:
+            return launch_rank<T, 32>(p, tensors, stream);
+        case 48:
+            return launch_rank<T, 48>(p, tensors, stream);
+        }
+        if constexpr (LARGEST_RANK == 96)
+            return rank(p) == 64 ? launch_rank<T, 64>(p, tensors, stream)
+                                 : launch_rank<T, 96>(p, tensors, stream);
+        return fail(STATUS_ENVIRONMENT, "no tile for rank %d", rank(p));
+    }
 
-static bool supports(const problem_t *p, const device_info_t *device, char *why, size_t why_len) {
-    return monarch_hopper_supports(p, device, why, why_len);
-}
+    static status_t launch(const problem_t *p, void *const *tensors, void *, stream_t stream) {
+        return DISPATCH_DTYPE(p, launch_dtype, p, tensors, stream);
+    }
 
-#define HOPPER_PLAN(TOKENS, COLUMNS)                                                               \
-    extern const variant_t monarch_hopper_##TOKENS##x##COLUMNS = {                                 \
+    static int64_t pack(const problem_t *p, int tensor, const void *src, void *dst) {
+        const monarch_tile_t tile = {TOKENS, COLUMNS, rank(p), GROUP, 1};
+        if (tensor == 1) return monarch_pack_v(p, tile, (const uint16_t *)src, (uint16_t *)dst);
+        return monarch_pack_u(p, tile, (const uint16_t *)src, (uint16_t *)dst);
+    }
+
+    static bool supports(const problem_t *p, const device_info_t *device, char *why,
+                         size_t why_len) {
+        const monarch_tiling_t t = monarch_tiling(p, {TOKENS, COLUMNS, rank(p), GROUP, 1});
+        if (!monarch_hopper_supports(p, device, why, why_len)) return false;
+        if (GROUP > 1 && (p->blocks % GROUP || t.column_tiles > 1))
+            snprintf(why, why_len, "needs blocks %% %d = 0 and q <= %d", GROUP, COLUMNS);
+        else if (SPLIT > 1 && t.passes < SPLIT)
+            snprintf(why, why_len, "%d passes cannot be split over %d blocks", t.passes, SPLIT);
+        else if (SPLIT > 1 && (int64_t)t.k_tiles * t.column_tiles * t.token_tiles * SPLIT >
+                                  2 * (int64_t)device->cores)
+            snprintf(why, why_len, "more than two waves without a split of the passes");
+        else
+            return true;
+        return false;
+    }
+};
+
+#define HOPPER_PLAN(NAME, SUMMARY, ...)                                                            \
+    extern const variant_t monarch_hopper_##NAME = {                                               \
         .structure = "monarch",                                                                    \
-        .name = "hopper_" #TOKENS "x" #COLUMNS,                                                    \
-        .summary = "tiles of " #TOKENS " tokens x " #COLUMNS " columns, T in registers",           \
+        .name = "hopper_" #NAME,                                                                   \
+        .summary = SUMMARY,                                                                        \
         .device = DEVICE_CUDA,                                                                     \
         .baseline = false,                                                                         \
         .output_order = ORDER_KJ,                                                                  \
         .dtypes = DTYPE_BIT(DTYPE_BF16) | DTYPE_BIT(DTYPE_FP16),                                   \
-        .supports = supports,                                                                      \
-        .pack = pack<COLUMNS>,                                                                     \
-        .launch = launch<TOKENS, COLUMNS>,                                                         \
+        .supports = plan<__VA_ARGS__>::supports,                                                   \
+        .pack = plan<__VA_ARGS__>::pack,                                                           \
+        .launch = plan<__VA_ARGS__>::launch,                                                       \
     };
 
-HOPPER_PLAN(128, 256)
-HOPPER_PLAN(128, 128)
-HOPPER_PLAN(64, 256)
-HOPPER_PLAN(64, 128)
+HOPPER_PLAN(128x256, "tiles of 128 tokens x 256 columns", 128, 256, 1, 1)
+HOPPER_PLAN(128x128, "tiles of 128 tokens x 128 columns", 128, 128, 1, 1)
+HOPPER_PLAN(64x256, "tiles of 64 tokens x 256 columns", 64, 256, 1, 1)
+HOPPER_PLAN(64x128, "tiles of 64 tokens x 128 columns", 64, 128, 1, 1)
+HOPPER_PLAN(64x192_split4, "tiles of 64 tokens x 192 columns, l over 4 blocks", 64, 192, 1, 4)
+HOPPER_PLAN(64x256_split2, "tiles of 64 tokens x 256 columns, l over 2 blocks", 64, 256, 1, 2)
+HOPPER_PLAN(64x2x128, "tiles of 64 tokens x 2 output blocks", 64, 128, 2, 1)
+HOPPER_PLAN(128x2x128_split2, "tiles of 128 tokens x 2 output blocks, l over 2", 128, 128, 2, 2)

@@ -19,40 +19,48 @@ enum { CHUNK = 64, CHUNK_SWIZZLE = CHUNK * 2, WARPGROUP = 128, WARPGROUP_ROWS = 
 /* Sizes of a problem in tiles; what a kernel needs to know. */
 struct monarch_tiling_t {
     int tokens, in_block, out_block, out_features;
-    int blocks, chunks, parts;     /* l (and k); chunks of p; parts of r' */
-    int column_tiles, token_tiles; /* column tiles of one k */
+    int chunks, passes, parts;              /* chunks of p; passes = b * parts of r' */
+    int token_tiles, k_tiles, column_tiles; /* groups of k; column tiles of one k */
 };
 
-/* Ranks of a pass: the choice with the least padding, larger ones first for long r'. */
-static inline int monarch_pass_rank(int64_t rank_block) {
+/* A tile of a plan: `group` output blocks side by side, each `columns` wide with `rank` ranks a
+ * pass. Clusters of `across` tiles share T: their number a k is a multiple. */
+struct monarch_tile_t {
+    int tokens, columns, rank, group, across;
+};
+
+/* Ranks of a pass: the choice with the least padding, the largest one for long r'. */
+static inline int monarch_pass_rank(int64_t rank_block, int largest) {
     if (rank_block <= 16) return 16;
     if (rank_block <= 32) return 32;
     if (rank_block <= 48) return 48;
-    if (rank_block <= 64) return 64;
-    return round_up(rank_block, 96) <= round_up(rank_block, 64) ? 96 : 64;
+    if (rank_block <= 64 && largest >= 64) return 64;
+    const int second = largest == 96 ? 64 : largest == 64 ? 48 : 32;
+    return round_up(rank_block, largest) <= round_up(rank_block, second) ? largest : second;
 }
 
-static inline monarch_tiling_t monarch_tiling(const problem_t *p, int tokens, int columns,
-                                              int rank) {
-    const int64_t b = p->blocks;
+static inline monarch_tiling_t monarch_tiling(const problem_t *p, monarch_tile_t tile) {
+    const int64_t b = p->blocks, parts = ceil_div(p->rank / b, tile.rank);
     return {.tokens = (int)p->tokens,
             .in_block = (int)(p->in_features / b),
             .out_block = (int)(p->out_features / b),
             .out_features = (int)p->out_features,
-            .blocks = (int)b,
             .chunks = (int)ceil_div(p->in_features / b, CHUNK),
-            .parts = (int)ceil_div(p->rank / b, rank),
-            .column_tiles = (int)ceil_div(p->out_features / b, columns),
-            .token_tiles = (int)ceil_div(p->tokens, tokens)};
+            .passes = (int)(b * parts),
+            .parts = (int)parts,
+            .token_tiles = (int)ceil_div(p->tokens, tile.tokens),
+            .k_tiles = (int)(b / tile.group),
+            .column_tiles =
+                (int)round_up(ceil_div(p->out_features / b, tile.columns), tile.across)};
 }
 
 /* What all Hopper plans ask for. */
 static inline bool monarch_hopper_supports(const problem_t *p, const device_info_t *device,
                                            char *why, size_t why_len) {
     if (!supports_hopper(device, why, why_len)) return false;
-    if (p->in_features % 8)
-        snprintf(why, why_len, "in_features %lld: rows of X must be multiples of 16 bytes",
-                 (long long)p->in_features);
+    if (p->in_features / p->blocks % 8) /* where a box of X may start */
+        snprintf(why, why_len, "p = in/blocks = %lld is not a multiple of 8",
+                 (long long)(p->in_features / p->blocks));
     else if (p->out_features / p->blocks % 8)
         snprintf(why, why_len, "q = out/blocks = %lld is not a multiple of 8",
                  (long long)(p->out_features / p->blocks));
@@ -64,32 +72,37 @@ static inline bool monarch_hopper_supports(const problem_t *p, const device_info
     return false;
 }
 
-/* ---- packed V: [k][l][part][chunk] tiles of RANK x 64, K-major with 128-byte swizzle ---- */
-
-static inline int64_t monarch_pack_v(const problem_t *p, int rank, const uint16_t *src,
+/*
+ * ---- packed V: [k tile][l][part][chunk] tiles of group * RANK x 64, K-major, 128-byte swizzle
+ * ----
+ */
+static inline int64_t monarch_pack_v(const problem_t *p, monarch_tile_t shape, const uint16_t *src,
                                      uint16_t *dst) {
-    const int64_t b = p->blocks, in_block = p->in_features / b, rank_block = p->rank / b;
-    const int64_t chunks = ceil_div(in_block, CHUNK), parts = ceil_div(rank_block, rank);
-    const int64_t tile = (int64_t)rank * CHUNK, count = b * b * parts * chunks * tile;
-    if (!dst) return count;
+    const monarch_tiling_t t = monarch_tiling(p, shape);
+    const int64_t b = p->blocks, rank_block = p->rank / b, rows = shape.group * shape.rank;
+    const int64_t tiles = (int64_t)t.k_tiles * t.passes * t.chunks;
+    if (!dst) return tiles * rows * CHUNK;
 #pragma omp parallel for
-    for (int64_t block = 0; block < b * b * parts; block++) {
-        const int64_t part = block % parts, l = block / parts % b, k = block / parts / b;
-        const uint16_t *const from = src + (l * b + k) * in_block * rank_block;
-        uint16_t *const to = dst + block * chunks * tile;
-        for (int64_t i = 0; i < chunks * CHUNK; i++)
-            for (int s = 0; s < rank; s++) {
-                const int64_t r = part * rank + s;
-                const int in_row = swizzled_chunk<CHUNK_SWIZZLE>(s, (int)(i % CHUNK) / 8) * 8;
-                to[i / CHUNK * tile + s * CHUNK + in_row + i % 8] =
-                    i < in_block && r < rank_block ? from[i * rank_block + r] : 0;
+    for (int64_t tile = 0; tile < tiles; tile++) {
+        const int64_t chunk = tile % t.chunks, pass = tile / t.chunks % t.passes;
+        const int64_t l = pass / t.parts, k0 = tile / t.chunks / t.passes * shape.group;
+        for (int row = 0; row < rows; row++) {
+            const int64_t k = k0 + row / shape.rank;
+            const int64_t r = pass % t.parts * shape.rank + row % shape.rank;
+            const uint16_t *const from = src + (l * b + k) * t.in_block * rank_block + r;
+            uint16_t *const to = dst + (tile * rows + row) * CHUNK;
+            for (int i = 0; i < CHUNK; i++) {
+                const int64_t in = chunk * CHUNK + i;
+                to[swizzled_chunk<CHUNK_SWIZZLE>(row, i / 8) * 8 + i % 8] =
+                    in < t.in_block && r < rank_block ? from[in * rank_block] : 0;
             }
+        }
     }
-    return count;
+    return tiles * rows * CHUNK;
 }
 
 /*
- * ---- packed U: [k][column tile][l][part] tiles of COLUMNS x RANK, K-major ----
+ * ---- packed U: [k tile][column tile][l][part][k in group] tiles of COLUMNS x RANK, K-major ----
  *
  * RANK is cut into sections 64, 32 and 16 wide, each a tile of its own swizzle. The columns of U
  * are permuted within 32 so that a thread's results in four neighbouring 8-column groups of wgmma,
@@ -123,28 +136,28 @@ __device__ inline uint64_t monarch_u_descriptor(uint32_t tile, int step, int row
     return wgmma_tile<32>(tile + (WIDE + MIDDLE) * COLUMNS * 32 + row * 32);
 }
 
-static inline int64_t monarch_pack_u(const problem_t *p, int columns, int rank, const uint16_t *src,
+static inline int64_t monarch_pack_u(const problem_t *p, monarch_tile_t shape, const uint16_t *src,
                                      uint16_t *dst) {
-    const int64_t b = p->blocks, out_block = p->out_features / b, rank_block = p->rank / b;
-    const int64_t column_tiles = ceil_div(out_block, columns), parts = ceil_div(rank_block, rank);
-    const int64_t tile = (int64_t)columns * rank, count = b * column_tiles * b * parts * tile;
-    if (!dst) return count;
+    const monarch_tiling_t t = monarch_tiling(p, shape);
+    const int64_t b = p->blocks, rank_block = p->rank / b, elements = shape.columns * shape.rank;
+    const int64_t tiles = (int64_t)t.k_tiles * t.column_tiles * t.passes * shape.group;
+    if (!dst) return tiles * elements;
 #pragma omp parallel for
-    for (int64_t block = 0; block < b * column_tiles * b * parts; block++) {
-        const int64_t part = block % parts, l = block / parts % b;
-        const int64_t column_tile = block / parts / b % column_tiles;
-        const int64_t k = block / parts / b / column_tiles;
-        const uint16_t *const from = src + (k * b + l) * rank_block * out_block;
-        uint16_t *const to = dst + block * tile;
-        for (int s = 0; s < rank; s++)
-            for (int row = 0; row < columns; row++) {
-                const int64_t r = part * rank + s;
-                const int64_t column = column_tile * columns + monarch_stored_column(row);
-                to[monarch_u_offset(columns, rank, row, s)] =
-                    r < rank_block && column < out_block ? from[r * out_block + column] : 0;
+    for (int64_t tile = 0; tile < tiles; tile++) {
+        const int64_t pass = tile / shape.group % t.passes, l = pass / t.parts;
+        const int64_t place = tile / shape.group / t.passes; /* k tile, column tile */
+        const int64_t k = place / t.column_tiles * shape.group + tile % shape.group;
+        const uint16_t *const from = src + (k * b + l) * rank_block * t.out_block;
+        for (int s = 0; s < shape.rank; s++)
+            for (int row = 0; row < shape.columns; row++) {
+                const int64_t r = pass % t.parts * shape.rank + s;
+                const int64_t column =
+                    place % t.column_tiles * shape.columns + monarch_stored_column(row);
+                dst[tile * elements + monarch_u_offset(shape.columns, shape.rank, row, s)] =
+                    r < rank_block && column < t.out_block ? from[r * t.out_block + column] : 0;
             }
     }
-    return count;
+    return tiles * elements;
 }
 
 /* ---- device code ---- */
@@ -156,24 +169,23 @@ __device__ inline void monarch_round(uint32_t (&to)[COUNT / 2], float (&from)[CO
     for (int i = 0; i < COUNT / 2; i++) to[i] = round_pair<T>(from[2 * i], from[2 * i + 1]);
 }
 
-/* Stores a warpgroup's 64 x COLUMNS results at y (its first row, first column): `rows` and
- * `columns` of them exist; columns is a multiple of 8. */
-template <typename T, int COUNT>
-__device__ inline void monarch_store(T *y, int64_t ld, int rows, int columns,
-                                     const float (&acc)[COUNT]) {
+/*
+ * Stores 32 columns of a warpgroup's 64 rows, 16 accumulators a thread, at y: its first row, first
+ * column. `rows` rows and `columns` columns from there on exist; columns is a multiple of 8.
+ */
+template <typename T>
+__device__ inline void monarch_store_32(T *y, int64_t ld, int rows, int columns, const float *acc) {
     const int lane = (int)threadIdx.x % 32, warp = (int)threadIdx.x % WARPGROUP / 32;
-    const int row = warp * 16 + lane / 4, first = lane % 4 * 8;
-    T *const from = y + row * ld + first;
+    const int row = warp * 16 + lane / 4, column = lane % 4 * 8;
+    if (column >= columns) return;
 #pragma unroll
-    for (int half = 0; half < 2; half++) /* rows row and row + 8 */
-#pragma unroll
-        for (int group = 0; group < COUNT / 16; group++) { /* of 32 columns */
-            const float *const a = acc + group * 16 + half * 2;
-            if (row + half * 8 < rows && group * 32 + first < columns)
-                store_vector(from + half * 8 * ld + group * 32,
-                             make_uint4(round_pair<T>(a[0], a[1]), round_pair<T>(a[4], a[5]),
-                                        round_pair<T>(a[8], a[9]), round_pair<T>(a[12], a[13])));
-        }
+    for (int half = 0; half < 2; half++) { /* rows row and row + 8 */
+        const float *const a = acc + half * 2;
+        if (row + half * 8 < rows)
+            store_vector(y + (row + half * 8) * ld + column,
+                         make_uint4(round_pair<T>(a[0], a[1]), round_pair<T>(a[4], a[5]),
+                                    round_pair<T>(a[8], a[9]), round_pair<T>(a[12], a[13])));
+    }
 }
 
 #endif
