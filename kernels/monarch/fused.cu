@@ -16,7 +16,7 @@ static const variant_t *const plans[] = {
     &monarch_hopper_pair256,
     &monarch_hopper_pair352,
     &monarch_hopper_pair256b,
-    &monarch_hopper_pair352b,
+    &monarch_hopper_pair256c,
     NULL,
 };
 

@@ -22,7 +22,7 @@
 #include "kernels/monarch/hopper.h"
 #include "kernels/monarch/hopper_tile.cuh"
 
-enum { SMEM_BYTES = 227 * 1024, SMEM_ALIGN = 1024 };
+enum { SMEM_PER_SM = 228 * 1024, SMEM_ALIGN = 1024 };
 
 /* COLUMNS and RANK are those of one output block of the group. */
 template <int TOKENS_, int COLUMNS_, int RANK_, int GROUP_, int SPLIT_> struct tile_shape {
@@ -32,19 +32,25 @@ template <int TOKENS_, int COLUMNS_, int RANK_, int GROUP_, int SPLIT_> struct t
     static constexpr int THREADS = (CONSUMERS + 1) * WARPGROUP;
     static constexpr int T_WIDTH = GROUP * RANK, WIDTH = GROUP * COLUMNS;
     static constexpr int BLOCK_STEPS = RANK / 16, STEPS = GROUP * BLOCK_STEPS; /* of 16 ranks */
+    /* Small tiles run two to an SM: the next launch loads its weights beside this one. */
+    static constexpr int BLOCKS_PER_SM = CONSUMERS == 1 && WIDTH <= 128 && T_WIDTH <= 48 ? 2 : 1;
     /* Two operands for T, so that rounding overlaps with wgmma, where registers allow. */
-    static constexpr bool TWO_OPERANDS = WIDTH / 2 + T_WIDTH <= 192;
+    static constexpr bool TWO_OPERANDS = WIDTH / 2 + T_WIDTH <= (BLOCKS_PER_SM == 2 ? 96 : 192);
 
     static constexpr int X_BYTES = TOKENS * CHUNK * 2, V_BYTES = T_WIDTH * CHUNK * 2;
     static constexpr int SLOT_BYTES = X_BYTES + V_BYTES;
     static constexpr int U_BLOCK_BYTES = COLUMNS * RANK * 2, U_BYTES = GROUP * U_BLOCK_BYTES;
-    static constexpr int U_SLOTS = 2;
-    static constexpr int ROOM = SMEM_BYTES - 2 * SMEM_ALIGN - U_SLOTS * U_BYTES;
+    static constexpr int BUDGET =
+        SMEM_PER_SM / BLOCKS_PER_SM - SMEM_ALIGN; /* 1 KB is the system's */
+    /* As many passes ahead as hide the latency of L2, which is longer than a small pass. */
+    static constexpr int U_WANTED = BUDGET / 3 / U_BYTES;
+    static constexpr int U_SLOTS = U_WANTED < 2 ? 2 : U_WANTED > 6 ? 6 : U_WANTED;
+    static constexpr int ROOM = BUDGET - 2 * SMEM_ALIGN - U_SLOTS * U_BYTES;
     static constexpr int SLOTS = ROOM / SLOT_BYTES < 12 ? ROOM / SLOT_BYTES : 12;
     static constexpr int BARRIERS = 2 * (SLOTS + U_SLOTS);
     static constexpr int SMEM =
         SMEM_ALIGN + SLOTS * SLOT_BYTES + U_SLOTS * U_BYTES + BARRIERS * MBARRIER_BYTES;
-    static_assert(SLOTS >= 3 && SMEM <= SMEM_BYTES);
+    static_assert(SLOTS >= 3 && SMEM <= BUDGET);
     static_assert(SLOT_BYTES % SMEM_ALIGN == 0 && U_BLOCK_BYTES % SMEM_ALIGN == 0);
     /* The sums of a split tile take the place of the slots. */
     static_assert(SPLIT == 1 || TOKENS * WIDTH * 4 <= SLOTS * SLOT_BYTES + U_SLOTS * U_BYTES);
@@ -156,7 +162,7 @@ __device__ void produce_u(const layout_t<S> &smem, const uint8_t *u, const monar
 /* The state of one consumer warpgroup. `read` is ahead of `freed` by the wgmma still under way. */
 template <typename T, typename S> struct consumer_t {
     float acc[S::GROUP][S::COLUMNS / 2], t[S::T_WIDTH / 2];
-    ring_t read = {0, 0}, freed = {0, 0}, u_read = {0, 0};
+    ring_t read = {0, 0}, freed = {0, 0}, u_read = {0, 0}, u_freed = {0, 0};
     const layout_t<S> &smem;
     const int warpgroup;
     const bool signals; /* one thread of the warpgroup frees slots */
@@ -197,9 +203,9 @@ template <typename T, typename S> struct consumer_t {
         return smem.u(u_read.slot);
     }
 
-    /* Frees the slot before the one that is read next. */
     __device__ void free_u() {
-        if (signals) mbarrier_arrive(smem.u_empty(u_read.slot ^ 1));
+        if (signals) mbarrier_arrive(smem.u_empty(u_freed.slot));
+        ring_advance<S::U_SLOTS>(u_freed);
     }
 
     /* The first product alone, for the first pass of a tile. */
@@ -370,7 +376,7 @@ template <typename S> __device__ inline void init_barriers(const layout_t<S> &sm
 }
 
 template <typename T, typename S>
-__global__ void __launch_bounds__(S::THREADS, 1)
+__global__ void __launch_bounds__(S::THREADS, S::BLOCKS_PER_SM)
     monarch_tiles(const __grid_constant__ CUtensorMap x_map, const uint8_t *v, const uint8_t *u,
                   T *y, const __grid_constant__ monarch_tiling_t tiling) {
 #ifdef __CUDA_ARCH_FEAT_SM90_ALL
@@ -380,7 +386,10 @@ __global__ void __launch_bounds__(S::THREADS, 1)
     const layout_t<S> smem = {base, u_slots, u_slots + S::U_SLOTS * S::U_BYTES};
     const work_t work = work_of<S>(tiling);
     dependents_launch();
-    if (threadIdx.x == 0) init_barriers(smem);
+    if (threadIdx.x == 0) {
+        tma_prefetch(&x_map);
+        init_barriers(smem);
+    }
     __syncthreads();
     /* By a shuffle, so that the compiler sees warps that do not diverge. */
     const int warpgroup = __shfl_sync(~0u, (int)threadIdx.x / WARPGROUP, 0);
@@ -427,22 +436,10 @@ static status_t launch_shape(const problem_t *p, void *const *tensors, stream_t 
     if (st == STATUS_OK) st = smem_opt_in((const void *)monarch_tiles<T, S>, S::SMEM, &opted_in);
     if (st != STATUS_OK) return st;
     const int64_t tiles = (int64_t)tiling.k_tiles * tiling.column_tiles * tiling.token_tiles;
-    const int64_t waves = S::SPLIT > 1 ? 1 : ceil_div(tiles, sms);
-    cudaLaunchAttribute attributes[2] = {};
-    attributes[0].id = cudaLaunchAttributeProgrammaticStreamSerialization;
-    attributes[0].val.programmaticStreamSerializationAllowed = 1;
-    attributes[1].id = cudaLaunchAttributeClusterDimension;
-    attributes[1].val.clusterDim = {S::SPLIT, 1, 1};
-    cudaLaunchConfig_t config = {};
-    config.gridDim = (unsigned)(ceil_div(tiles, waves) * S::SPLIT);
-    config.blockDim = S::THREADS;
-    config.dynamicSmemBytes = S::SMEM;
-    config.stream = (cudaStream_t)stream;
-    config.attrs = attributes;
-    config.numAttrs = S::SPLIT > 1 ? 2 : 1;
-    CUDA(cudaLaunchKernelEx(&config, monarch_tiles<T, S>, x_map, (const uint8_t *)tensors[1],
-                            (const uint8_t *)tensors[2], (T *)tensors[3], tiling));
-    return STATUS_OK;
+    const int64_t waves = S::SPLIT > 1 ? 1 : ceil_div(tiles, sms * S::BLOCKS_PER_SM);
+    return launch_overlapped(monarch_tiles<T, S>, ceil_div(tiles, waves) * S::SPLIT, S::THREADS,
+                             S::SPLIT, S::SMEM, stream, x_map, (const uint8_t *)tensors[1],
+                             (const uint8_t *)tensors[2], (T *)tensors[3], tiling);
 }
 
 /* A plan: a tile without its rank, which follows from the problem. */

@@ -11,7 +11,7 @@ extern "C" {
 extern const variant_t monarch_hopper_128x256, monarch_hopper_128x128, monarch_hopper_64x256,
     monarch_hopper_64x128, monarch_hopper_64x192_split4, monarch_hopper_64x256_split2,
     monarch_hopper_64x2x128, monarch_hopper_128x2x128_split2, monarch_hopper_pair256,
-    monarch_hopper_pair352, monarch_hopper_pair256b, monarch_hopper_pair352b;
+    monarch_hopper_pair352, monarch_hopper_pair256b, monarch_hopper_pair256c;
 
 #ifdef __cplusplus
 }

@@ -39,7 +39,8 @@ template <int COLUMNS_, int RANK_, int T_SLOTS_, int AHEAD_> struct pair_shape {
     static constexpr int U_BYTES = COLUMNS * RANK * 2;
     static constexpr int T_BYTES = WARPGROUP_ROWS * RANK * 2; /* of one warpgroup */
     static constexpr int T_ROOM = SMEM_BYTES - 2 * SMEM_ALIGN - T_SLOTS * CONSUMERS * T_BYTES;
-    static constexpr int U_SLOTS = T_ROOM - 3 * U_BYTES >= 3 * SLOT_BYTES ? 3 : 2;
+    static constexpr int U_WANTED = U_BYTES <= 16384 ? 4 : 3;
+    static constexpr int U_SLOTS = T_ROOM - U_WANTED * U_BYTES >= 3 * SLOT_BYTES ? U_WANTED : 2;
     static constexpr int ROOM = T_ROOM - U_SLOTS * U_BYTES;
     static constexpr int SLOTS = ROOM / SLOT_BYTES < 8 ? ROOM / SLOT_BYTES : 8;
     static constexpr int BARRIERS = 2 * (SLOTS + U_SLOTS + T_SLOTS * CONSUMERS);
@@ -320,7 +321,7 @@ template <typename S> __device__ inline void init_barriers(const layout_t<S> &sm
 }
 
 template <typename T, typename S>
-__global__ void __cluster_dims__(PAIR) __launch_bounds__(S::THREADS, 1)
+__global__ void __launch_bounds__(S::THREADS, 1)
     monarch_pairs(const __grid_constant__ CUtensorMap x_map, const uint8_t *v, const uint8_t *u,
                   T *y, const __grid_constant__ monarch_tiling_t tiling) {
 #ifdef __CUDA_ARCH_FEAT_SM90_ALL
@@ -329,7 +330,10 @@ __global__ void __cluster_dims__(PAIR) __launch_bounds__(S::THREADS, 1)
     const work_t work = work_of(tiling);
     const int rank = (int)cluster_rank();
     dependents_launch();
-    if (threadIdx.x == 0) init_barriers(smem, rank);
+    if (threadIdx.x == 0) {
+        tma_prefetch(&x_map);
+        init_barriers(smem, rank);
+    }
     cluster_sync();
     const int warpgroup = __shfl_sync(~0u, (int)threadIdx.x / WARPGROUP, 0);
     if (warpgroup == CONSUMERS) {
@@ -367,19 +371,9 @@ static status_t launch_shape(const problem_t *p, void *const *tensors, stream_t 
     if (st != STATUS_OK) return st;
     const int64_t tiles = (int64_t)tiling.k_tiles * tiling.column_tiles / PAIR * tiling.token_tiles;
     const int64_t waves = ceil_div(tiles, sms / PAIR);
-    cudaLaunchAttribute overlap = {};
-    overlap.id = cudaLaunchAttributeProgrammaticStreamSerialization;
-    overlap.val.programmaticStreamSerializationAllowed = 1;
-    cudaLaunchConfig_t config = {};
-    config.gridDim = (unsigned)(ceil_div(tiles, waves) * PAIR);
-    config.blockDim = S::THREADS;
-    config.dynamicSmemBytes = S::SMEM;
-    config.stream = (cudaStream_t)stream;
-    config.attrs = &overlap;
-    config.numAttrs = 1;
-    CUDA(cudaLaunchKernelEx(&config, monarch_pairs<T, S>, x_map, (const uint8_t *)tensors[1],
-                            (const uint8_t *)tensors[2], (T *)tensors[3], tiling));
-    return STATUS_OK;
+    return launch_overlapped(monarch_pairs<T, S>, ceil_div(tiles, waves) * PAIR, S::THREADS, PAIR,
+                             S::SMEM, stream, x_map, (const uint8_t *)tensors[1],
+                             (const uint8_t *)tensors[2], (T *)tensors[3], tiling);
 }
 
 /* A plan: a shape without its rank, which follows from the problem. */
@@ -436,5 +430,5 @@ template <int COLUMNS, int LARGEST_RANK, int T_SLOTS, int AHEAD> struct plan {
 
 HOPPER_PAIR(pair256, "128 tokens x 2 x 256 columns, T exchanged in a cluster", 256, 64, 4, 2)
 HOPPER_PAIR(pair352, "128 tokens x 2 x 352 columns, T exchanged in a cluster", 352, 48, 2, 1)
-HOPPER_PAIR(pair256b, "128 tokens x 2 x 256 columns, T exchanged in a cluster", 256, 64, 2, 1)
-HOPPER_PAIR(pair352b, "128 tokens x 2 x 352 columns, T exchanged in a cluster", 352, 48, 4, 2)
+HOPPER_PAIR(pair256b, "128 tokens x 2 x 256 columns, T exchanged in a cluster", 256, 48, 6, 4)
+HOPPER_PAIR(pair256c, "128 tokens x 2 x 256 columns, T exchanged in a cluster", 256, 48, 4, 3)
