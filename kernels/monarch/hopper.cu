@@ -6,9 +6,10 @@
  * Where q is beyond COLUMNS, each column tile computes T again. Where q is small, a tile is GROUP
  * output blocks side by side, which share X: bytes from L2 to the SM are what limits small tiles.
  * Where there are few tiles, SPLIT thread blocks (a cluster) share the passes of one and add up.
+ * Where r' is small, a pass is JOIN input blocks, so that waits are fewer.
  *
  *   producer warp 0   X (TOKENS x 64) and V (RANK x 64), chunk after chunk, into a ring of slots
- *   producer warp 1   U (COLUMNS x RANK), a tile a pass, into a ring of two
+ *   producer warp 1   U (COLUMNS x JOIN * RANK), a tile a pass, into a ring of its own
  *   consumers         a warpgroup for each 64 tokens. The chunks of the first product of the next
  *                     pass alternate with the K steps of the second product of this one, so the
  *                     tensor cores have work while slots are waited for, and T is rounded to the A
@@ -24,22 +25,22 @@
 
 enum { SMEM_PER_SM = 228 * 1024, SMEM_ALIGN = 1024 };
 
-/* COLUMNS and RANK are those of one output block of the group. */
-template <int TOKENS_, int COLUMNS_, int RANK_, int GROUP_, int SPLIT_> struct tile_shape {
+/* COLUMNS and RANK are those of one output block of the group and one input block. */
+template <int TOKENS_, int COLUMNS_, int RANK_, int JOIN_, int GROUP_, int SPLIT_, int BLOCKS>
+struct tile_shape {
     static constexpr int TOKENS = TOKENS_, COLUMNS = COLUMNS_, RANK = RANK_;
-    static constexpr int GROUP = GROUP_, SPLIT = SPLIT_;
+    static constexpr int JOIN = JOIN_, GROUP = GROUP_, SPLIT = SPLIT_;
     static constexpr int CONSUMERS = TOKENS / WARPGROUP_ROWS;
     static constexpr int THREADS = (CONSUMERS + 1) * WARPGROUP;
-    static constexpr int T_WIDTH = GROUP * RANK, WIDTH = GROUP * COLUMNS;
-    static constexpr int BLOCK_STEPS = RANK / 16, STEPS = GROUP * BLOCK_STEPS; /* of 16 ranks */
-    /* Small tiles run two to an SM: the next launch loads its weights beside this one. */
-    static constexpr int BLOCKS_PER_SM = CONSUMERS == 1 && WIDTH <= 128 && T_WIDTH <= 48 ? 2 : 1;
+    static constexpr int V_ROWS = GROUP * RANK, T_WIDTH = JOIN * V_ROWS, WIDTH = GROUP * COLUMNS;
+    static constexpr int BLOCK_STEPS = RANK / 16, STEPS = T_WIDTH / 16; /* of 16 ranks */
+    static constexpr int BLOCKS_PER_SM = BLOCKS;
     /* Two operands for T, so that rounding overlaps with wgmma, where registers allow. */
     static constexpr bool TWO_OPERANDS = WIDTH / 2 + T_WIDTH <= (BLOCKS_PER_SM == 2 ? 96 : 192);
 
-    static constexpr int X_BYTES = TOKENS * CHUNK * 2, V_BYTES = T_WIDTH * CHUNK * 2;
+    static constexpr int X_BYTES = TOKENS * CHUNK * 2, V_BYTES = V_ROWS * CHUNK * 2;
     static constexpr int SLOT_BYTES = X_BYTES + V_BYTES;
-    static constexpr int U_BLOCK_BYTES = COLUMNS * RANK * 2, U_BYTES = GROUP * U_BLOCK_BYTES;
+    static constexpr int U_BLOCK_BYTES = COLUMNS * JOIN * RANK * 2, U_BYTES = GROUP * U_BLOCK_BYTES;
     static constexpr int BUDGET =
         SMEM_PER_SM / BLOCKS_PER_SM - SMEM_ALIGN; /* 1 KB is the system's */
     /* As many passes ahead as hide the latency of L2, which is longer than a small pass. */
@@ -110,10 +111,11 @@ template <typename S> __device__ inline place_t place_of(const monarch_tiling_t 
 template <typename S>
 __device__ void produce_xv(const layout_t<S> &smem, const CUtensorMap *x_map, const uint8_t *v,
                            const monarch_tiling_t &tiling, const work_t &work) {
-    const int chunks = (work.last_pass - work.first_pass) * tiling.chunks; /* of a tile */
-    const int early = chunks < S::SLOTS ? chunks : S::SLOTS;
+    const int chunks = (work.last_pass - work.first_pass) * S::JOIN * tiling.chunks;
+    const int early = chunks < S::SLOTS ? chunks : S::SLOTS; /* chunks are of a tile */
     const auto tile_v = [&](int k_tile) {
-        return v + ((int64_t)k_tile * tiling.passes + work.first_pass) * tiling.chunks * S::V_BYTES;
+        const int64_t pass = (int64_t)k_tile * tiling.passes + work.first_pass;
+        return v + pass * S::JOIN * tiling.chunks * S::V_BYTES;
     };
     const uint8_t *from = tile_v(place_of<S>(tiling, work.first_tile).k_tile);
     for (int slot = 0; slot < early; slot++, from += S::V_BYTES) {
@@ -127,7 +129,8 @@ __device__ void produce_xv(const layout_t<S> &smem, const CUtensorMap *x_map, co
         const place_t place = place_of<S>(tiling, tile);
         from = tile_v(place.k_tile);
         for (int pass = work.first_pass; pass < work.last_pass; pass++)
-            for (int c = 0; c < tiling.chunks; c++, done++, from += S::V_BYTES) {
+            for (int c = 0; c < S::JOIN * tiling.chunks; c++, done++, from += S::V_BYTES) {
+                const int l = pass / tiling.parts * S::JOIN + c / tiling.chunks;
                 const uint32_t full = smem.full(ring.slot);
                 if (done >= early) {
                     mbarrier_wait(smem.empty(ring.slot), ring.parity);
@@ -135,7 +138,7 @@ __device__ void produce_xv(const layout_t<S> &smem, const CUtensorMap *x_map, co
                     bulk_load(smem.v(ring.slot), from, S::V_BYTES, full);
                 }
                 tma_load_2d(smem.x(ring.slot), x_map,
-                            pass / tiling.parts * tiling.in_block + c * CHUNK, place.token, full);
+                            l * tiling.in_block + c % tiling.chunks * CHUNK, place.token, full);
                 ring_advance<S::SLOTS>(ring);
             }
     }
@@ -161,35 +164,50 @@ __device__ void produce_u(const layout_t<S> &smem, const uint8_t *u, const monar
 
 /* The state of one consumer warpgroup. `read` is ahead of `freed` by the wgmma still under way. */
 template <typename T, typename S> struct consumer_t {
-    float acc[S::GROUP][S::COLUMNS / 2], t[S::T_WIDTH / 2];
+    float acc[S::GROUP][S::COLUMNS / 2], t[S::JOIN][S::V_ROWS / 2];
     ring_t read = {0, 0}, freed = {0, 0}, u_read = {0, 0}, u_freed = {0, 0};
     const layout_t<S> &smem;
-    const int warpgroup;
-    const bool signals; /* one thread of the warpgroup frees slots */
+    const int warpgroup, chunks; /* of one input block */
+    const bool signals;          /* one thread of the warpgroup frees slots */
 
-    __device__ consumer_t(const layout_t<S> &layout, int index)
-        : smem(layout), warpgroup(index), signals(threadIdx.x % WARPGROUP == 0) {}
+    __device__ consumer_t(const layout_t<S> &layout, int index, const monarch_tiling_t &tiling)
+        : smem(layout), warpgroup(index), chunks(tiling.chunks),
+          signals(threadIdx.x % WARPGROUP == 0) {}
 
-    /* Starts T (+)= chunk of X V. */
-    __device__ void start_chunk(bool first) {
-        mbarrier_wait(smem.full(read.slot), read.parity);
-        wgmma_fence();
+    __device__ void start_chunk_of(float (&to)[S::V_ROWS / 2], bool first) {
         const uint64_t x = wgmma_tile<CHUNK_SWIZZLE>(smem.x(read.slot) +
                                                      warpgroup * WARPGROUP_ROWS * CHUNK_SWIZZLE);
         const uint64_t v = wgmma_tile<CHUNK_SWIZZLE>(smem.v(read.slot));
 #pragma unroll
         for (int step = 0; step < CHUNK / 16; step++)
-            wgmma<T>(t, wgmma_step(x, step), wgmma_step(v, step), !first || step > 0);
+            wgmma<T>(to, wgmma_step(x, step), wgmma_step(v, step), !first || step > 0);
+    }
+
+    /* Starts T (+)= chunk c of the pass of X V. */
+    __device__ void start_chunk(int c) {
+        mbarrier_wait(smem.full(read.slot), read.parity);
+        wgmma_fence();
+        if (S::JOIN == 1 || c < chunks)
+            start_chunk_of(t[0], c == 0);
+        else
+            start_chunk_of(t[S::JOIN - 1], c == chunks);
         ring_advance<S::SLOTS>(read);
     }
 
-    /* Starts acc += K step of T U: the ranks of one output block. */
+    __device__ void round_t(uint32_t (&to)[S::T_WIDTH / 4]) {
+#pragma unroll
+        for (int l = 0; l < S::JOIN; l++) {
+            registers_fence(t[l]);
+            monarch_round<T>(to + l * S::V_ROWS / 4, t[l]);
+        }
+    }
+
+    /* Starts acc += K step of T U: 16 ranks of one input and one output block. */
     __device__ void start_step(const uint32_t *operand, uint32_t u, int step) {
-        const int block = step / S::BLOCK_STEPS;
-        wgmma<T>(acc[block], operand + 4 * step,
-                 monarch_u_descriptor<S::COLUMNS, S::RANK>(u + block * S::U_BLOCK_BYTES,
-                                                           step % S::BLOCK_STEPS),
-                 1);
+        const int block = step / S::BLOCK_STEPS % S::GROUP, l = step / S::BLOCK_STEPS / S::GROUP;
+        const uint64_t b = monarch_u_descriptor<S::COLUMNS, S::JOIN * S::RANK>(
+            u + block * S::U_BLOCK_BYTES, l * S::BLOCK_STEPS + step % S::BLOCK_STEPS);
+        wgmma<T>(acc[block], operand + 4 * step, b, 1);
     }
 
     __device__ void free_chunk() {
@@ -209,9 +227,9 @@ template <typename T, typename S> struct consumer_t {
     }
 
     /* The first product alone, for the first pass of a tile. */
-    __device__ void first_product(uint32_t (&to)[S::T_WIDTH / 4], int chunks) {
-        for (int c = 0; c < chunks; c++) {
-            start_chunk(c == 0);
+    __device__ void first_product(uint32_t (&to)[S::T_WIDTH / 4]) {
+        for (int c = 0; c < S::JOIN * chunks; c++) {
+            start_chunk(c);
             wgmma_commit();
             if (c == 0) continue;
             wgmma_wait<1>();
@@ -219,8 +237,7 @@ template <typename T, typename S> struct consumer_t {
         }
         wgmma_wait<0>();
         free_chunk();
-        registers_fence(t);
-        monarch_round<T>(to, t);
+        round_t(to);
     }
 
     /*
@@ -229,36 +246,35 @@ template <typename T, typename S> struct consumer_t {
      * groups. At most one group is under way while the next one is put together.
      */
     __device__ void both_products(uint32_t (&now)[S::T_WIDTH / 4], uint32_t (&next)[S::T_WIDTH / 4],
-                                  int chunks, bool free_last_u) {
-        start_chunk(true);
+                                  bool free_last_u) {
+        start_chunk(0);
         wgmma_commit();
         wgmma_wait<1>(); /* the last K steps of the pass before */
         if (free_last_u) free_u();
         const uint32_t u = wait_u();
 #pragma unroll
         for (int c = 1; c < S::STEPS; c++)
-            if (c < chunks) {
+            if (c < S::JOIN * chunks) {
                 start_step(now, u, c - 1);
-                start_chunk(false);
+                start_chunk(c);
                 wgmma_commit();
                 wgmma_wait<1>();
                 free_chunk();
             }
-        for (int c = S::STEPS; c < chunks; c++) {
-            start_chunk(false);
+        for (int c = S::STEPS; c < S::JOIN * chunks; c++) {
+            start_chunk(c);
             wgmma_commit();
             wgmma_wait<1>();
             free_chunk();
         }
 #pragma unroll
         for (int step = 0; step < S::STEPS; step++)
-            if (step >= chunks - 1 || step == S::STEPS - 1) start_step(now, u, step);
+            if (step >= S::JOIN * chunks - 1 || step == S::STEPS - 1) start_step(now, u, step);
         wgmma_commit();
         ring_advance<S::U_SLOTS>(u_read);
         wgmma_wait<S::TWO_OPERANDS ? 1 : 0>();
         free_chunk();
-        registers_fence(t);
-        monarch_round<T>(next, t);
+        round_t(next);
     }
 
     /* The second product alone, for the last pass of a tile. */
@@ -274,28 +290,28 @@ template <typename T, typename S> struct consumer_t {
         free_u();
     }
 
-    __device__ void tile(int passes, int chunks) {
+    __device__ void tile(int passes) {
         uint32_t a[S::T_WIDTH / 4];
 #pragma unroll
         for (int block = 0; block < S::GROUP; block++)
 #pragma unroll
             for (int i = 0; i < S::COLUMNS / 2; i++) acc[block][i] = 0;
-        first_product(a, chunks);
+        first_product(a);
         int pass = 1;
         if constexpr (S::TWO_OPERANDS) { /* a copy of b to a would serialise wgmma */
             uint32_t b[S::T_WIDTH / 4];
             for (; pass + 1 < passes; pass += 2) {
-                both_products(a, b, chunks, pass > 1);
-                both_products(b, a, chunks, true);
+                both_products(a, b, pass > 1);
+                both_products(b, a, true);
             }
             if (pass < passes) {
-                both_products(a, b, chunks, pass > 1);
+                both_products(a, b, pass > 1);
                 second_product(b, true);
             } else {
                 second_product(a, pass > 1);
             }
         } else {
-            for (; pass < passes; pass++) both_products(a, a, chunks, pass > 1);
+            for (; pass < passes; pass++) both_products(a, a, pass > 1);
             second_product(a, pass > 1);
         }
 #pragma unroll
@@ -405,9 +421,9 @@ __global__ void __launch_bounds__(S::THREADS, S::BLOCKS_PER_SM)
         }
     } else {
         if constexpr (S::CONSUMERS == 2) registers_raise<232>();
-        consumer_t<T, S> consumer(smem, warpgroup);
+        consumer_t<T, S> consumer(smem, warpgroup, tiling);
         for (int tile = work.first_tile; tile < work.tiles; tile += work.tile_step) {
-            consumer.tile(work.last_pass - work.first_pass, tiling.chunks);
+            consumer.tile(work.last_pass - work.first_pass);
             if constexpr (S::SPLIT > 1) {
                 consumer.give_sums();
                 cluster_sync();
@@ -427,7 +443,7 @@ template <typename T, typename S>
 static status_t launch_shape(const problem_t *p, void *const *tensors, stream_t stream) {
     static uint64_t opted_in;
     const monarch_tiling_t tiling =
-        monarch_tiling(p, {S::TOKENS, S::COLUMNS, S::RANK, S::GROUP, 1});
+        monarch_tiling(p, {S::TOKENS, S::COLUMNS, S::RANK, S::GROUP, S::JOIN, 1});
     CUtensorMap x_map;
     int sms = 0;
     status_t st = tensor_map_2d(&x_map, p->dtype, tensors[0], p->tokens, p->in_features,
@@ -442,17 +458,32 @@ static status_t launch_shape(const problem_t *p, void *const *tensors, stream_t 
                              (const uint8_t *)tensors[2], (T *)tensors[3], tiling);
 }
 
-/* A plan: a tile without its rank, which follows from the problem. */
-template <int TOKENS, int COLUMNS, int GROUP, int SPLIT> struct plan {
-    static constexpr int LARGEST_RANK = GROUP == 1 ? 96 : 48;
+/* A plan: a tile without RANK and JOIN, which follow from the problem. */
+template <int TOKENS, int COLUMNS, int GROUP, int SPLIT, int MOST_JOINED, int BLOCKS> struct plan {
+    /* Where registers end. */
+    static constexpr int LARGEST_RANK = GROUP == 1 && BLOCKS == 1 ? 96 : 48;
 
     static int rank(const problem_t *p) {
         return monarch_pass_rank(p->rank / p->blocks, LARGEST_RANK);
     }
 
+    static constexpr bool may_join(int rank) {
+        return MOST_JOINED == 2 && GROUP * rank <= 48;
+    }
+
+    static monarch_tile_t tile(const problem_t *p) {
+        const bool joined = may_join(rank(p)) && p->blocks % 2 == 0 && p->rank / p->blocks <= 48;
+        return {TOKENS, COLUMNS, rank(p), GROUP, joined ? 2 : 1, 1};
+    }
+
     template <typename T, int RANK>
     static status_t launch_rank(const problem_t *p, void *const *tensors, stream_t stream) {
-        return launch_shape<T, tile_shape<TOKENS, COLUMNS, RANK, GROUP, SPLIT>>(p, tensors, stream);
+        if constexpr (may_join(RANK))
+            if (tile(p).join == 2)
+                return launch_shape<T, tile_shape<TOKENS, COLUMNS, RANK, 2, GROUP, SPLIT, BLOCKS>>(
+                    p, tensors, stream);
+        return launch_shape<T, tile_shape<TOKENS, COLUMNS, RANK, 1, GROUP, SPLIT, BLOCKS>>(
+            p, tensors, stream);
     }
 
     template <typename T>
@@ -476,14 +507,13 @@ template <int TOKENS, int COLUMNS, int GROUP, int SPLIT> struct plan {
     }
 
     static int64_t pack(const problem_t *p, int tensor, const void *src, void *dst) {
-        const monarch_tile_t tile = {TOKENS, COLUMNS, rank(p), GROUP, 1};
-        if (tensor == 1) return monarch_pack_v(p, tile, (const uint16_t *)src, (uint16_t *)dst);
-        return monarch_pack_u(p, tile, (const uint16_t *)src, (uint16_t *)dst);
+        if (tensor == 1) return monarch_pack_v(p, tile(p), (const uint16_t *)src, (uint16_t *)dst);
+        return monarch_pack_u(p, tile(p), (const uint16_t *)src, (uint16_t *)dst);
     }
 
     static bool supports(const problem_t *p, const device_info_t *device, char *why,
                          size_t why_len) {
-        const monarch_tiling_t t = monarch_tiling(p, {TOKENS, COLUMNS, rank(p), GROUP, 1});
+        const monarch_tiling_t t = monarch_tiling(p, tile(p));
         if (!monarch_hopper_supports(p, device, why, why_len)) return false;
         if (GROUP > 1 && (p->blocks % GROUP || t.column_tiles > 1))
             snprintf(why, why_len, "needs blocks %% %d = 0 and q <= %d", GROUP, COLUMNS);
@@ -512,11 +542,14 @@ template <int TOKENS, int COLUMNS, int GROUP, int SPLIT> struct plan {
         .launch = plan<__VA_ARGS__>::launch,                                                       \
     };
 
-HOPPER_PLAN(128x256, "tiles of 128 tokens x 256 columns", 128, 256, 1, 1)
-HOPPER_PLAN(128x128, "tiles of 128 tokens x 128 columns", 128, 128, 1, 1)
-HOPPER_PLAN(64x256, "tiles of 64 tokens x 256 columns", 64, 256, 1, 1)
-HOPPER_PLAN(64x128, "tiles of 64 tokens x 128 columns", 64, 128, 1, 1)
-HOPPER_PLAN(64x192_split4, "tiles of 64 tokens x 192 columns, l over 4 blocks", 64, 192, 1, 4)
-HOPPER_PLAN(64x256_split2, "tiles of 64 tokens x 256 columns, l over 2 blocks", 64, 256, 1, 2)
-HOPPER_PLAN(64x2x128, "tiles of 64 tokens x 2 output blocks", 64, 128, 2, 1)
-HOPPER_PLAN(128x2x128_split2, "tiles of 128 tokens x 2 output blocks, l over 2", 128, 128, 2, 2)
+/* TOKENS, COLUMNS, GROUP, SPLIT, MOST_JOINED, BLOCKS */
+HOPPER_PLAN(128x256, "tiles of 128 tokens x 256 columns", 128, 256, 1, 1, 2, 1)
+HOPPER_PLAN(128x128, "tiles of 128 tokens x 128 columns", 128, 128, 1, 1, 2, 1)
+HOPPER_PLAN(64x256, "tiles of 64 tokens x 256 columns", 64, 256, 1, 1, 1, 1)
+HOPPER_PLAN(64x128, "tiles of 64 tokens x 128 columns", 64, 128, 1, 1, 1, 1)
+HOPPER_PLAN(64x128_two, "tiles of 64 tokens x 128 columns, two an SM", 64, 128, 1, 1, 1, 2)
+HOPPER_PLAN(64x192_split4, "tiles of 64 tokens x 192 columns, l over 4 blocks", 64, 192, 1, 4, 1, 1)
+HOPPER_PLAN(64x256_split2, "tiles of 64 tokens x 256 columns, l over 2 blocks", 64, 256, 1, 2, 1, 1)
+HOPPER_PLAN(64x2x128, "tiles of 64 tokens x 2 output blocks", 64, 128, 2, 1, 2, 1)
+HOPPER_PLAN(128x2x128_split2, "tiles of 128 tokens x 2 output blocks, l over 2", 128, 128, 2, 2, 2,
+            1)

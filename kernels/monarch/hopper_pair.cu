@@ -39,8 +39,7 @@ template <int COLUMNS_, int RANK_, int T_SLOTS_, int AHEAD_> struct pair_shape {
     static constexpr int U_BYTES = COLUMNS * RANK * 2;
     static constexpr int T_BYTES = WARPGROUP_ROWS * RANK * 2; /* of one warpgroup */
     static constexpr int T_ROOM = SMEM_BYTES - 2 * SMEM_ALIGN - T_SLOTS * CONSUMERS * T_BYTES;
-    static constexpr int U_WANTED = U_BYTES <= 16384 ? 4 : 3;
-    static constexpr int U_SLOTS = T_ROOM - U_WANTED * U_BYTES >= 3 * SLOT_BYTES ? U_WANTED : 2;
+    static constexpr int U_SLOTS = T_ROOM - 3 * U_BYTES >= 3 * SLOT_BYTES ? 3 : 2;
     static constexpr int ROOM = T_ROOM - U_SLOTS * U_BYTES;
     static constexpr int SLOTS = ROOM / SLOT_BYTES < 8 ? ROOM / SLOT_BYTES : 8;
     static constexpr int BARRIERS = 2 * (SLOTS + U_SLOTS + T_SLOTS * CONSUMERS);
@@ -361,7 +360,7 @@ __global__ void __launch_bounds__(S::THREADS, 1)
 template <typename T, typename S>
 static status_t launch_shape(const problem_t *p, void *const *tensors, stream_t stream) {
     static uint64_t opted_in;
-    const monarch_tiling_t tiling = monarch_tiling(p, {TOKENS, S::COLUMNS, S::RANK, 1, PAIR});
+    const monarch_tiling_t tiling = monarch_tiling(p, {TOKENS, S::COLUMNS, S::RANK, 1, 1, PAIR});
     CUtensorMap x_map;
     int sms = 0;
     status_t st = tensor_map_2d(&x_map, p->dtype, tensors[0], p->tokens, p->in_features,
@@ -400,7 +399,7 @@ template <int COLUMNS, int LARGEST_RANK, int T_SLOTS, int AHEAD> struct plan {
     }
 
     static int64_t pack(const problem_t *p, int tensor, const void *src, void *dst) {
-        const monarch_tile_t tile = {TOKENS, COLUMNS, rank(p), 1, PAIR};
+        const monarch_tile_t tile = {TOKENS, COLUMNS, rank(p), 1, 1, PAIR};
         if (tensor == 1) return monarch_pack_v(p, tile, (const uint16_t *)src, (uint16_t *)dst);
         return monarch_pack_u(p, tile, (const uint16_t *)src, (uint16_t *)dst);
     }
@@ -430,5 +429,3 @@ template <int COLUMNS, int LARGEST_RANK, int T_SLOTS, int AHEAD> struct plan {
 
 HOPPER_PAIR(pair256, "128 tokens x 2 x 256 columns, T exchanged in a cluster", 256, 64, 4, 2)
 HOPPER_PAIR(pair352, "128 tokens x 2 x 352 columns, T exchanged in a cluster", 352, 48, 2, 1)
-HOPPER_PAIR(pair256b, "128 tokens x 2 x 256 columns, T exchanged in a cluster", 256, 48, 6, 4)
-HOPPER_PAIR(pair256c, "128 tokens x 2 x 256 columns, T exchanged in a cluster", 256, 48, 4, 3)

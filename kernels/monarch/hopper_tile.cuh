@@ -19,14 +19,15 @@ enum { CHUNK = 64, CHUNK_SWIZZLE = CHUNK * 2, WARPGROUP = 128, WARPGROUP_ROWS = 
 /* Sizes of a problem in tiles; what a kernel needs to know. */
 struct monarch_tiling_t {
     int tokens, in_block, out_block, out_features;
-    int chunks, passes, parts;              /* chunks of p; passes = b * parts of r' */
+    int chunks, passes, parts;              /* chunks of p; passes = b / join * parts of r' */
     int token_tiles, k_tiles, column_tiles; /* groups of k; column tiles of one k */
 };
 
-/* A tile of a plan: `group` output blocks side by side, each `columns` wide with `rank` ranks a
- * pass. Clusters of `across` tiles share T: their number a k is a multiple. */
+/* A tile of a plan: `group` output blocks side by side, each `columns` wide. A pass is `rank` ranks
+ * of each of `join` input blocks l. Clusters of `across` tiles share T: their number a k is a
+ * multiple. */
 struct monarch_tile_t {
-    int tokens, columns, rank, group, across;
+    int tokens, columns, rank, group, join, across;
 };
 
 /* Ranks of a pass: the choice with the least padding, the largest one for long r'. */
@@ -46,7 +47,7 @@ static inline monarch_tiling_t monarch_tiling(const problem_t *p, monarch_tile_t
             .out_block = (int)(p->out_features / b),
             .out_features = (int)p->out_features,
             .chunks = (int)ceil_div(p->in_features / b, CHUNK),
-            .passes = (int)(b * parts),
+            .passes = (int)(b / tile.join * parts),
             .parts = (int)parts,
             .token_tiles = (int)ceil_div(p->tokens, tile.tokens),
             .k_tiles = (int)(b / tile.group),
@@ -80,12 +81,12 @@ static inline int64_t monarch_pack_v(const problem_t *p, monarch_tile_t shape, c
                                      uint16_t *dst) {
     const monarch_tiling_t t = monarch_tiling(p, shape);
     const int64_t b = p->blocks, rank_block = p->rank / b, rows = shape.group * shape.rank;
-    const int64_t tiles = (int64_t)t.k_tiles * t.passes * t.chunks;
+    const int64_t passes = (int64_t)b * t.parts, tiles = t.k_tiles * passes * t.chunks;
     if (!dst) return tiles * rows * CHUNK;
 #pragma omp parallel for
     for (int64_t tile = 0; tile < tiles; tile++) {
-        const int64_t chunk = tile % t.chunks, pass = tile / t.chunks % t.passes;
-        const int64_t l = pass / t.parts, k0 = tile / t.chunks / t.passes * shape.group;
+        const int64_t chunk = tile % t.chunks, pass = tile / t.chunks % passes;
+        const int64_t l = pass / t.parts, k0 = tile / t.chunks / passes * shape.group;
         for (int row = 0; row < rows; row++) {
             const int64_t k = k0 + row / shape.rank;
             const int64_t r = pass % t.parts * shape.rank + row % shape.rank;
@@ -102,7 +103,7 @@ static inline int64_t monarch_pack_v(const problem_t *p, monarch_tile_t shape, c
 }
 
 /*
- * ---- packed U: [k tile][column tile][l][part][k in group] tiles of COLUMNS x RANK, K-major ----
+ * ---- packed U: [k tile][column tile][pass][k in group] tiles of COLUMNS x RANK, K-major ----
  *
  * RANK is cut into sections 64, 32 and 16 wide, each a tile of its own swizzle. The columns of U
  * are permuted within 32 so that a thread's results in four neighbouring 8-column groups of wgmma,
@@ -139,23 +140,27 @@ __device__ inline uint64_t monarch_u_descriptor(uint32_t tile, int step, int row
 static inline int64_t monarch_pack_u(const problem_t *p, monarch_tile_t shape, const uint16_t *src,
                                      uint16_t *dst) {
     const monarch_tiling_t t = monarch_tiling(p, shape);
-    const int64_t b = p->blocks, rank_block = p->rank / b, elements = shape.columns * shape.rank;
+    const int64_t b = p->blocks, rank_block = p->rank / b;
+    const int ranks = shape.join * shape.rank;
+    const int64_t elements = (int64_t)shape.columns * ranks;
     const int64_t tiles = (int64_t)t.k_tiles * t.column_tiles * t.passes * shape.group;
     if (!dst) return tiles * elements;
 #pragma omp parallel for
     for (int64_t tile = 0; tile < tiles; tile++) {
-        const int64_t pass = tile / shape.group % t.passes, l = pass / t.parts;
+        const int64_t pass = tile / shape.group % t.passes;
         const int64_t place = tile / shape.group / t.passes; /* k tile, column tile */
         const int64_t k = place / t.column_tiles * shape.group + tile % shape.group;
-        const uint16_t *const from = src + (k * b + l) * rank_block * t.out_block;
-        for (int s = 0; s < shape.rank; s++)
+        for (int s = 0; s < ranks; s++) {
+            const int64_t l = pass / t.parts * shape.join + s / shape.rank;
+            const int64_t r = pass % t.parts * shape.rank + s % shape.rank;
+            const uint16_t *const from = src + ((k * b + l) * rank_block + r) * t.out_block;
             for (int row = 0; row < shape.columns; row++) {
-                const int64_t r = pass % t.parts * shape.rank + s;
                 const int64_t column =
                     place % t.column_tiles * shape.columns + monarch_stored_column(row);
-                dst[tile * elements + monarch_u_offset(shape.columns, shape.rank, row, s)] =
-                    r < rank_block && column < t.out_block ? from[r * t.out_block + column] : 0;
+                dst[tile * elements + monarch_u_offset(shape.columns, ranks, row, s)] =
+                    r < rank_block && column < t.out_block ? from[column] : 0;
             }
+        }
     }
     return tiles * elements;
 }
@@ -164,7 +169,7 @@ static inline int64_t monarch_pack_u(const problem_t *p, monarch_tile_t shape, c
 
 /* T (64 x RANK of a warpgroup) rounded to the A operand of the second product. */
 template <typename T, int COUNT>
-__device__ inline void monarch_round(uint32_t (&to)[COUNT / 2], float (&from)[COUNT]) {
+__device__ inline void monarch_round(uint32_t *to, const float (&from)[COUNT]) {
 #pragma unroll
     for (int i = 0; i < COUNT / 2; i++) to[i] = round_pair<T>(from[2 * i], from[2 * i + 1]);
 }
