@@ -13,8 +13,8 @@
 
 #include <cmocka.h> /* last: its fail() is a macro */
 
-/* tokens, in, out, blocks, rank: ragged tokens, q = 43 and 688, r' = 3, 4, 12, 48, odd p, one
- * block. */
+/* tokens, in, out, blocks, rank: ragged tokens, q = 43 and 688, r' = 3, 4, 12, 48, 200, odd p, one
+ * block, more tiles than fit at once. */
 static const problem_t SHAPES[] = {
     {DTYPE_BF16, 1, 768, 2304, 4, 192},    {DTYPE_BF16, 5, 96, 192, 4, 16},
     {DTYPE_BF16, 17, 768, 3072, 6, 192},   {DTYPE_BF16, 64, 256, 512, 4, 64},
@@ -27,7 +27,8 @@ static const problem_t SHAPES[] = {
     {DTYPE_BF16, 33, 768, 2304, 4, 192},   {DTYPE_BF16, 1, 1152, 6912, 9, 256},
     {DTYPE_BF16, 16, 4096, 1376, 16, 512}, {DTYPE_BF16, 3, 1376, 2048, 16, 768},
     {DTYPE_BF16, 32, 2048, 2048, 32, 256}, {DTYPE_BF16, 64, 2064, 1032, 8, 200},
-    {DTYPE_BF16, 9, 1001, 4095, 7, 77},
+    {DTYPE_BF16, 9, 1001, 4095, 7, 77},    {DTYPE_BF16, 260, 2048, 2048, 16, 256},
+    {DTYPE_BF16, 150, 416, 1200, 2, 400},  {DTYPE_BF16, 2100, 256, 2048, 4, 96},
 };
 
 static device_t *gpu;

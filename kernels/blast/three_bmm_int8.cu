@@ -196,7 +196,7 @@ static __global__ void __launch_bounds__(TILE::THREADS, TILE::BLOCKS)
     const int row_a = warp / (BN / TILE::WN) * TILE::WM, row_b = warp % (BN / TILE::WN) * TILE::WN;
     const unsigned tiles = tiles_m * tiles_n * (unsigned)s.blocks;
     const int steps = (int)((s.block_in + TILE_K - 1) / TILE_K);
-    programmatic_release();
+    dependents_launch();
 
     unsigned ahead = blockIdx.x; /* the tile that loads are in, and how far */
     int ahead_step = 0, ahead_slot = 0, rows = 0, columns = 0;
@@ -344,8 +344,8 @@ static __global__ void __launch_bounds__(MIX_WARPS * 32, MIX_BLOCKS)
     const uint4 *const mine =
         fragments + (tile * SCALE_RANKS + (int)threadIdx.x / 32 * PIECE_RANKS) * (int64_t)stride +
         (int)threadIdx.x % 32;
-    programmatic_release();
-    programmatic_wait();
+    dependents_launch();
+    dependency_wait();
 
     y_part_t now, next;
     y_load<ROWS>(next, s, y, 0, group0, tile);
@@ -475,7 +475,7 @@ static __global__ void __launch_bounds__(TILE::THREADS, TILE::BLOCKS)
     };
 
     for (int step = 0; step < STAGES - 1; step++) load_u(step);
-    programmatic_wait();
+    dependency_wait();
     for (int step = 0; step < STAGES - 1; step++) load_codes(step);
     float acc[TILE::WM / 16][TILE::WN / 8][4] = {};
     for (int step = 0; step < steps; step++) {
@@ -541,8 +541,8 @@ static status_t mix(const mixed_shape_t *s, quantised_t y, const void *fragments
     const int64_t each = ceil_div(s->groups * s->tiles, (int64_t)sms * MIX_BLOCKS);
     const int64_t grid = ceil_div(s->groups, each) * s->tiles;
     const auto kernel = s->blocks <= 8 ? mix_kernel<T, 2> : mix_kernel<T, 4>;
-    return launch_programmatic(kernel, grid, MIX_WARPS * 32, 0, 1, stream, y,
-                               (const uint4 *)fragments, z, *s, (int)each);
+    return launch_overlapped(kernel, grid, MIX_WARPS * 32, 1, 0, stream, y,
+                             (const uint4 *)fragments, z, *s, (int)each);
 }
 
 template <typename T, typename TILE>
@@ -558,9 +558,9 @@ static status_t last_tiled(const mixed_shape_t *s, quantised_t z, const void *u,
                               .vector = s->block_out % 8 == 0};
     const status_t st = smem_opt_in((const void *)kernel, TILE::SMEM_BYTES, &opted_in);
     if (st != STATUS_OK) return st;
-    return launch_programmatic(kernel, tiles_m * tiles_n * s->blocks, TILE::THREADS,
-                               TILE::SMEM_BYTES, 1, stream, z, (const T *)u, *s, to,
-                               (unsigned)tiles_m, (unsigned)tiles_n);
+    return launch_overlapped(kernel, tiles_m * tiles_n * s->blocks, TILE::THREADS, 1,
+                             TILE::SMEM_BYTES, stream, z, (const T *)u, *s, to, (unsigned)tiles_m,
+                             (unsigned)tiles_n);
 }
 
 template <typename T>

@@ -191,9 +191,9 @@ __global__ void __launch_bounds__(TILE::THREADS, TILE::BLOCKS) chain_kernel(chai
     float out[TILE::MT][TILE::NT][4] = {}, acc[INNER_MT][INNER_NT][4] = {};
     float sum[INNER_MT][INNER_NT][4] = {}; /* SCALED only */
     /* Weights of the first steps come while the kernel ahead ends; it may write X or read Y. */
-    programmatic_release();
+    dependents_launch();
     for (int step = 0; step < min(steps, STAGES - 1); step++) load_v();
-    programmatic_wait();
+    dependency_wait();
     for (int step = 0; step < STAGES - 1; step++) {
 #pragma unroll
         for (int part = 0; part < DEPTH * TILE_PARTS; part++)
@@ -269,7 +269,7 @@ static status_t chain_launch_kernel(const chain_args_t *args, cudaStream_t strea
     const int64_t grid = (int64_t)args->token_tiles * args->column_tiles * args->blocks;
     const status_t st = smem_opt_in((const void *)kernel, TILE::SMEM_BYTES, &opted_in);
     if (st != STATUS_OK) return st;
-    return launch_programmatic(kernel, grid, TILE::THREADS, TILE::SMEM_BYTES, 1, stream, *args);
+    return launch_overlapped(kernel, grid, TILE::THREADS, 1, TILE::SMEM_BYTES, stream, *args);
 }
 
 /* Whether X is read and Y is written by 16 bytes. */

@@ -317,7 +317,7 @@ __global__ void __launch_bounds__(GATHER_THREADS, 1) gather_kernel(gather_args_t
     };
 
     gather_arrive(); /* the blocks of the cluster have started before the first one sends */
-    programmatic_release();
+    dependents_launch();
     for (int stage = 0; stage < min(args.stages, STAGES - 1); stage++) load_v();
     if (B > 1) {
         const int count = gather_scale_elements(args);
@@ -325,7 +325,7 @@ __global__ void __launch_bounds__(GATHER_THREADS, 1) gather_kernel(gather_args_t
         for (int i = (int)threadIdx.x * 8; i < count; i += GATHER_THREADS * 8)
             cp_async(scales + i, from + i, true);
     }
-    programmatic_wait();
+    dependency_wait();
     for (int stage = 0; stage < STAGES - 1; stage++) {
         if (stage < args.stages) load_x();
         if (stage == STAGES - 2) load_u_part(0);
@@ -544,7 +544,7 @@ static status_t gather_launch(const gather_args_t *args, size_t smem, cudaStream
     const int64_t grid = ceil_div(args->tokens, SHAPE::TOKENS) * args->outputs * cluster;
     const status_t st = smem_opt_in((const void *)kernel, GATHER_SMEM_BYTES, &opted_in);
     if (st != STATUS_OK) return st;
-    return launch_programmatic(kernel, grid, GATHER_THREADS, smem, cluster, stream, *args);
+    return launch_overlapped(kernel, grid, GATHER_THREADS, cluster, smem, stream, *args);
 }
 
 #endif

@@ -64,20 +64,7 @@ __host__ __device__ inline int operand_pitch(int columns) {
     return (columns + 63) / 64 * 64 + 16;
 }
 
-/* ---- Dependent launch and clusters: nothing below compute capability 9.0. ---- */
-
-__device__ inline void dependents_launch() {
-#if __CUDA_ARCH__ >= 900
-    asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
-#endif
-}
-
-/* Until the kernels before have ended and their writes are visible. */
-__device__ inline void dependency_wait() {
-#if __CUDA_ARCH__ >= 900
-    asm volatile("griddepcontrol.wait;" ::: "memory");
-#endif
-}
+/* ---- Clusters: nothing below compute capability 9.0. ---- */
 
 __device__ inline void cluster_arrive() {
 #if __CUDA_ARCH__ >= 900
