@@ -3,8 +3,9 @@
 #include "kernels/blast/portable.h"
 
 static const variant_t *const plans[] = {
-    &blast_decode,      &blast_cluster_32_b3, &blast_cluster_64_b3,       &blast_cluster_32_b8,
-    &blast_sm80_32x128, &blast_sm80_64x128,   &blast_sm80_three_launches, NULL,
+    &blast_decode,
+    &blast_fused_sm80,
+    NULL,
 };
 
 static const variant_t blast_fused = {

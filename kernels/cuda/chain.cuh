@@ -3,11 +3,10 @@
  * leaves the chip. For every output block k
  *
  *     Y_k = sum_l (X_l V_lk) U_kl              X_l: tokens x p, V_lk: p x r', U_kl: r' x q
- *     Y_k = (sum_l (X_l V_l) * s_lk) U_k       SCALED; r' is all of r
  *
  * A block of threads owns TOKENS rows and COLUMNS columns of one Y_k in mma.m16n8k16 accumulators
  * and walks over "links" of the inner dimension: RANK columns of T = X V of GROUP input blocks at a
- * time (SCALED: of all of them, one after the other). T is rounded to shared memory, two links
+ * time. T is rounded to shared memory, two links
  * deep, and becomes the A operand of the second product, whose K steps (slices, 16 deep) are spread
  * over the steps of the next link's first product: one barrier a step, and both products'
  * instructions between two barriers. Beyond COLUMNS columns of Y_k, other blocks compute T again.
@@ -46,23 +45,22 @@ struct chain_tile {
 
 /* What a kernel has to know of a problem and its tile; counts per block of threads. */
 typedef struct {
-    const void *x, *v, *s, *u;
+    const void *x, *v, *u;
     void *y;
     int64_t tokens, in_features, out_features, block_in, block_out;
     int64_t packed_columns; /* rows of a packed slice: block_out in whole tiles */
     int blocks, token_tiles, column_tiles;
-    int links, rank_tiles;    /* links in all; of one group of input blocks */
-    int chunks, block_chunks; /* steps of a link; of one input block in it */
-    int scaled_blocks;        /* SCALED: input blocks of a link, padding included */
-    int slices;               /* of U, one link */
+    int links, rank_tiles; /* links in all; of one group of input blocks */
+    int chunks;            /* steps of a link */
+    int slices;            /* of U, one link */
 } chain_args_t;
 
-/* The problem in the words above; `rank` is r' (SCALED: r). */
+/* The problem in the words above; `rank` is r'. */
 typedef struct {
     int64_t tokens, in_features, out_features, blocks, rank;
 } chain_problem_t;
 
-template <typename TILE, bool SCALED> static chain_args_t chain_geometry(const chain_problem_t *p) {
+template <typename TILE> static chain_args_t chain_geometry(const chain_problem_t *p) {
     chain_args_t a = {};
     a.tokens = p->tokens, a.in_features = p->in_features, a.out_features = p->out_features;
     a.blocks = (int)p->blocks;
@@ -71,39 +69,17 @@ template <typename TILE, bool SCALED> static chain_args_t chain_geometry(const c
     a.column_tiles = (int)ceil_div(a.block_out, TILE::COLUMNS);
     a.packed_columns = (int64_t)a.column_tiles * TILE::COLUMNS;
     a.rank_tiles = (int)ceil_div(p->rank, TILE::RANK);
-    a.links = (SCALED ? 1 : (int)ceil_div(p->blocks, TILE::GROUP)) * a.rank_tiles;
+    a.links = (int)ceil_div(p->blocks, TILE::GROUP) * a.rank_tiles;
     a.slices =
         TILE::GROUP * (a.rank_tiles > 1 ? TILE::RANK / SLICE_K : (int)ceil_div(p->rank, SLICE_K));
-    a.block_chunks = (int)ceil_div(a.block_in, TILE::DEPTH * TILE_K);
     /* The ring of slices holds what STAGES steps use: a link may need steps without work. */
-    a.scaled_blocks = a.blocks;
-    const int least = (int)ceil_div(TILE::STAGES * a.slices, TILE::SLICES);
-    if (SCALED)
-        while (a.scaled_blocks * a.block_chunks < least) a.scaled_blocks++;
-    a.chunks = SCALED                   ? a.scaled_blocks * a.block_chunks
-               : a.block_chunks < least ? least
-                                        : a.block_chunks;
+    const int64_t least = ceil_div(TILE::STAGES * a.slices, TILE::SLICES);
+    const int64_t chunks = ceil_div(a.block_in, TILE::DEPTH * TILE_K);
+    a.chunks = (int)(chunks < least ? least : chunks);
     return a;
 }
 
-/* sum += s acc, acc = 0; s points at the scales of this warp's columns. */
-template <typename T, int MT, int NT>
-__device__ inline void chain_mix(float sum[MT][NT][4], float acc[MT][NT][4], const uint16_t *s) {
-    const int pair = (int)threadIdx.x % 4 * 2;
-#pragma unroll
-    for (int j = 0; j < NT; j++) {
-        const float2 scale = widen_pair<T>(__ldg((const uint32_t *)(s + j * 8 + pair)));
-#pragma unroll
-        for (int i = 0; i < MT; i++)
-#pragma unroll
-            for (int e = 0; e < 4; e++) {
-                sum[i][j][e] += (e % 2 ? scale.y : scale.x) * acc[i][j][e];
-                acc[i][j][e] = 0;
-            }
-    }
-}
-
-template <typename T, typename TILE, bool SCALED, bool VECTOR>
+template <typename T, typename TILE, bool VECTOR>
 __global__ void __launch_bounds__(TILE::THREADS, TILE::BLOCKS) chain_kernel(chain_args_t args) {
     constexpr int THREADS = TILE::THREADS, STAGES = TILE::STAGES, GROUP = TILE::GROUP;
     constexpr int DEPTH = TILE::DEPTH, TILES = TILE::TILES;
@@ -122,7 +98,7 @@ __global__ void __launch_bounds__(TILE::THREADS, TILE::BLOCKS) chain_kernel(chai
     const int block = (int)(blockIdx.x / args.token_tiles / args.column_tiles);
     const int rows = (int)min((int64_t)TILE::TOKENS, args.tokens - token0);
     const int steps = args.links * args.chunks, slices = args.links * args.slices;
-    const T *v = (const T *)args.v + (SCALED ? 0 : (int64_t)block * steps) * TILES * TILE::V_TILE;
+    const T *v = (const T *)args.v + (int64_t)block * steps * TILES * TILE::V_TILE;
     const T *u =
         (const T *)args.u + ((int64_t)block * slices * args.packed_columns + column0) * SLICE_K;
 
@@ -168,13 +144,10 @@ __global__ void __launch_bounds__(TILE::THREADS, TILE::BLOCKS) chain_kernel(chai
         ahead++, ahead_chunk++;
         to_stage = to_stage == (STAGES - 1) * TILE::STAGE ? 0 : to_stage + TILE::STAGE;
         x_from += DEPTH * TILE_K, left -= DEPTH * TILE_K;
-        if (ahead_chunk < (SCALED ? args.block_chunks : args.chunks)) return;
-        ahead_chunk = 0;
-        /* Monarch reads a group again for each of its rank tiles, SCALED all blocks for each. */
-        const bool next = SCALED || ++ahead_rank == args.rank_tiles;
-        if (next) ahead_rank = 0, ahead_l += GROUP, x_block += GROUP * args.block_in;
-        if (SCALED && ahead_l == args.scaled_blocks)
-            x_block -= ahead_l * args.block_in, ahead_l = 0;
+        if (ahead_chunk < args.chunks) return;
+        ahead_chunk = 0; /* a group is read again for each of its rank tiles */
+        if (++ahead_rank == args.rank_tiles)
+            ahead_rank = 0, ahead_l += GROUP, x_block += GROUP * args.block_in;
         x_from = x_block, left = x_columns;
     };
     int used = 0, loaded = 0, used_slot = 0, loaded_slot = 0; /* slices of U */
@@ -189,7 +162,6 @@ __global__ void __launch_bounds__(TILE::THREADS, TILE::BLOCKS) chain_kernel(chai
     };
 
     float out[TILE::MT][TILE::NT][4] = {}, acc[INNER_MT][INNER_NT][4] = {};
-    float sum[INNER_MT][INNER_NT][4] = {}; /* SCALED only */
     /* Weights of the first steps come while the kernel ahead ends; it may write X or read Y. */
     dependents_launch();
     for (int step = 0; step < min(steps, STAGES - 1); step++) load_v();
@@ -202,7 +174,7 @@ __global__ void __launch_bounds__(TILE::THREADS, TILE::BLOCKS) chain_kernel(chai
         cp_async_commit();
     }
     int link = 0, chunk = 0, due = 0; /* due: slices of this step, times chunks */
-    int stage_at = 0, l = 0, block_chunk = 0;
+    int stage_at = 0;
     const int members = args.slices / GROUP; /* slices of one input block */
     const T *a = inner;
     int member_slice = 0;
@@ -229,24 +201,13 @@ __global__ void __launch_bounds__(TILE::THREADS, TILE::BLOCKS) chain_kernel(chai
         if (link > 0)
 #pragma unroll 1
             for (due += args.slices; due >= args.chunks; due -= args.chunks) use_slice();
-        if constexpr (SCALED) {
-            if (++block_chunk == args.block_chunks) {
-                const int64_t line = ((int64_t)block * args.links + link) * args.blocks + l;
-                if (l < args.blocks)
-                    chain_mix<T, INNER_MT, INNER_NT>(
-                        sum, acc, (const uint16_t *)args.s + line * TILE::RANK + column_in);
-                block_chunk = 0, l++;
-            }
-        }
         if (++chunk < args.chunks) continue;
-        chunk = l = 0;
+        chunk = 0;
         a = inner + link % 2 * TILE::INNER;
         T *const to = inner + link++ % 2 * TILE::INNER + member * TILE::RANK * TILE::TOKENS;
-        slices_store<T, INNER_MT, INNER_NT, TILE::TOKENS>(to, SCALED ? sum : acc, row_in,
-                                                          column_in);
+        slices_store<T, INNER_MT, INNER_NT, TILE::TOKENS>(to, acc, row_in, column_in);
 #pragma unroll
-        for (int i = 0; i < INNER_MT * INNER_NT * 4; i++)
-            (SCALED ? &sum[0][0][0] : &acc[0][0][0])[i] = 0;
+        for (int i = 0; i < INNER_MT * INNER_NT * 4; i++) (&acc[0][0][0])[i] = 0;
     }
     while (used < slices) { /* the last link's second product, as much at a time as the ring has */
         __syncthreads();
@@ -262,10 +223,10 @@ __global__ void __launch_bounds__(TILE::THREADS, TILE::BLOCKS) chain_kernel(chai
         token0 + row_out, args.tokens, (int)args.block_out - column0);
 }
 
-template <typename T, typename TILE, bool SCALED, bool VECTOR>
+template <typename T, typename TILE, bool VECTOR>
 static status_t chain_launch_kernel(const chain_args_t *args, cudaStream_t stream) {
     static uint64_t opted_in;
-    const auto kernel = chain_kernel<T, TILE, SCALED, VECTOR>;
+    const auto kernel = chain_kernel<T, TILE, VECTOR>;
     const int64_t grid = (int64_t)args->token_tiles * args->column_tiles * args->blocks;
     const status_t st = smem_opt_in((const void *)kernel, TILE::SMEM_BYTES, &opted_in);
     if (st != STATUS_OK) return st;
@@ -283,22 +244,20 @@ typedef struct {
     int64_t block, output, row;
 } chain_source_t;
 
-/* V: one image of DEPTH x GROUP x RANK x 64 a step; SCALED: the same for every output block. */
-template <typename TILE, bool SCALED>
+/* V: one image of DEPTH x GROUP x RANK x 64 a step. */
+template <typename TILE>
 static int64_t chain_pack_v(const chain_problem_t *p, chain_source_t src, uint16_t *dst) {
-    const chain_args_t a = chain_geometry<TILE, SCALED>(p);
-    const int64_t tiles = (int64_t)(SCALED ? 1 : a.blocks) * a.links * a.chunks * TILE::TILES;
+    const chain_args_t a = chain_geometry<TILE>(p);
+    const int64_t tiles = (int64_t)a.blocks * a.links * a.chunks * TILE::TILES;
     if (!dst) return tiles * TILE::V_TILE;
     memset(dst, 0, (size_t)(tiles * TILE::V_TILE) * 2);
 #pragma omp parallel for schedule(static)
     for (int64_t tile = 0; tile < tiles; tile++) {
         const int64_t step = tile / TILE::TILES, link = step / a.chunks % a.links;
         const int64_t k = step / a.chunks / a.links, chunk = step % a.chunks;
-        const int64_t l = SCALED ? chunk / a.block_chunks
-                                 : link / a.rank_tiles * TILE::GROUP + tile % TILE::GROUP;
+        const int64_t l = link / a.rank_tiles * TILE::GROUP + tile % TILE::GROUP;
         const int64_t deep = tile % TILE::TILES / TILE::GROUP;
-        const int64_t row0 =
-            ((SCALED ? chunk % a.block_chunks : chunk) * TILE::DEPTH + deep) * TILE_K;
+        const int64_t row0 = (chunk * TILE::DEPTH + deep) * TILE_K;
         const int64_t s0 = link % a.rank_tiles * TILE::RANK;
         if (l >= a.blocks) continue;
         for (int64_t i = 0; i < TILE_K && row0 + i < a.block_in; i++)
@@ -310,9 +269,9 @@ static int64_t chain_pack_v(const chain_problem_t *p, chain_source_t src, uint16
 }
 
 /* U: slices of packed_columns x 16, in the order in which they are used. */
-template <typename TILE, bool SCALED>
+template <typename TILE>
 static int64_t chain_pack_u(const chain_problem_t *p, chain_source_t src, uint16_t *dst) {
-    const chain_args_t a = chain_geometry<TILE, SCALED>(p);
+    const chain_args_t a = chain_geometry<TILE>(p);
     const int64_t count = (int64_t)a.blocks * a.links * a.slices;
     const int64_t size = a.packed_columns * SLICE_K, sub = a.slices / TILE::GROUP;
     if (!dst) return count * size;
@@ -320,7 +279,7 @@ static int64_t chain_pack_u(const chain_problem_t *p, chain_source_t src, uint16
 #pragma omp parallel for schedule(static)
     for (int64_t slice = 0; slice < count; slice++) {
         const int64_t inside = slice % a.slices, link = slice / a.slices % a.links;
-        const int64_t l = SCALED ? 0 : link / a.rank_tiles * TILE::GROUP + inside / sub;
+        const int64_t l = link / a.rank_tiles * TILE::GROUP + inside / sub;
         const int64_t k = slice / a.slices / a.links;
         const int64_t s0 = link % a.rank_tiles * TILE::RANK + inside % sub * SLICE_K;
         if (l >= a.blocks) continue;

@@ -3,8 +3,7 @@
 #include "kernels/lowrank/portable.h"
 
 static const variant_t *const plans[] = {
-    &lowrank_decode,      &lowrank_cluster_32,  &lowrank_cluster_64,
-    &lowrank_sm80_64x128, &lowrank_sm80_32x128, NULL,
+    &lowrank_decode, &lowrank_cluster_32, &lowrank_sm80_64x128, &lowrank_sm80_32x128, NULL,
 };
 
 static const variant_t lowrank_fused = {

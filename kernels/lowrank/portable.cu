@@ -33,18 +33,16 @@ static size_t no_workspace(const problem_t *p, const device_info_t *device) {
 
 /* ---- clusters ---- */
 
-template <int MT> struct cluster_plan {
-    typedef gather_shape<1, MT> shape;
-
+struct cluster_plan {
     static bool supports(const problem_t *p, const device_info_t *device, char *why, size_t len) {
         const chain_problem_t chain = chain_problem(p);
-        return gather_supports<shape>(&chain, GATHER_LOWRANK, device, why, len);
+        return gather_supports(&chain, device, why, len);
     }
 
     static int64_t pack(const problem_t *p, int tensor, const void *src, void *dst) {
         const chain_problem_t chain = chain_problem(p);
         gather_args_t args;
-        gather_geometry<shape>(&chain, GATHER_LOWRANK, &args);
+        gather_geometry(&chain, &args);
         const uint16_t *const from = (const uint16_t *)src;
         return tensor == 1
                    ? gather_pack_v(&args, p->rank, {from, 0, 0, p->rank}, (uint16_t *)dst)
@@ -56,11 +54,11 @@ template <int MT> struct cluster_plan {
         (void)workspace;
         const chain_problem_t chain = chain_problem(p);
         gather_args_t args;
-        const size_t smem = gather_geometry<shape>(&chain, GATHER_LOWRANK, &args);
+        const size_t smem = gather_geometry(&chain, &args);
         args.x = tensors[0], args.v = tensors[1], args.u = tensors[2], args.y = tensors[3];
         cudaStream_t cuda = (cudaStream_t)stream;
-        return p->dtype == DTYPE_BF16 ? gather_launch<__nv_bfloat16, shape>(&args, smem, cuda)
-                                      : gather_launch<__half, shape>(&args, smem, cuda);
+        return p->dtype == DTYPE_BF16 ? gather_launch<__nv_bfloat16>(&args, smem, cuda)
+                                      : gather_launch<__half>(&args, smem, cuda);
     }
 };
 
@@ -70,18 +68,18 @@ template <typename TILE>
 static int64_t pack_tile(const problem_t *problem, int tensor, const void *src, void *dst) {
     const chain_problem_t p = chain_problem(problem);
     const uint16_t *const from = (const uint16_t *)src;
-    if (tensor == 1) return chain_pack_v<TILE, false>(&p, {from, 0, 0, p.rank}, (uint16_t *)dst);
-    return chain_pack_u<TILE, false>(&p, {from, 0, 0, p.out_features}, (uint16_t *)dst);
+    if (tensor == 1) return chain_pack_v<TILE>(&p, {from, 0, 0, p.rank}, (uint16_t *)dst);
+    return chain_pack_u<TILE>(&p, {from, 0, 0, p.out_features}, (uint16_t *)dst);
 }
 
 template <typename TILE>
 static status_t launch_tile(const problem_t *problem, void *const *tensors, cudaStream_t stream) {
     const chain_problem_t p = chain_problem(problem);
-    chain_args_t args = chain_geometry<TILE, false>(&p);
+    chain_args_t args = chain_geometry<TILE>(&p);
     args.x = tensors[0], args.v = tensors[1], args.u = tensors[2], args.y = tensors[3];
     return problem->dtype == DTYPE_BF16
-               ? chain_launch_kernel<__nv_bfloat16, TILE, false, true>(&args, stream)
-               : chain_launch_kernel<__half, TILE, false, true>(&args, stream);
+               ? chain_launch_kernel<__nv_bfloat16, TILE, true>(&args, stream)
+               : chain_launch_kernel<__half, TILE, true>(&args, stream);
 }
 
 /* Two tiles that differ in the rank of a link. */
@@ -136,9 +134,7 @@ static constexpr variant_t plan_variant(const char *name, const char *summary) {
 }
 
 constexpr variant_t lowrank_cluster_32 =
-    plan_variant<cluster_plan<1>>("cluster_32", "clusters share T, 32 tokens each");
-constexpr variant_t lowrank_cluster_64 =
-    plan_variant<cluster_plan<2>>("cluster_64", "clusters share T, 64 tokens each");
+    plan_variant<cluster_plan>("cluster_32", "clusters share T, 32 tokens each");
 constexpr variant_t lowrank_sm80_32x128 =
     plan_variant<portable_32>("sm80_32x128", "T again for each tile of 128 columns");
 constexpr variant_t lowrank_sm80_64x128 =

@@ -11,8 +11,7 @@
 extern "C" {
 #endif
 
-extern const variant_t lowrank_cluster_32, lowrank_cluster_64, lowrank_sm80_32x128,
-    lowrank_sm80_64x128;
+extern const variant_t lowrank_cluster_32, lowrank_sm80_32x128, lowrank_sm80_64x128;
 
 #ifdef __cplusplus
 }

@@ -20,7 +20,6 @@ static const variant_t *const plans[] = {
     &monarch_hopper_128x2x128_split2,
     &monarch_hopper_pair256,
     &monarch_hopper_pair352,
-    &monarch_cluster_64,
     &monarch_cluster_32,
     &monarch_sm80_32x128_g4,
     &monarch_sm80_64x128_g4,

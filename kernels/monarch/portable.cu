@@ -57,8 +57,8 @@ static int64_t pack_tile(const chain_problem_t *p, int tensor, const void *src, 
     const int64_t b = p->blocks, pin = p->in_features / b, q = p->out_features / b, rb = p->rank;
     const uint16_t *const from = (const uint16_t *)src;
     if (tensor == 1)
-        return chain_pack_v<TILE, false>(p, {from, b * pin * rb, pin * rb, rb}, (uint16_t *)dst);
-    return chain_pack_u<TILE, false>(p, {from, rb * q, b * rb * q, q}, (uint16_t *)dst);
+        return chain_pack_v<TILE>(p, {from, b * pin * rb, pin * rb, rb}, (uint16_t *)dst);
+    return chain_pack_u<TILE>(p, {from, rb * q, b * rb * q, q}, (uint16_t *)dst);
 }
 
 template <typename NARROW, typename WIDE>
@@ -74,14 +74,14 @@ static status_t launch_tile(const problem_t *problem, void *const *tensors, stre
     const chain_problem_t p = chain_problem(problem);
     const bool bf16 = problem->dtype == DTYPE_BF16;
     cudaStream_t cuda = (cudaStream_t)stream;
-    chain_args_t args = chain_geometry<TILE, false>(&p);
+    chain_args_t args = chain_geometry<TILE>(&p);
     args.x = tensors[0], args.v = tensors[1], args.u = tensors[2], args.y = tensors[3];
     if constexpr (__is_same(TILE, t64x128_r64))
         if (!chain_vectors(&p))
-            return bf16 ? chain_launch_kernel<__nv_bfloat16, TILE, false, false>(&args, cuda)
-                        : chain_launch_kernel<__half, TILE, false, false>(&args, cuda);
-    return bf16 ? chain_launch_kernel<__nv_bfloat16, TILE, false, true>(&args, cuda)
-                : chain_launch_kernel<__half, TILE, false, true>(&args, cuda);
+            return bf16 ? chain_launch_kernel<__nv_bfloat16, TILE, false>(&args, cuda)
+                        : chain_launch_kernel<__half, TILE, false>(&args, cuda);
+    return bf16 ? chain_launch_kernel<__nv_bfloat16, TILE, true>(&args, cuda)
+                : chain_launch_kernel<__half, TILE, true>(&args, cuda);
 }
 
 template <typename NARROW, typename WIDE>
@@ -169,16 +169,16 @@ static bool supports_any(const problem_t *p, const device_info_t *d, char *why, 
 
 /* ---- clusters that share T ---- */
 
-template <typename SHAPE> struct cluster_plan {
+struct cluster_plan {
     static bool supports(const problem_t *p, const device_info_t *device, char *why, size_t len) {
         const chain_problem_t chain = chain_problem(p);
-        return gather_supports<SHAPE>(&chain, GATHER_MONARCH, device, why, len);
+        return gather_supports(&chain, device, why, len);
     }
 
     static int64_t pack(const problem_t *problem, int tensor, const void *src, void *dst) {
         const chain_problem_t p = chain_problem(problem);
         gather_args_t a;
-        gather_geometry<SHAPE>(&p, GATHER_MONARCH, &a);
+        gather_geometry(&p, &a);
         const uint16_t *const from = (const uint16_t *)src;
         uint16_t *const to = (uint16_t *)dst;
         const int64_t b = p.blocks, v = a.block_in * p.rank, u = a.block_out * p.rank;
@@ -191,16 +191,13 @@ template <typename SHAPE> struct cluster_plan {
         (void)workspace;
         const chain_problem_t p = chain_problem(problem);
         gather_args_t args;
-        const size_t smem = gather_geometry<SHAPE>(&p, GATHER_MONARCH, &args);
+        const size_t smem = gather_geometry(&p, &args);
         args.x = tensors[0], args.v = tensors[1], args.u = tensors[2], args.y = tensors[3];
         cudaStream_t cuda = (cudaStream_t)stream;
-        return problem->dtype == DTYPE_BF16 ? gather_launch<__nv_bfloat16, SHAPE>(&args, smem, cuda)
-                                            : gather_launch<__half, SHAPE>(&args, smem, cuda);
+        return problem->dtype == DTYPE_BF16 ? gather_launch<__nv_bfloat16>(&args, smem, cuda)
+                                            : gather_launch<__half>(&args, smem, cuda);
     }
 };
-
-typedef cluster_plan<gather_shape<1, 1>> plan_cluster_32;
-typedef cluster_plan<gather_shape<1, 2>> plan_cluster_64;
 
 static size_t no_workspace(const problem_t *p, const device_info_t *device) {
     (void)p, (void)device;
@@ -221,9 +218,7 @@ static constexpr variant_t plan_variant(const char *name,
 }
 
 constexpr variant_t monarch_cluster_32 =
-    plan_variant<plan_cluster_32>("cluster_32", plan_cluster_32::supports);
-constexpr variant_t monarch_cluster_64 =
-    plan_variant<plan_cluster_64>("cluster_64", plan_cluster_64::supports);
+    plan_variant<cluster_plan>("cluster_32", cluster_plan::supports);
 constexpr variant_t monarch_sm80_32x128_g4 =
     plan_variant<plan_32x128_g4>("sm80_32x128_g4", supports_32x128);
 constexpr variant_t monarch_sm80_64x128_g4 =
@@ -236,11 +231,10 @@ constexpr variant_t monarch_sm80_128x128 =
     plan_variant<plan_128x128>("sm80_128x128", supports_128x128);
 constexpr variant_t monarch_sm80_any = plan_variant<plan_any>("sm80_any", supports_any);
 
-static const variant_t *const plans[] = {&monarch_cluster_64,     &monarch_cluster_32,
-                                         &monarch_sm80_32x128_g4, &monarch_sm80_64x128_g4,
-                                         &monarch_sm80_64x704,    &monarch_sm80_64x512,
-                                         &monarch_sm80_128x128,   &monarch_sm80_128x256,
-                                         &monarch_sm80_any,       NULL};
+static const variant_t *const plans[] = {
+    &monarch_cluster_32,   &monarch_sm80_32x128_g4, &monarch_sm80_64x128_g4,
+    &monarch_sm80_64x704,  &monarch_sm80_64x512,    &monarch_sm80_128x128,
+    &monarch_sm80_128x256, &monarch_sm80_any,       NULL};
 
 static const variant_t monarch_fused_sm80 = {
     .structure = "monarch",

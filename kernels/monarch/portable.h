@@ -11,9 +11,9 @@
 extern "C" {
 #endif
 
-extern const variant_t monarch_cluster_32, monarch_cluster_64, monarch_sm80_32x128_g4,
-    monarch_sm80_64x128_g4, monarch_sm80_64x704, monarch_sm80_64x512, monarch_sm80_128x256,
-    monarch_sm80_128x128, monarch_sm80_any;
+extern const variant_t monarch_cluster_32, monarch_sm80_32x128_g4, monarch_sm80_64x128_g4,
+    monarch_sm80_64x704, monarch_sm80_64x512, monarch_sm80_128x256, monarch_sm80_128x128,
+    monarch_sm80_any;
 
 #ifdef __cplusplus
 }
