@@ -33,7 +33,7 @@ static size_t no_workspace(const problem_t *p, const device_info_t *device) {
 
 /* ---- clusters ---- */
 
-struct cluster_plan {
+struct lowrank_cluster_plan {
     static bool supports(const problem_t *p, const device_info_t *device, char *why, size_t len) {
         const chain_problem_t chain = chain_problem(p);
         return gather_supports(&chain, device, why, len);
@@ -134,7 +134,7 @@ static constexpr variant_t plan_variant(const char *name, const char *summary) {
 }
 
 constexpr variant_t lowrank_cluster_32 =
-    plan_variant<cluster_plan>("cluster_32", "clusters share T, 32 tokens each");
+    plan_variant<lowrank_cluster_plan>("cluster_32", "clusters share T, 32 tokens each");
 constexpr variant_t lowrank_sm80_32x128 =
     plan_variant<portable_32>("sm80_32x128", "T again for each tile of 128 columns");
 constexpr variant_t lowrank_sm80_64x128 =

@@ -169,7 +169,7 @@ static bool supports_any(const problem_t *p, const device_info_t *d, char *why, 
 
 /* ---- clusters that share T ---- */
 
-struct cluster_plan {
+struct monarch_cluster_plan {
     static bool supports(const problem_t *p, const device_info_t *device, char *why, size_t len) {
         const chain_problem_t chain = chain_problem(p);
         return gather_supports(&chain, device, why, len);
@@ -218,7 +218,7 @@ static constexpr variant_t plan_variant(const char *name,
 }
 
 constexpr variant_t monarch_cluster_32 =
-    plan_variant<cluster_plan>("cluster_32", cluster_plan::supports);
+    plan_variant<monarch_cluster_plan>("cluster_32", monarch_cluster_plan::supports);
 constexpr variant_t monarch_sm80_32x128_g4 =
     plan_variant<plan_32x128_g4>("sm80_32x128_g4", supports_32x128);
 constexpr variant_t monarch_sm80_64x128_g4 =
