@@ -33,7 +33,10 @@ static void test_corpus(void **state) {
         int files = 0;
         snprintf(folder, sizeof folder, "tests/fuzz/corpus/%s", target->name);
         DIR *dir = opendir(folder);
-        if (!dir) fail_msg("no %s: run this in the project's folder", folder);
+        if (!dir) {
+            fail_msg("no %s: run this in the project's folder", folder);
+            return;
+        }
         for (struct dirent *entry; (entry = readdir(dir));) {
             if (entry->d_name[0] == '.') continue;
             snprintf(path, sizeof path, "%s/%s", folder, entry->d_name);
