@@ -46,7 +46,8 @@ LINK   := $(CXX) -static-libstdc++ -static-libgcc
 LDLIBS += $(CUDA_HOME)/lib64/libcudart_static.a -lrt -ldl -lpthread
 endif
 LIB_OBJ := $(filter-out $(BUILD)/harness/main.o,$(OBJ))
-TESTS   := $(TEST_SRC:tests/%.c=$(BUILD)/tests/%)
+TESTS   := $(TEST_SRC:tests/%.c=$(BUILD)/tests/%) $(BUILD)/tests/blroof_faulty
+FAULTY  := $(BUILD)/tests/faulty.o $(if $(filter %.cu.o,$(OBJ)),$(BUILD)/tests/faulty.cu.o)
 
 .DEFAULT_GOAL := all
 
@@ -108,6 +109,11 @@ $(BUILD)/tests/%: $(BUILD)/tests/%.o $(LIB_OBJ)
 	$(call say,LINK,$@)
 	$(Q)$(LINK) -o $@ $(filter %.o,$^) $(LDFLAGS) -lcmocka $(LDLIBS)
 
+# The program with variants that crash, hang, ...
+$(BUILD)/tests/blroof_faulty: $(OBJ) $(FAULTY)
+	$(call say,LINK,$@)
+	$(Q)$(LINK) -o $@ $^ $(LDFLAGS) $(LDLIBS)
+
 # Rewritten only when the commit or its cleanness changes. Committed runs do not make a tree dirty.
 $(BUILD)/build_version.h: FORCE
 	@mkdir -p $(@D)
@@ -118,4 +124,4 @@ $(BUILD)/harness/version.o: $(BUILD)/build_version.h
 FORCE:
 .PHONY: bench test all tests deps asan dist format lint clean help FORCE
 .SECONDARY:
--include $(OBJ:.o=.d) $(TEST_SRC:%.c=$(BUILD)/%.d)
+-include $(OBJ:.o=.d) $(FAULTY:.o=.d) $(TEST_SRC:%.c=$(BUILD)/%.d)
