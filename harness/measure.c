@@ -114,7 +114,7 @@ cleanup:
 }
 
 status_t measure_time(measure_t *m, point_row_t *row, timing_t *timing) {
-    const variant_t *plans[MAX_PLANS], *plan;
+    const variant_t *plans[MAX_PLANS] = {0}, *plan;
     const variant_t *variant = variant_of(row, m->device->info.kind);
     problem_t problem;
     cache_t cache;

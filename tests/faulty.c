@@ -1,10 +1,12 @@
-/* Variants of dense that go wrong, one way each: linked into tests/blroof_faulty alone. */
+/* Variants of dense that go wrong, one way each, and counters for a CPU, which has none: linked into
+ * tests/blroof_faulty alone. */
 #include <math.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 #include "kernels/cpu_blas.h"
+#include "profiles/source.h"
 
 static status_t multiply(const problem_t *p, void *const *tensors) {
     cpu_gemm(true, p->tokens, p->out_features, p->in_features, tensors[0], p->in_features,
@@ -97,3 +99,25 @@ FAULTY(fault_oom, well, .workspace = too_much)
 FAULTY(fault_sticky, sticky, .plans = NULL)
 FAULTY(fault_wrong, wrong, .plans = NULL)
 FAULTY(well_again, well, .plans = NULL)
+
+static void open_counters(device_t *device, counters_t *counters) {
+    (void)device;
+    counters->status = COUNTERS_OK;
+}
+
+static void close_counters(counters_t *counters) {
+    (void)counters;
+}
+
+static status_t count(counters_t *counters, work_t work, void *arg, int launches, counts_t *out) {
+    (void)counters, (void)work, (void)arg, (void)launches;
+    *out = (counts_t){1000, 500, 2000, NAN, 0, 3000};
+    return STATUS_OK;
+}
+
+static const counter_source_t made_up = {.kind = DEVICE_CPU,
+                                         .name = "made_up",
+                                         .open = open_counters,
+                                         .close = close_counters,
+                                         .measure = count};
+REGISTER_COUNTER_SOURCE(made_up)
