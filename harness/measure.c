@@ -120,9 +120,10 @@ status_t measure_time(measure_t *m, point_row_t *row, timing_t *timing) {
     cache_t cache;
     int count;
     status_t st = point_problem(row, &problem, &cache);
-    if (st == STATUS_OK && !variant)
-        st = fail(STATUS_UNSUPPORTED, "there is no %s/%s", row->structure, row->variant);
-    if (st == STATUS_OK) st = find_plans(m, variant, &problem, plans, &count);
+    if (st != STATUS_OK) return st;
+    if (!variant)
+        return fail(STATUS_UNSUPPORTED, "there is no %s/%s", row->structure, row->variant);
+    st = find_plans(m, variant, &problem, plans, &count);
     if (st != STATUS_OK) return st;
     point_fill_costs(&problem, plans[0], row);
     st = enter_case(m, structure_find(variant->structure), &problem, true);
