@@ -46,7 +46,8 @@ LINK   := $(CXX) -static-libstdc++ -static-libgcc
 LDLIBS += $(CUDA_HOME)/lib64/libcudart_static.a -lrt -ldl -lpthread
 endif
 LIB_OBJ := $(filter-out $(BUILD)/harness/main.o,$(OBJ))
-TESTS   := $(TEST_SRC:tests/%.c=$(BUILD)/tests/%)
+TESTS   := $(TEST_SRC:tests/%.c=$(BUILD)/tests/%) $(BUILD)/tests/blroof_faulty
+FAULTY  := $(BUILD)/tests/faulty.o $(if $(filter %.cu.o,$(OBJ)),$(BUILD)/tests/faulty.cu.o)
 
 .DEFAULT_GOAL := all
 
@@ -122,6 +123,11 @@ $(BUILD)/fuzz: $(BUILD)/tests/fuzz/fuzz.o $(BUILD)/tests/fuzz/targets.o $(LIB_OB
 
 $(BUILD)/tests/test_corpus: $(BUILD)/tests/fuzz/targets.o
 
+# The program with variants that crash, hang, ...
+$(BUILD)/tests/blroof_faulty: $(OBJ) $(FAULTY)
+	$(call say,LINK,$@)
+	$(Q)$(LINK) -o $@ $^ $(LDFLAGS) $(LDLIBS)
+
 # Rewritten only when the commit or its cleanness changes. Committed runs do not make a tree dirty.
 $(BUILD)/build_version.h: FORCE
 	@mkdir -p $(@D)
@@ -132,4 +138,4 @@ $(BUILD)/harness/version.o: $(BUILD)/build_version.h
 FORCE:
 .PHONY: bench test all tests deps asan fuzz dist format lint clean help FORCE
 .SECONDARY:
--include $(OBJ:.o=.d) $(TEST_SRC:%.c=$(BUILD)/%.d)
+-include $(OBJ:.o=.d) $(FAULTY:.o=.d) $(TEST_SRC:%.c=$(BUILD)/%.d)

@@ -6,6 +6,7 @@
 #include "harness/commands.h"
 #include "harness/options.h"
 #include "harness/run.h"
+#include "harness/worker.h"
 
 static status_t print_row(void *ctx, const void *data, int line) {
     (void)line;
@@ -49,18 +50,18 @@ status_t cmd_ceilings(int argc, char **argv) {
     if (rest_len > 0) return fail(STATUS_USAGE, "ceilings takes no argument '%s'", rest[0]);
     if (!out) return fail(STATUS_USAGE, "ceilings needs -o DIR, the run directory to write");
 
-    device_t *device;
+    worker_t worker;
     run_t run = {0};
-    st = device_open(device_name, &device);
+    st = worker_start(device_name, 0, &worker);
     if (st != STATUS_OK) return st;
     char path[sizeof run.path + 32];
-    TRY(run_open(out, device, NULL, false, &run));
-    TRY(run_ceilings(&run, device, ignore, NULL));
+    TRY(run_open(out, &worker.device, NULL, false, &run));
+    TRY(run_ceilings(&run, &worker.device, ignore, NULL));
     snprintf(path, sizeof path, "%s/%s", run.path, CEILINGS_TABLE.file);
-    printf("%s: %s\n", device->id, device->name);
+    printf("%s: %s\n", worker.device.id, worker.device.name);
     st = table_read(&CEILINGS_TABLE, path, true, print_row, stdout);
 cleanup:
     run_close(&run);
-    device->ops->close(device);
+    worker_stop(&worker);
     return st;
 }

@@ -10,8 +10,9 @@
 #include "plots/report.h"
 
 typedef struct {
-    const char *device, *out, *tokens, *blocks, *rank, *cache, *counting, *budget, *shard;
+    const char *device, *out, *tokens, *blocks, *rank, *cache, *counting, *budget, *limit, *shard;
     bool resume;
+    double budget_s;
     sweep_options_t sweep;
 } arguments_t;
 
@@ -25,9 +26,18 @@ static status_t parse_list(const char *option, const char *text, int_list_t *lis
     return STATUS_OK;
 }
 
-static status_t parse_numbers(arguments_t *a) {
+static status_t parse_seconds(const char *option, const char *text, double most, double *out) {
     char *end;
+    if (!text) return STATUS_OK;
+    *out = strtod(text, &end);
+    if (end != text && !*end && *out > 0 && *out <= most) return STATUS_OK;
+    return fail(STATUS_USAGE, "%s is seconds a point, above 0 and at most %g, not '%s'", option,
+                most, text);
+}
+
+static status_t parse_numbers(arguments_t *a) {
     a->sweep.shards = 1;
+    a->budget_s = 0.6;
     if (a->cache) {
         status_t st = cache_parse(a->cache, &a->sweep.cache);
         if (st != STATUS_OK) return st;
@@ -39,14 +49,9 @@ static status_t parse_numbers(arguments_t *a) {
     if (a->sweep.counting == COUNTING_REQUIRE && a->sweep.cache == CACHE_COLD)
         return fail(STATUS_USAGE, "--counters require cannot count --cache cold: the flush between "
                                   "launches would be counted too");
-    if (a->budget) {
-        a->sweep.budget_s = strtod(a->budget, &end);
-        if (end == a->budget || *end || !(a->sweep.budget_s > 0 && a->sweep.budget_s <= 3600))
-            return fail(STATUS_USAGE,
-                        "--budget is seconds a point, above 0 and at most 3600, "
-                        "not '%s'",
-                        a->budget);
-    }
+    status_t st = parse_seconds("--budget", a->budget, 3600, &a->budget_s);
+    if (st == STATUS_OK) st = parse_seconds("--limit", a->limit, 1e6, &a->sweep.limit_s);
+    if (st != STATUS_OK) return st;
     if (a->shard) {
         char extra;
         if (sscanf(a->shard, "%d/%d%c", &a->sweep.shard, &a->sweep.shards, &extra) != 2 ||
@@ -90,7 +95,7 @@ static void print_end(const run_t *run, const sweep_counts_t *n, status_t st) {
 
 static status_t sweep(arguments_t *a, const char *const *names, int names_len) {
     workload_t *workloads = calloc((size_t)names_len, sizeof *workloads);
-    device_t *device = NULL;
+    worker_t worker = {0};
     counters_t counters = {0};
     run_t run = {0};
     sweep_counts_t counts = {0};
@@ -98,15 +103,15 @@ static status_t sweep(arguments_t *a, const char *const *names, int names_len) {
     if (!workloads) return fail(STATUS_OOM, "out of host memory");
     TRY(load_workloads(a, names, names_len, workloads));
     TRY(counting_probe(a->sweep.counting, a->device, &counters));
-    TRY(device_open(a->device, &device));
-    TRY(sweep_check_options(&a->sweep, device->info.kind));
-    TRY(run_open(a->out, device, &counters, a->resume, &run));
-    st = sweep_run(&run, device, &counters, workloads, names_len, &a->sweep, &counts);
+    TRY(worker_start(a->device, a->budget_s, &worker));
+    TRY(sweep_check_options(&a->sweep, worker.device.info.kind));
+    TRY(run_open(a->out, &worker.device, &counters, a->resume, &run));
+    st = sweep_run(&run, &worker, &counters, workloads, names_len, &a->sweep, &counts);
     if (run.points || run_count_points(&run)) print_end(&run, &counts, st);
     if (st == STATUS_OK) st = report_console(run.path, stdout);
 cleanup:
     run_close(&run);
-    if (device) device->ops->close(device);
+    worker_stop(&worker);
     for (int i = 0; i < names_len; i++) workload_free(&workloads[i]);
     free(workloads);
     return st;
@@ -133,6 +138,8 @@ status_t cmd_sweep(int argc, char **argv) {
         {"counters", 0, "WHEN", "auto (default), off or require: hardware counters of each point",
          &a.counting, NULL},
         {"budget", 0, "SECONDS", "timing seconds a point (default 0.6)", &a.budget, NULL},
+        {"limit", 0, "SECONDS", "give a point up after this long; the default goes by its size",
+         &a.limit, NULL},
         {"resume", 0, NULL, "go on with an interrupted run", NULL, &a.resume},
         {"shard", 0, "I/N", "only every Nth point, from the Ith, counted from 0", &a.shard, NULL},
         {0},

@@ -2,8 +2,6 @@
 
 #include <math.h>
 #include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include "harness/point.h"
 #include "harness/progress.h"
@@ -26,54 +24,36 @@ status_t counting_parse(const char *name, counting_t *out) {
     return fail(STATUS_USAGE, "--counters is auto, off or require, not '%s'", name);
 }
 
-typedef struct {
-    char source[32], reason[sizeof((counters_t *)NULL)->reason];
-    counter_status_t status;
-} probe_t;
-
-static void probe(const char *device_name, probe_t *out) {
-    device_t *device;
-    counters_t counters = {.source = "none", .status = COUNTERS_UNSUPPORTED};
-    if (device_open(device_name, &device) == STATUS_OK)
-        counters_open(device, &counters);
-    else
-        snprintf(counters.reason, sizeof counters.reason, "%.200s", last_error());
-    out->status = counters.status;
-    snprintf(out->source, sizeof out->source, "%s", counters.source);
-    snprintf(out->reason, sizeof out->reason, "%s", counters.reason);
+/* counters_t points at its source. */
+static const char *keep_source(const char *source) {
+    static char kept[TEXT_LEN];
+    row_set_text(kept, "%s", source);
+    return kept;
 }
 
-static status_t probe_in_child(const char *device_name, probe_t *out) {
-    int ends[2];
-    if (pipe(ends) != 0) return fail(STATUS_IO, "cannot make a pipe to try the counters");
-    fflush(NULL);
-    const pid_t child = fork();
-    if (child == 0) {
-        probe(device_name, out);
-        /* _exit(): what the parent has open is not the child's to flush */
-        _exit(write(ends[1], out, sizeof *out) != sizeof *out);
-    }
-    close(ends[1]);
-    const bool told = child > 0 && read(ends[0], out, sizeof *out) == sizeof *out;
-    close(ends[0]);
-    if (child > 0) waitpid(child, NULL, 0);
-    if (!told) {
-        *out = (probe_t){.source = "none", .status = COUNTERS_UNSUPPORTED};
-        snprintf(out->reason, sizeof out->reason, "the process that tried the counters died");
-    }
-    return STATUS_OK;
+static counter_status_t status_named(const char *name) {
+    for (int i = 0; i < COUNTERS_OFF; i++)
+        if (!strcmp(name, counter_status_name((counter_status_t)i))) return (counter_status_t)i;
+    return COUNTERS_UNSUPPORTED;
 }
 
 status_t counting_probe(counting_t counting, const char *device_name, counters_t *out) {
-    static probe_t found; /* counters_t points at its source */
+    worker_t worker;
+    point_row_t row;
     *out = (counters_t){.source = "none", .status = COUNTERS_OFF};
     if (counting == COUNTING_OFF) return STATUS_OK;
-    found = (probe_t){0};
-    const status_t st = probe_in_child(device_name, &found);
-    if (st != STATUS_OK) return st;
-    out->source = found.source;
-    out->status = found.status;
-    snprintf(out->reason, sizeof out->reason, "%s", found.reason);
+    out->status = COUNTERS_UNSUPPORTED;
+    status_t st = worker_start(device_name, 0, &worker);
+    if (st == STATUS_OK) st = worker_probe(&worker, &row);
+    worker_stop(&worker);
+    if (st == STATUS_INTERRUPTED) return st;
+    if (st == STATUS_OK) {
+        out->source = keep_source(row.counter_source);
+        out->status = status_named(row.counter_status);
+        snprintf(out->reason, sizeof out->reason, "%s", row.reason);
+    } else {
+        snprintf(out->reason, sizeof out->reason, "%.200s", last_error());
+    }
     if (counting != COUNTING_REQUIRE || out->status == COUNTERS_OK) return STATUS_OK;
     return fail(STATUS_ENVIRONMENT, "--counters require: %s: %s", counter_status_name(out->status),
                 out->reason);
@@ -121,12 +101,10 @@ void counting_fill(const counters_t *counters, cache_t cache, const counts_t *co
 /* ---- all rows ---- */
 
 typedef struct {
-    run_t *run;
-    device_t *device;
+    worker_t *worker;
     counting_t counting;
     const roof_ceilings_t *ceilings;
-    counters_t counters;
-    case_t c; /* of the row before; structure NULL if none */
+    double limit_s;
     progress_t progress;
     double pass_end_s;
     bool more; /* rows are left for another pass */
@@ -139,59 +117,42 @@ static bool to_be_counted(const point_row_t *row) {
            strcmp(row->cache, cache_name(CACHE_COLD)) != 0;
 }
 
-static bool same_problem(const problem_t *a, const problem_t *b) {
-    return a->dtype == b->dtype && a->tokens == b->tokens && a->in_features == b->in_features &&
-           a->out_features == b->out_features && a->blocks == b->blocks && a->rank == b->rank;
-}
-
-/* Neighbouring rows are of one case. */
-static status_t enter_case(case_t *c, const structure_t *structure, const problem_t *problem) {
-    if (c->structure == structure && same_problem(&c->problem, problem)) return STATUS_OK;
-    case_close(c);
-    return case_open_unchecked(structure, problem, c);
-}
-
-static status_t count_plan(pass_t *s, const problem_t *problem, const variant_t *plan,
-                           cache_t cache, point_row_t *row) {
-    const device_info_t *info = &s->device->info;
+static void place_on_roof(const pass_t *s, const problem_t *problem, const variant_t *plan,
+                          cache_t cache, point_row_t *row) {
     const double output_bytes =
         row->tokens * row->out_features * (double)dtype_size(problem->dtype);
-    binding_t binding = {0};
-    counts_t counts;
-    status_t st = STATUS_OK;
-    TRY(enter_case(&s->c, structure_find(plan->structure), problem));
-    TRY(binding_open(&s->c, plan, s->device, point_rotate_bytes(info, cache), &binding));
-    /* The first launch may choose an algorithm, and is not counted. */
-    TRY(s->device->ops->run(s->device, binding_launch, &binding, 0));
-    TRY(counting_measure(&s->counters, &binding, cache, &counts));
-    counting_fill(&s->counters, cache, &counts, row);
     row->excess_traffic = times_needed(row->dram_read_bytes, row->bytes_min - output_bytes);
-    point_fill_roof(problem, plan, cache, info, &s->ceilings[problem->dtype], row);
-cleanup:
-    binding_close(&binding);
-    return st;
+    point_fill_roof(problem, plan, cache, &s->worker->device.info, &s->ceilings[problem->dtype],
+                    row);
 }
 
 static void count_row(pass_t *s, point_row_t *row) {
     char what[TEXT_LEN];
     problem_t problem;
     cache_t cache;
-    const variant_t *plan = point_plan(row, s->device->info.kind);
+    const variant_t *plan = point_plan(row, s->worker->device.info.kind);
     if (!plan || point_problem(row, &problem, &cache) != STATUS_OK) return;
     row_set_text(what, "counting %s n=%.0f %s/%s", row->layer, row->tokens, row->structure,
                  row->variant);
     progress_show(&s->progress, what);
-    const status_t st = count_plan(s, &problem, plan, cache, row);
+    const double limit_s = point_limit_s(&problem, structure_find(plan->structure),
+                                         &s->ceilings[problem.dtype], s->worker->budget_s);
+    status_t st = worker_ready(s->worker);
+    const bool ready = st == STATUS_OK;
+    if (ready) st = worker_count(s->worker, s->limit_s > 0 ? s->limit_s : limit_s, row);
     s->progress.done++;
-    if (st == STATUS_OOM) {
+    if (ready && (st == STATUS_OOM || st == STATUS_DEVICE)) {
         row_set_text(row->counter_status, "%s", counter_status_name(COUNTERS_UNSUPPORTED));
         row_set_text(row->reason, "not counted: %s", last_error());
-    } else {
-        s->st = st;
+        return;
     }
-    if (st == STATUS_OK && s->counting == COUNTING_REQUIRE && s->counters.status != COUNTERS_OK)
+    s->st = st;
+    if (st != STATUS_OK) return;
+    place_on_roof(s, &problem, plan, cache, row);
+    if (s->counting == COUNTING_REQUIRE &&
+        strcmp(row->counter_status, counter_status_name(COUNTERS_OK)) != 0)
         s->st = fail(STATUS_ENVIRONMENT, "--counters require: %s: %s (what is measured is kept)",
-                     counter_status_name(s->counters.status), s->counters.reason);
+                     row->counter_status, row->reason);
 }
 
 /* Each row of points.csv on its way into the new file. */
@@ -207,19 +168,16 @@ static status_t visit(void *ctx, point_row_t *row) {
     return STATUS_OK;
 }
 
-status_t counting_rows(run_t *run, device_t *device, counting_t counting,
-                       const roof_ceilings_t ceilings[DTYPE_COUNT]) {
-    pass_t s = {.run = run, .device = device, .counting = counting, .ceilings = ceilings};
+status_t counting_rows(run_t *run, worker_t *worker, counting_t counting,
+                       const roof_ceilings_t ceilings[DTYPE_COUNT], double limit_s) {
+    pass_t s = {.worker = worker, .counting = counting, .ceilings = ceilings, .limit_s = limit_s};
     status_t st = STATUS_OK;
     s.progress = progress_begin(run_count_points(run));
-    counters_open(device, &s.counters);
     do {
         s.more = false;
         s.pass_end_s = now_s() + SECONDS_A_FILE;
         st = run_update_points(run, visit, &s);
     } while (st == STATUS_OK && s.st == STATUS_OK && s.more);
     progress_clear(&s.progress);
-    case_close(&s.c);
-    counters_close(&s.counters);
     return st == STATUS_OK ? s.st : st;
 }

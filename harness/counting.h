@@ -5,6 +5,7 @@
 #include "harness/case.h"
 #include "harness/run.h"
 #include "harness/timing.h"
+#include "harness/worker.h"
 #include "profiles/counters.h"
 #include "roofline/roofline.h"
 
@@ -37,12 +38,13 @@ void counting_fill(const counters_t *counters, cache_t cache, const counts_t *co
 
 /*
  * Counts every row of the run's points.csv that is ok and not counted yet, and places it on the
- * roofline again; ceilings are of each dtype. Nothing is to be timed in this process afterwards.
- * The file is replaced as a whole about every minute and at the end. Rows that are left are copied
- * as they are on Ctrl-C (STATUS_INTERRUPTED), and once the device is dead (STATUS_DEVICE) or
- * required counters fail (STATUS_ENVIRONMENT); a row that has no room to be counted says so.
+ * roofline again; ceilings are of each dtype. Nothing is to be timed by this worker afterwards.
+ * The file is replaced as a whole about every minute and at the end. A row that has no room to be
+ * counted, or that ends the worker, says so. Rows that are left are copied as they are on Ctrl-C
+ * (STATUS_INTERRUPTED), and once no worker starts (STATUS_DEVICE, ...) or required counters fail
+ * (STATUS_ENVIRONMENT). limit_s: the longest a row may take.
  */
-status_t counting_rows(run_t *run, device_t *device, counting_t counting,
-                       const roof_ceilings_t ceilings[DTYPE_COUNT]);
+status_t counting_rows(run_t *run, worker_t *worker, counting_t counting,
+                       const roof_ceilings_t ceilings[DTYPE_COUNT], double limit_s);
 
 #endif

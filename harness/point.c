@@ -48,6 +48,18 @@ double point_rotate_bytes(const device_info_t *device, cache_t cache) {
     return cache == CACHE_ROTATE ? ROTATE_CACHES * (double)device->cache_bytes : 0;
 }
 
+double point_limit_s(const problem_t *p, const structure_t *structure,
+                     const roof_ceilings_t *ceilings, double budget_s) {
+    /* Not of its tensors: their sizes may be beyond any integer. */
+    const double flops = structure->flops(p), tokens = (double)p->tokens;
+    const double weights = flops / 2 / tokens;
+    const double values = weights + tokens * ((double)p->in_features + (double)p->out_features);
+    const demand_t demand = {.compute_flops = flops, .dram_bytes = 4 * values, .kernels = 1};
+    const double roof_s = roof_time(&demand, ceilings).seconds;
+    const double host_s = fmax(6e9, 32 * weights) / 1e8 + values / 1e6;
+    return 60 + 20 * budget_s + host_s + (isnan(roof_s) ? 0 : 20 * 20 * roof_s);
+}
+
 void point_fill_costs(const problem_t *p, const variant_t *plan, point_row_t *row) {
     const structure_t *structure = structure_find(plan->structure);
     double intermediates[MAX_INTERMEDIATES];

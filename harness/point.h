@@ -15,6 +15,13 @@ const variant_t *point_plan(const point_row_t *row, device_kind_t kind);
 /* Bytes that the launches of a point rotate over; 0 is one copy. */
 double point_rotate_bytes(const device_info_t *device, cache_t cache);
 
+/*
+ * Seconds after which a point can be said to hang: its host side at the pace of a slow core, and 20
+ * launches at 5 % of what the ceilings allow, with room to spare.
+ */
+double point_limit_s(const problem_t *problem, const structure_t *structure,
+                     const roof_ceilings_t *ceilings, double budget_s);
+
 /* Algorithmic FLOPs and modelled bytes. */
 void point_fill_costs(const problem_t *problem, const variant_t *plan, point_row_t *row);
 /* After the costs. */

@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <math.h>
 #include <search.h>
-#include <stdio_ext.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
@@ -15,46 +14,20 @@
 #include "harness/cpu_topology.h"
 #include "harness/version.h"
 
-enum { PATH_LEN = 1280, KEY_LEN = 2048 };
+enum { KEY_LEN = 2048 };
 
 static void file_in(const run_t *run, const char *name, char path[PATH_LEN]) {
-    snprintf(path, PATH_LEN, "%s/%s", run->path, name);
+    path_in(run->path, name, path);
 }
 
 static bool exists(const run_t *run, const char *name) {
-    char path[PATH_LEN];
-    file_in(run, name, path);
-    return access(path, F_OK) == 0;
-}
-
-/* A table that appears whole: written beside its name, then renamed. */
-typedef struct {
-    char path[PATH_LEN], temporary[PATH_LEN + 8];
-    FILE *file;
-} whole_file_t;
-
-static status_t whole_open(const run_t *run, const table_t *table, whole_file_t *w) {
-    file_in(run, table->file, w->path);
-    snprintf(w->temporary, sizeof w->temporary, "%s.tmp", w->path);
-    w->file = fopen(w->temporary, "w");
-    if (!w->file) return fail(STATUS_IO, "cannot write %s: %s", w->temporary, strerror(errno));
-    return table_write_header(table, w->file, w->temporary);
-}
-
-static status_t whole_close(whole_file_t *w, status_t st) {
-    if (!w->file) return st;
-    if (fclose(w->file) != 0 && st == STATUS_OK)
-        st = fail(STATUS_IO, "cannot write %s: %s", w->temporary, strerror(errno));
-    if (st == STATUS_OK && rename(w->temporary, w->path) != 0)
-        st = fail(STATUS_IO, "cannot rename %s: %s", w->temporary, strerror(errno));
-    if (st != STATUS_OK) unlink(w->temporary);
-    return st;
+    return exists_in(run->path, name);
 }
 
 /* ---- run.csv ---- */
 
 typedef struct {
-    whole_file_t file;
+    whole_table_t file;
     status_t st;
 } fact_writer_t;
 
@@ -86,6 +59,13 @@ static void host_facts(fact_t fact, void *ctx) {
     fact(ctx, "nvcc", VERSION_NVCC);
 }
 
+static void identity_facts(device_t *device, fact_t fact, void *ctx) {
+    host_facts(fact, ctx);
+    fact(ctx, "device", device->id);
+    fact(ctx, "device_name", device->name);
+    device->ops->facts(device, fact, ctx);
+}
+
 /* The command line as the kernel keeps it, its arguments parted by spaces. */
 static void write_argv(fact_writer_t *w) {
     char command[TEXT_LEN];
@@ -108,48 +88,58 @@ static void counter_facts(const counters_t *counters, fact_t fact, void *ctx) {
 static status_t write_run_csv(const run_t *run, device_t *device, const counters_t *counters,
                               const char *utc) {
     fact_writer_t w = {.st = STATUS_OK};
-    w.st = whole_open(run, &RUN_TABLE, &w.file);
+    w.st = whole_table_open(run->path, &RUN_TABLE, &w.file);
     if (w.st == STATUS_OK) {
         write_fact(&w, "run_id", run->run_id);
         write_fact(&w, "utc", utc);
         write_argv(&w);
-        host_facts(write_fact, &w);
-        write_fact(&w, "device", device->id);
-        write_fact(&w, "device_name", device->name);
-        device->ops->facts(device, write_fact, &w);
+        identity_facts(device, write_fact, &w);
         if (counters) counter_facts(counters, write_fact, &w);
     }
-    return whole_close(&w.file, w.st);
+    return whole_table_close(&w.file, w.st);
 }
 
+/* What must be the same for rows to stand in one file. A GPU is known by its uuid on any host. */
+static const struct {
+    const char *key, *what;
+} SAME[] = {{"blroof", "by blroof"}, {"git", "by the blroof of commit"}, {"device", "on"},
+            {"device_name", "on"},   {"gpu_uuid", "on the GPU"},         {"host", "on host"}};
+enum { SAME_LEN = sizeof SAME / sizeof *SAME, SAME_UUID = 4, SAME_HOST };
+
 typedef struct {
-    run_t *run;
-    char device[TEXT_LEN], device_name[TEXT_LEN], version[TEXT_LEN];
-} run_facts_t;
+    char values[SAME_LEN][TEXT_LEN]; /* "": not known */
+    char run_id[TEXT_LEN];
+} facts_t;
+
+static void take_fact(void *ctx, const char *key, const char *value) {
+    facts_t *facts = ctx;
+    if (!strcmp(key, "run_id")) row_set_text(facts->run_id, "%s", value);
+    for (int i = 0; i < SAME_LEN; i++)
+        if (!strcmp(key, SAME[i].key)) row_set_text(facts->values[i], "%s", value);
+}
 
 static status_t read_fact(void *ctx, const void *data, int line) {
     (void)line;
-    run_facts_t *facts = ctx;
     const run_row_t *row = data;
-    if (!strcmp(row->key, "run_id")) memcpy(facts->run->run_id, row->value, TEXT_LEN);
-    if (!strcmp(row->key, "device")) memcpy(facts->device, row->value, TEXT_LEN);
-    if (!strcmp(row->key, "device_name")) memcpy(facts->device_name, row->value, TEXT_LEN);
-    if (!strcmp(row->key, "blroof")) memcpy(facts->version, row->value, TEXT_LEN);
+    take_fact(ctx, row->key, row->value);
     return STATUS_OK;
 }
 
-static status_t adopt_run_csv(run_t *run, const device_t *device) {
+static status_t adopt_run_csv(run_t *run, device_t *device) {
     char path[PATH_LEN];
-    run_facts_t facts = {.run = run};
+    facts_t then = {0}, now = {0};
     file_in(run, RUN_TABLE.file, path);
-    status_t st = table_read(&RUN_TABLE, path, true, read_fact, &facts);
+    status_t st = table_read(&RUN_TABLE, path, true, read_fact, &then);
     if (st != STATUS_OK) return st;
-    if (strcmp(facts.device, device->id) || strcmp(facts.device_name, device->name))
-        return fail(STATUS_USAGE, "%s was measured on %s (%s), not on %s (%s): use another -o",
-                    run->path, facts.device, facts.device_name, device->id, device->name);
-    if (strcmp(facts.version, VERSION_TEXT))
-        return fail(STATUS_USAGE, "%s was written by blroof %s, this is %s: use another -o",
-                    run->path, facts.version, VERSION_TEXT);
+    identity_facts(device, take_fact, &now);
+    for (int i = 0; i < SAME_LEN; i++) {
+        const char *was = then.values[i], *is = now.values[i];
+        if (!*was || !*is || !strcmp(was, is) || (i == SAME_HOST && *now.values[SAME_UUID]))
+            continue;
+        return fail(STATUS_USAGE, "%s was measured %s %s, not %s: use another -o", run->path,
+                    SAME[i].what, was, is);
+    }
+    memcpy(run->run_id, then.run_id, TEXT_LEN);
     return STATUS_OK;
 }
 
@@ -173,6 +163,8 @@ status_t run_open(const char *path, device_t *device, const counters_t *counters
     snprintf(run->path, sizeof run->path, "%s", path);
     if (mkdir(path, 0777) != 0 && errno != EEXIST)
         return fail(STATUS_IO, "cannot make the run directory %s: %s", path, strerror(errno));
+    const status_t st = lock_take(path, &run->lock);
+    if (st != STATUS_OK) return st;
     if (exists(run, POINTS_TABLE.file) && !resume)
         return fail(STATUS_USAGE, "%s already holds a sweep: add --resume or use another -o", path);
     if (exists(run, RUN_TABLE.file)) return adopt_run_csv(run, device);
@@ -189,6 +181,7 @@ void run_close(run_t *run) {
         tdelete(key, &run->done, (int (*)(const void *, const void *))strcmp);
         free(key);
     }
+    lock_release(&run->lock);
     *run = (run_t){0};
 }
 
@@ -197,7 +190,7 @@ void run_close(run_t *run) {
 typedef struct {
     const run_t *run;
     const device_t *device;
-    whole_file_t file;
+    whole_table_t file;
     void (*visit)(void *, const ceiling_t *);
     void *ctx;
 } ceilings_t;
@@ -273,9 +266,9 @@ status_t run_ceilings(run_t *run, device_t *device, void (*visit)(void *, const 
         file_in(run, CEILINGS_TABLE.file, path);
         return table_read(&CEILINGS_TABLE, path, true, visit_filed, &c);
     }
-    status_t st = whole_open(run, &CEILINGS_TABLE, &c.file);
+    status_t st = whole_table_open(run->path, &CEILINGS_TABLE, &c.file);
     if (st == STATUS_OK) st = device->ops->ceilings(device, file_ceiling, &c);
-    return whole_close(&c.file, st);
+    return whole_table_close(&c.file, st);
 }
 
 /* ---- points.csv, samples.csv ---- */
@@ -315,42 +308,6 @@ static status_t remember_row(void *ctx, const void *row, int line) {
     return remember(ctx, row);
 }
 
-/* Only a last line can be torn; more than that is damage, and nothing is cut. */
-static status_t cut_torn_row(const char *path, long *complete) {
-    status_t st = table_complete_bytes(path, complete);
-    if (st != STATUS_OK) return st;
-    FILE *file = fopen(path, "r");
-    if (!file || fseek(file, *complete, SEEK_SET) != 0) {
-        if (file) fclose(file);
-        return fail(STATUS_IO, "cannot read %s: %s", path, strerror(errno));
-    }
-    int c;
-    while ((c = getc(file)) != EOF && c != '\n') continue;
-    fclose(file);
-    if (c == '\n')
-        return fail(STATUS_USAGE, "%s: a quote is never closed after byte %ld: the file is damaged",
-                    path, *complete);
-    if (truncate(path, *complete) != 0)
-        return fail(STATUS_IO, "cannot cut the torn last row of %s: %s", path, strerror(errno));
-    return STATUS_OK;
-}
-
-/* Cuts a torn last row, or begins the file. */
-static status_t open_for_append(const run_t *run, const table_t *table, FILE **out) {
-    char path[PATH_LEN];
-    file_in(run, table->file, path);
-    long complete = 0;
-    if (access(path, F_OK) == 0) {
-        status_t st = cut_torn_row(path, &complete);
-        if (st != STATUS_OK) return st;
-    }
-    *out = fopen(path, "a");
-    if (!*out) return fail(STATUS_IO, "cannot write %s: %s", path, strerror(errno));
-    if (fseek(*out, 0, SEEK_END) != 0)
-        return fail(STATUS_IO, "cannot write %s: %s", path, strerror(errno));
-    return complete > 0 ? STATUS_OK : table_write_header(table, *out, path);
-}
-
 static void sample_as_point(const sample_row_t *sample, point_row_t *point) {
     row_clear(&POINTS_TABLE, point);
     memcpy(point->workload, sample->workload, TEXT_LEN);
@@ -366,52 +323,27 @@ static void sample_as_point(const sample_row_t *sample, point_row_t *point) {
     point->rank = sample->rank;
 }
 
-typedef struct {
-    const run_t *run;
-    whole_file_t file;
-} sample_filter_t;
-
-static status_t keep_sample(void *ctx, const void *row, int line) {
-    (void)line;
-    sample_filter_t *f = ctx;
+static bool has_point(void *run, const void *sample) {
     point_row_t point;
-    sample_as_point(row, &point);
-    if (!run_has_point(f->run, &point)) return STATUS_OK;
-    return table_write_row(&SAMPLES_TABLE, f->file.file, f->file.temporary, row);
-}
-
-/* Samples are filed before their point: an interruption between leaves samples of no point. */
-static status_t drop_orphan_samples(run_t *run) {
-    char path[PATH_LEN];
-    sample_filter_t filter = {.run = run};
-    fclose(run->samples);
-    run->samples = NULL;
-    file_in(run, SAMPLES_TABLE.file, path);
-    status_t st = whole_open(run, &SAMPLES_TABLE, &filter.file);
-    if (st == STATUS_OK) st = table_read(&SAMPLES_TABLE, path, true, keep_sample, &filter);
-    st = whole_close(&filter.file, st);
-    return st == STATUS_OK ? open_for_append(run, &SAMPLES_TABLE, &run->samples) : st;
+    sample_as_point(sample, &point);
+    return run_has_point(run, &point);
 }
 
 status_t run_open_points(run_t *run) {
     char path[PATH_LEN];
     const bool resumed = exists(run, POINTS_TABLE.file);
-    status_t st = open_for_append(run, &POINTS_TABLE, &run->points);
+    status_t st = grow_open(run->path, &POINTS_TABLE, &run->points);
     if (st != STATUS_OK) return st;
-    st = open_for_append(run, &SAMPLES_TABLE, &run->samples);
+    st = grow_open(run->path, &SAMPLES_TABLE, &run->samples);
     if (st != STATUS_OK || !resumed) return st;
     file_in(run, POINTS_TABLE.file, path);
     st = table_read(&POINTS_TABLE, path, true, remember_row, run);
-    return st == STATUS_OK ? drop_orphan_samples(run) : st;
-}
-
-/* Whatever of a failed row reached the file is cut off again. */
-static status_t take_back(FILE *file, long end, status_t st) {
-    if (st != STATUS_OK && end >= 0) {
-        __fpurge(file); /* or fclose() would write the rest of it */
-        if (ftruncate(fileno(file), end) != 0) return st;
-    }
-    return st;
+    /* Samples are filed before their point: an interruption between leaves samples of no point. */
+    if (st == STATUS_OK) st = cut_rows(run->path, &SAMPLES_TABLE, has_point, run);
+    /* Its end has moved. */
+    return st == STATUS_OK && fseek(run->samples, 0, SEEK_END) != 0
+               ? fail(STATUS_IO, "cannot write %s", SAMPLES_TABLE.file)
+               : st;
 }
 
 static status_t write_samples(run_t *run, const point_row_t *point, const double *samples,
@@ -441,14 +373,26 @@ static status_t write_samples(run_t *run, const point_row_t *point, const double
     return STATUS_OK;
 }
 
-status_t run_add_point(run_t *run, const point_row_t *row, const double *samples, int samples_len) {
+/* What took no time to find out is not worth waiting for the disk. */
+static bool worth_a_sync(const point_row_t *row) {
+    return strcmp(row->status, "unsupported") != 0;
+}
+
+static status_t append_point(run_t *run, const point_row_t *row) {
     char path[PATH_LEN];
     file_in(run, POINTS_TABLE.file, path);
-    const long samples_end = ftell(run->samples), points_end = ftell(run->points);
+    const status_t st = table_write_row(&POINTS_TABLE, run->points, path, row);
+    if (st != STATUS_OK || !worth_a_sync(row)) return st;
+    return grow_sync(run->points, run->path, &POINTS_TABLE);
+}
+
+status_t run_add_point(run_t *run, const point_row_t *row, const double *samples, int samples_len) {
+    const long samples_end = grow_mark(run->samples), points_end = grow_mark(run->points);
     status_t st = write_samples(run, row, samples, samples_len);
-    if (st != STATUS_OK) return take_back(run->samples, samples_end, st);
-    st = take_back(run->points, points_end, table_write_row(&POINTS_TABLE, run->points, path, row));
-    return st == STATUS_OK ? remember(run, row) : take_back(run->samples, samples_end, st);
+    if (st == STATUS_OK && samples_len > 0) st = grow_sync(run->samples, run->path, &SAMPLES_TABLE);
+    if (st == STATUS_OK) st = grow_take_back(run->points, points_end, append_point(run, row));
+    if (st != STATUS_OK) return grow_take_back(run->samples, samples_end, st);
+    return remember(run, row);
 }
 
 int run_count_points(const run_t *run) {
@@ -458,7 +402,7 @@ int run_count_points(const run_t *run) {
 typedef struct {
     status_t (*visit)(void *, point_row_t *);
     void *ctx;
-    whole_file_t file;
+    whole_table_t file;
 } update_t;
 
 static status_t update_point(void *ctx, const void *row, int line) {
@@ -476,8 +420,8 @@ status_t run_update_points(run_t *run, status_t (*visit)(void *, point_row_t *),
     file_in(run, POINTS_TABLE.file, path);
     fclose(run->points); /* it would go on writing to the file that is replaced */
     run->points = NULL;
-    status_t st = whole_open(run, &POINTS_TABLE, &update.file);
+    status_t st = whole_table_open(run->path, &POINTS_TABLE, &update.file);
     if (st == STATUS_OK) st = table_read(&POINTS_TABLE, path, true, update_point, &update);
-    st = whole_close(&update.file, st);
-    return st == STATUS_OK ? open_for_append(run, &POINTS_TABLE, &run->points) : st;
+    st = whole_table_close(&update.file, st);
+    return st == STATUS_OK ? grow_open(run->path, &POINTS_TABLE, &run->points) : st;
 }

@@ -9,12 +9,13 @@
 #include <stdbool.h>
 #include <stdio.h>
 
+#include "harness/run_files.h"
 #include "profiles/counters.h"
-#include "results/csv_table.h"
 
 typedef struct {
     char path[1024];
     char run_id[TEXT_LEN];
+    lock_t lock;
     FILE *points, *samples;
     int points_len; /* rows on file */
     void *done;     /* keys of the points that are in points.csv (a tsearch tree) */
@@ -23,7 +24,8 @@ typedef struct {
 /*
  * Makes the directory and run.csv (which says how the counters opened, unless they are NULL), or
  * opens one that holds only ceilings of the same device, or, with resume, one that was interrupted
- * (torn last rows are cut off). STATUS_USAGE if path holds another run.
+ * (torn last rows are cut off). STATUS_USAGE if path holds another run, of another device, host or
+ * commit, or another process writes there.
  */
 status_t run_open(const char *path, device_t *device, const counters_t *counters, bool resume,
                   run_t *out);
@@ -36,7 +38,7 @@ status_t run_ceilings(run_t *run, device_t *device, void (*visit)(void *, const 
 /* Opens points.csv and samples.csv for appending. */
 status_t run_open_points(run_t *run);
 bool run_has_point(const run_t *run, const point_row_t *row);
-/* Files the point and its raw times. */
+/* Files the point and its raw times; they are on the disk when it returns. */
 status_t run_add_point(run_t *run, const point_row_t *row, const double *samples, int samples_len);
 
 int run_count_points(const run_t *run); /* that are on file */

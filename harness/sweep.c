@@ -16,20 +16,15 @@ typedef struct {
     int entry;
     dtype_t dtype;
     const variant_t *variant;
-    const variant_t *plan; /* what runs as the variant; the first that can, until one is chosen */
 } task_t;
 
 typedef struct {
     run_t *run;
-    device_t *device;
+    worker_t *worker;
     const counters_t *counters; /* how they will open, after all timing */
     const sweep_options_t *options;
     sweep_counts_t *counts;
     roof_ceilings_t ceilings[DTYPE_COUNT];
-    double budget_s;
-    tuning_t tuning;
-    case_t c; /* of the entry and dtype under way; structure NULL if none */
-    status_t case_status;
 } sweep_t;
 
 /* ---- which points ---- */
@@ -87,7 +82,7 @@ static bool wanted_dtype(const sweep_options_t *options, device_kind_t kind, dty
 static int list_tasks(const sweep_t *s, const workload_t *workloads, int workloads_len,
                       task_t *tasks) {
     const sweep_options_t *options = s->options;
-    const device_kind_t kind = s->device->info.kind;
+    const device_kind_t kind = s->worker->device.info.kind;
     int count = 0, index = 0;
     for (int w = 0; w < workloads_len; w++)
         for (int e = 0; e < workloads[w].count; e++) {
@@ -101,7 +96,7 @@ static int list_tasks(const sweep_t *s, const workload_t *workloads, int workloa
                         !name_list_has(options->variants, variant->name))
                         continue;
                     if (index++ % options->shards != options->shard) continue;
-                    if (tasks) tasks[count] = (task_t){&workloads[w], e, (dtype_t)d, variant, NULL};
+                    if (tasks) tasks[count] = (task_t){&workloads[w], e, (dtype_t)d, variant};
                     count++;
                 }
             }
@@ -121,7 +116,7 @@ static void describe(const sweep_t *s, const task_t *task, point_row_t *row) {
     const problem_t p = task_problem(task);
     row_clear(&POINTS_TABLE, row);
     row_set_text(row->run_id, "%s", s->run->run_id);
-    row_set_text(row->device, "%s", s->device->id);
+    row_set_text(row->device, "%s", s->worker->device.id);
     row_set_text(row->workload, "%s", task->workload->name);
     row_set_text(row->layer, "%s", task->workload->entries[task->entry].layer);
     row_set_text(row->structure, "%s", task->variant->structure);
@@ -133,18 +128,9 @@ static void describe(const sweep_t *s, const task_t *task, point_row_t *row) {
     if (p.blocks > 0) row->blocks = (double)p.blocks;
     if (p.rank > 0) row->rank = (double)p.rank;
     row_set_text(row->cache, "%s", cache_name(s->options->cache));
-    row_set_text(row->launch, "%s", s->device->ops->fixed_sequence ? "graph" : "stream");
+    row_set_text(row->launch, "%s", s->worker->device.ops->fixed_sequence ? "graph" : "stream");
     row_set_text(row->counter_source, "%s", s->counters->source);
     row_set_text(row->counter_status, "%s", counter_status_name(COUNTERS_OFF));
-}
-
-/* Beyond this the sizes of buffers would not fit into 64 bits, let alone any memory. */
-static bool too_large(const problem_t *p) {
-    const double n = (double)p->tokens, r = (double)p->rank, b = (double)p->blocks;
-    const double features = (double)p->in_features + (double)p->out_features;
-    const double limit = 0x1p50;
-    return n * features > limit || (double)p->in_features * (double)p->out_features > limit ||
-           r * features > limit || n * b * r > limit || b * b * r > limit;
 }
 
 static void set_status(point_row_t *row, const char *status, const char *reason) {
@@ -152,83 +138,9 @@ static void set_status(point_row_t *row, const char *status, const char *reason)
     row_set_text(row->reason, "%s", reason);
 }
 
-/* How many plans can run it. 0, and the row says why, if the mathematics or the variant does not
- * allow the problem. */
-static int supported(const sweep_t *s, task_t *task, const variant_t *plans[MAX_PLANS],
-                     point_row_t *row) {
-    const problem_t p = task_problem(task);
-    const structure_t *structure = structure_find(task->variant->structure);
-    char why[WHY_LEN] = "";
-    if (too_large(&p)) {
-        set_status(row, "oom", "more than 2^50 elements");
-        return 0;
-    }
-    int count = 0;
-    if (structure->validate(&p, why, sizeof why))
-        count = variant_plans(task->variant, &p, &s->device->info, plans, why, sizeof why);
-    if (count == 0) set_status(row, "unsupported", why);
-    task->plan = plans[0];
-    return count;
-}
-
-static status_t choose_plan(sweep_t *s, task_t *task, const variant_t *const *plans, int count,
-                            point_row_t *row) {
-    const problem_t problem = task_problem(task);
-    const status_t st = tuning_choose(&s->tuning, &s->c, task->variant, s->device,
-                                      s->options->cache, plans, count, &task->plan, &row->tuning_s);
-    point_fill_costs(&problem, task->plan, row);
-    if (task->variant->plans) row_set_text(row->plan, "%s", task->plan->name);
-    if (row->tuning_s > 0) s->counts->tuned++;
-    if (row->tuning_s > 0) s->counts->tuning_s += row->tuning_s;
-    return st;
-}
-
 /* Counting comes after all timing; what stands in its way is known before. */
 static bool will_count(const sweep_t *s) {
     return s->counters->status == COUNTERS_OK && s->options->cache != CACHE_COLD;
-}
-
-static status_t measure(sweep_t *s, const task_t *task, point_row_t *row, timing_t *timing) {
-    const cache_t cache = s->options->cache;
-    const problem_t problem = task_problem(task);
-    const double rotate = point_rotate_bytes(&s->device->info, cache);
-    binding_t binding = {0};
-    check_t check = {0};
-    status_t st = STATUS_OK;
-    if (!task->variant->baseline && isnan(s->c.baseline_error))
-        TRY(case_baseline(&s->c, s->device));
-    TRY(binding_open(&s->c, task->plan, s->device, rotate, &binding));
-    row->workspace_bytes = (double)binding.workspace_bytes;
-    row->packed_bytes = 0;
-    for (int t = 0; t < s->c.tensors_len; t++)
-        if (s->c.tensors[t].role == TENSOR_WEIGHT) row->packed_bytes += (double)binding.bytes[t];
-    TRY(binding_check(&binding, &check));
-    row->error = check.error;
-    row->error_worst_row = check.error_worst_row;
-    row->tolerance = check.tolerance;
-    if (!check.ok) {
-        set_status(row, "mismatch", check.reason);
-        goto cleanup;
-    }
-    if (task->variant->baseline) s->c.baseline_error = check.error;
-    TRY(timing_run(s->device, binding_launch, &binding, binding.sets, cache, s->budget_s, timing));
-    point_fill_timing(timing, row);
-    point_fill_roof(&problem, task->plan, cache, &s->device->info, &s->ceilings[task->dtype], row);
-    set_status(row, "ok", "");
-    if (!will_count(s)) counting_fill(s->counters, cache, NULL, row);
-cleanup:
-    binding_close(&binding);
-    return st;
-}
-
-/* The case of the task, opened when the entry or the dtype changes. */
-static status_t enter_case(sweep_t *s, const task_t *task, const task_t *previous) {
-    const bool same = previous && s->c.structure && previous->workload == task->workload &&
-                      previous->entry == task->entry && previous->dtype == task->dtype;
-    if (same) return STATUS_OK;
-    case_close(&s->c);
-    const problem_t problem = task_problem(task);
-    return case_open(structure_find(task->variant->structure), &problem, &s->c);
 }
 
 /* A power cap is how a GPU works under load; these are not. */
@@ -244,34 +156,43 @@ static void count_status(sweep_counts_t *counts, const char *status) {
     if (!strcmp(status, "error")) counts->error++;
 }
 
+/* What the ceilings and the counters to come make of a point that was timed. */
+static void judge(const sweep_t *s, const task_t *task, point_row_t *row) {
+    const device_info_t *info = &s->worker->device.info;
+    const problem_t problem = task_problem(task);
+    const variant_t *plan = point_plan(row, info->kind);
+    point_fill_roof(&problem, plan, s->options->cache, info, &s->ceilings[task->dtype], row);
+    if (!will_count(s)) counting_fill(s->counters, s->options->cache, NULL, row);
+}
+
+static double limit_s(const sweep_t *s, const task_t *task) {
+    const problem_t problem = task_problem(task);
+    const structure_t *structure = structure_find(task->variant->structure);
+    if (s->options->limit_s > 0) return s->options->limit_s;
+    return point_limit_s(&problem, structure, &s->ceilings[task->dtype], s->worker->budget_s);
+}
+
 /* Measures and files one task. A failure that concerns this point alone becomes its row. */
-static status_t do_task(sweep_t *s, task_t *task, const task_t *previous, point_row_t *row) {
-    timing_t timing = {0};
-    const variant_t *plans[MAX_PLANS] = {0};
-    status_t st = STATUS_OK;
-    const int plans_len = supported(s, task, plans, row);
-    if (plans_len > 0) {
-        const problem_t problem = task_problem(task);
-        point_fill_costs(&problem, task->plan, row);
-        st = enter_case(s, task, previous);
-        if (st == STATUS_OK) st = choose_plan(s, task, plans, plans_len, row);
-        if (st == STATUS_OK) st = measure(s, task, row, &timing);
-    }
-    if (interrupted() && (!timing.samples || strcmp(timing.stop_reason, "interrupted") == 0)) {
-        timing_free(&timing);
-        return STATUS_INTERRUPTED; /* a point cut short is not filed; resuming measures it */
-    }
-    if (st == STATUS_OOM) set_status(row, "oom", last_error());
-    if (st == STATUS_UNSUPPORTED) set_status(row, "unsupported", last_error());
-    if (st != STATUS_OK && st != STATUS_OOM && st != STATUS_UNSUPPORTED)
+static status_t do_task(sweep_t *s, const task_t *task, point_row_t *row) {
+    const double *samples;
+    int samples_len;
+    status_t st = worker_ready(s->worker);
+    if (st != STATUS_OK) return st;
+    st = worker_time(s->worker, limit_s(s, task), row, &samples, &samples_len);
+    if (st == STATUS_INTERRUPTED) return st; /* not filed; resuming measures it */
+    if (st == STATUS_OOM)
+        set_status(row, "oom", last_error());
+    else if (st == STATUS_UNSUPPORTED)
+        set_status(row, "unsupported", last_error());
+    else if (st != STATUS_OK)
         set_status(row, "error", last_error());
-    const status_t filed = run_add_point(s->run, row, timing.samples, timing.samples_len);
-    timing_free(&timing);
+    else if (!strcmp(row->status, "ok"))
+        judge(s, task, row);
     count_status(s->counts, row->status);
     s->counts->disturbed += disturbed(row->throttle);
-    if (filed != STATUS_OK) return filed;
-    if (st == STATUS_DEVICE) return st;
-    return STATUS_OK;
+    if (row->tuning_s > 0) s->counts->tuned++;
+    if (row->tuning_s > 0) s->counts->tuning_s += row->tuning_s;
+    return run_add_point(s->run, row, samples, samples_len);
 }
 
 static void add_ceiling(void *ctx, const ceiling_t *ceiling) {
@@ -280,10 +201,9 @@ static void add_ceiling(void *ctx, const ceiling_t *ceiling) {
         roof_ceilings_add(&s->ceilings[d], ceiling, dtype_name((dtype_t)d));
 }
 
-static status_t run_tasks(sweep_t *s, task_t *tasks, int tasks_len) {
+static status_t run_tasks(sweep_t *s, const task_t *tasks, int tasks_len) {
     status_t st = STATUS_OK;
     progress_t progress = progress_begin(tasks_len);
-    const task_t *previous = NULL;
     for (int i = 0; i < tasks_len && st == STATUS_OK; i++) {
         point_row_t row;
         char what[TEXT_LEN];
@@ -295,8 +215,7 @@ static status_t run_tasks(sweep_t *s, task_t *tasks, int tasks_len) {
         }
         row_set_text(what, "%s n=%.0f %s/%s", row.layer, row.tokens, row.structure, row.variant);
         progress_show(&progress, what);
-        st = interrupted() ? STATUS_INTERRUPTED : do_task(s, &tasks[i], previous, &row);
-        previous = &tasks[i];
+        st = interrupted() ? STATUS_INTERRUPTED : do_task(s, &tasks[i], &row);
         progress.done++;
     }
     progress_clear(&progress);
@@ -306,45 +225,34 @@ static status_t run_tasks(sweep_t *s, task_t *tasks, int tasks_len) {
     return st == STATUS_INTERRUPTED ? fail(st, "interrupted") : st;
 }
 
-status_t sweep_run(run_t *run, device_t *device, const counters_t *counters,
+status_t sweep_run(run_t *run, worker_t *worker, const counters_t *counters,
                    const workload_t *workloads, int workloads_len, const sweep_options_t *options,
                    sweep_counts_t *counts) {
-    sweep_t *s = calloc(1, sizeof *s);
+    sweep_t s = {
+        .run = run, .worker = worker, .counters = counters, .options = options, .counts = counts};
     task_t *tasks = NULL;
     status_t st = STATUS_OK;
     const progress_t progress = progress_begin(1);
-    if (!s) return fail(STATUS_OOM, "out of host memory");
     *counts = (sweep_counts_t){0};
-    *s = (sweep_t){
-        .run = run, .device = device, .counters = counters, .options = options, .counts = counts};
-    s->budget_s = options->budget_s > 0 ? options->budget_s : 0.6;
-    for (int d = 0; d < DTYPE_COUNT; d++) s->ceilings[d] = roof_ceilings_none();
-    tuning_open(&s->tuning, device, tuning_build());
-    const int tasks_len = list_tasks(s, workloads, workloads_len, NULL);
-    if (tasks_len == 0) {
-        st = fail(STATUS_USAGE, "no point is left: the structures, variants and shard chosen "
-                                "select none of the workload");
-        goto cleanup;
-    }
+    for (int d = 0; d < DTYPE_COUNT; d++) s.ceilings[d] = roof_ceilings_none();
+    const int tasks_len = list_tasks(&s, workloads, workloads_len, NULL);
+    if (tasks_len == 0)
+        return fail(STATUS_USAGE, "no point is left: the structures, variants and shard chosen "
+                                  "select none of the workload");
     tasks = malloc((size_t)tasks_len * sizeof *tasks);
-    if (!tasks) {
-        st = fail(STATUS_OOM, "out of host memory for %d points", tasks_len);
-        goto cleanup;
-    }
-    list_tasks(s, workloads, workloads_len, tasks);
+    if (!tasks) return fail(STATUS_OOM, "out of host memory for %d points", tasks_len);
+    list_tasks(&s, workloads, workloads_len, tasks);
     progress_show(&progress, "ceilings of the device");
-    TRY(run_ceilings(run, device, add_ceiling, s));
+    TRY(run_ceilings(run, &worker->device, add_ceiling, &s));
     progress_clear(&progress);
     device_state_t state;
-    TRY(device->ops->state(device, &state));
+    TRY(worker->device.ops->state(&worker->device, &state));
     counts->ceilings_disturbed = disturbed(state.throttle);
     TRY(run_open_points(run));
-    TRY(run_tasks(s, tasks, tasks_len));
-    if (will_count(s)) st = counting_rows(run, device, options->counting, s->ceilings);
+    TRY(run_tasks(&s, tasks, tasks_len));
+    if (will_count(&s))
+        st = counting_rows(run, worker, options->counting, s.ceilings, options->limit_s);
 cleanup:
-    case_close(&s->c);
-    tuning_close(&s->tuning);
     free(tasks);
-    free(s);
     return st;
 }

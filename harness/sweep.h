@@ -13,7 +13,7 @@ typedef struct {
         *dtypes; /* comma lists; NULL is all (dtypes: the device's own) */
     cache_t cache;
     counting_t counting;
-    double budget_s;   /* timing seconds a point; 0 is the default */
+    double limit_s;    /* a point that takes longer is given up; 0: by its size */
     int shard, shards; /* this is shard of shards, counted from 0 */
 } sweep_options_t;
 
@@ -29,12 +29,13 @@ typedef struct {
 status_t sweep_check_options(const sweep_options_t *options, device_kind_t kind);
 
 /*
- * Measures what run does not hold yet, ceilings first, and counts it when all is timed.
- * STATUS_DEVICE once the device is dead, STATUS_IO when a row cannot be written, STATUS_INTERRUPTED
+ * Measures what run does not hold yet, ceilings first, and counts it when all is timed. A point
+ * that ends the worker is a row with status error. STATUS_DEVICE or STATUS_ENVIRONMENT once no
+ * worker can open the device any more, STATUS_IO when a row cannot be written, STATUS_INTERRUPTED
  * on Ctrl-C, STATUS_ENVIRONMENT once required counters fail: the rows so far are on disk in each
  * case. `counters` are from counting_probe().
  */
-status_t sweep_run(run_t *run, device_t *device, const counters_t *counters,
+status_t sweep_run(run_t *run, worker_t *worker, const counters_t *counters,
                    const workload_t *workloads, int workloads_len, const sweep_options_t *options,
                    sweep_counts_t *counts);
 

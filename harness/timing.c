@@ -6,7 +6,7 @@
 #include <string.h>
 #include <time.h>
 
-enum { MIN_SAMPLES = 20, LEAST_SAMPLES = 3, MAX_SAMPLES = 1000, MAX_LAUNCHES = 4096 };
+enum { MIN_SAMPLES = 20, LEAST_SAMPLES = 3, MAX_LAUNCHES = 4096 };
 
 static const double SAMPLE_US = 1000, CI_TARGET = 0.005;
 /* Clocks and power settle in tens of milliseconds; a share of the budget, so that short runs stay
@@ -85,7 +85,7 @@ static status_t collect(device_t *device, recording_t *recording, double budget_
     const double start = now_s();
     bool state_read = false;
     out->stop_reason = "samples";
-    while (out->samples_len < MAX_SAMPLES) {
+    while (out->samples_len < TIMING_MAX_SAMPLES) {
         status_t st = device->ops->replay(device, recording, &out->samples[out->samples_len]);
         if (st != STATUS_OK) return st;
         const int count = ++out->samples_len;
@@ -117,7 +117,7 @@ status_t timing_run(device_t *device, work_t work, void *arg, int sets, cache_t 
     recording_t *recording = NULL;
     status_t st = STATUS_OK;
     int launches = 1;
-    out->samples = malloc(MAX_SAMPLES * sizeof *out->samples);
+    out->samples = malloc(TIMING_MAX_SAMPLES * sizeof *out->samples);
     if (!out->samples) return fail(STATUS_OOM, "out of host memory for samples");
     TRY(choose_launches(device, work, arg, sets, cache, &launches));
     TRY(device->ops->record(device, work, arg, launches, cache == CACHE_COLD, &recording));

@@ -16,6 +16,8 @@ const char *cache_name(cache_t cache);
 /* STATUS_USAGE for another name. */
 status_t cache_parse(const char *name, cache_t *out);
 
+enum { TIMING_MAX_SAMPLES = 1000 };
+
 typedef struct {
     double *samples; /* microseconds a launch, in the order measured; timing_free() */
     int samples_len;

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -98,6 +99,7 @@ static void keep(const tuning_t *t, const plan_row_t *row) {
     if (!file) return;
     struct stat info;
     status_t st = STATUS_OK;
+    flock(fileno(file), LOCK_EX); /* shards of one sweep begin the file at the same moment */
     if (fstat(fileno(file), &info) == 0 && info.st_size == 0)
         st = table_write_header(&PLANS_TABLE, file, t->path);
     if (st == STATUS_OK) table_write_row(&PLANS_TABLE, file, t->path, row);

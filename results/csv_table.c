@@ -343,8 +343,8 @@ static status_t open_table(const char *path, FILE **file) {
     return STATUS_OK;
 }
 
-status_t table_read(const table_t *table, const char *path, bool need_all, row_visit_t visit,
-                    void *ctx) {
+static status_t read_table(const table_t *table, const char *path, bool need_all, long offset,
+                           row_visit_t visit, void *ctx) {
     status_t st;
     reader_t r = {.table = table, .path = path, .line = 1};
     TRY(open_table(path, &r.file));
@@ -356,6 +356,10 @@ status_t table_read(const table_t *table, const char *path, bool need_all, row_v
         goto cleanup;
     }
     TRY(read_header(&r, need_all));
+    if (offset > 0 && fseek(r.file, offset, SEEK_SET) != 0) {
+        st = fail(STATUS_IO, "cannot read %s: %s", path, strerror(errno));
+        goto cleanup;
+    }
     TRY(read_rows(&r, visit, ctx));
 cleanup:
     if (r.file) fclose(r.file);
@@ -365,19 +369,33 @@ cleanup:
     return st;
 }
 
+status_t table_read(const table_t *table, const char *path, bool need_all, row_visit_t visit,
+                    void *ctx) {
+    return read_table(table, path, need_all, 0, visit, ctx);
+}
+
+status_t table_read_from(const table_t *table, const char *path, long offset, row_visit_t visit,
+                         void *ctx) {
+    return read_table(table, path, true, offset, visit, ctx);
+}
+
 status_t table_complete_bytes(const char *path, long *bytes) {
+    char block[4096];
     FILE *file;
     status_t st = open_table(path, &file);
-    if (st != STATUS_OK) return st;
-    scan_t scan = AT_CELL_START;
-    long position = 0;
     *bytes = 0;
-    for (int c; (c = getc_unlocked(file)) != EOF;) {
-        position++;
-        if (c == '\n' && scan != IN_QUOTES) *bytes = position;
-        scan = scan_step(scan, c);
+    if (st != STATUS_OK) return st;
+    fseek(file, 0, SEEK_END);
+    for (long end = ftell(file); end > 0 && *bytes == 0;) {
+        const size_t len = end < (long)sizeof block ? (size_t)end : sizeof block;
+        end -= (long)len;
+        if (fseek(file, end, SEEK_SET) != 0 || fread(block, 1, len, file) != len) {
+            st = fail(STATUS_IO, "cannot read %s: %s", path, strerror(errno));
+            break;
+        }
+        const char *newline = memrchr(block, '\n', len);
+        if (newline) *bytes = end + (newline - block) + 1;
     }
-    if (ferror(file)) st = fail(STATUS_IO, "cannot read %s: %s", path, strerror(errno));
     fclose(file);
     return st;
 }

@@ -33,9 +33,14 @@ typedef status_t (*row_visit_t)(void *ctx, const void *row, int line);
 status_t table_read(const table_t *table, const char *path, bool need_all, row_visit_t visit,
                     void *ctx);
 
+/* The same, but the rows before byte `offset`, where a row starts, are passed over; needs all
+ * columns. */
+status_t table_read_from(const table_t *table, const char *path, long offset, row_visit_t visit,
+                         void *ctx);
+
 /*
- * Length of the file up to and including its last complete line (one that ends in a newline outside
- * quotes): what to truncate a file to whose last row was torn. 0 if it has none.
+ * Length of the file up to and including its last newline: what to truncate a file to whose last
+ * row was torn, for rows as they are written here hold no newlines. 0 if it has none.
  */
 status_t table_complete_bytes(const char *path, long *bytes);
 

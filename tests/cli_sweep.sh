@@ -90,12 +90,12 @@ ok "is a row oom and the others go on" grep -qx 'ok=1 oom=3' "$scratch/o.status"
 # Cells changed by someone: a run directory is input too.
 cp -r "$scratch/a" "$scratch/x"
 sed -i '2s/,cpu,/,cpu,"/' "$scratch/x/points.csv"
-ok "a broken points.csv is refused" fails 2 'points.csv: .*damaged' sweep --resume -o "$scratch/x"
+ok "a broken points.csv is refused" fails 2 'points.csv:[0-9]+:.*never closed' sweep --resume -o "$scratch/x"
 ok "and left as it was" test "$(rows "$scratch/x/points.csv")" -eq $points
 cp -r "$scratch/a" "$scratch/z"
 sed -i '3s/,17,/,seventeen,/' "$scratch/z/points.csv"
 ok "a wrong cell is named" fails 2 'points.csv:3:tokens: ' sweep --resume -o "$scratch/z"
 cp -r "$scratch/a" "$scratch/y"
 sed -i 's/^device_name,.*/device_name,another CPU/' "$scratch/y/run.csv"
-ok "a run of another machine is refused" fails 2 'was measured on cpu \(another CPU\)' sweep --resume -o "$scratch/y"
+ok "a run of another machine is refused" fails 2 'was measured on another CPU, not ' sweep --resume -o "$scratch/y"
 plan

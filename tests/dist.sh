@@ -6,7 +6,7 @@ root=$build/dist/$name
 rm -rf "$root"
 mkdir -p "$root/build/tests" "$root/lib"
 cp "$build/blroof" "$root/build/"
-for program in "$build"/tests/test_*; do
+for program in "$build"/tests/test_* "$build"/tests/blroof_faulty; do
     case $program in *.*) ;; *) cp "$program" "$root/build/tests/" ;; esac
 done
 git ls-files harness/workloads profiles/groups plots/*.gp tests/*.sh tests/fixtures tests/fuzz/corpus README.md LICENSE |

@@ -1,0 +1,73 @@
+# One poisoned point costs its row, not the sweep: variants that go wrong, each in its own way.
+. tests/tap.sh
+export OMP_NUM_THREADS=1 # threads that wait for each other on a busy machine would pass the limit
+faulty=${BUILD:-build}/tests/blroof_faulty
+cat >"$scratch/w.csv" <<END
+model,layer,structure,in_features,out_features,tokens,blocks,rank
+m,l,dense,96,192,"1,17",1,
+END
+
+# The row of a variant: status and reason, of both token counts. 'ok' is a time above 0 too.
+row() { # row DIR VARIANT STATUS REASON
+    awk -F, -v variant="$2" -v status="$3" -v reason="$4" '
+        NR == 1 {for (i = 1; i <= NF; i++) at[$i] = i; next}
+        $at["variant"] != variant {next}
+        {rows++; print}
+        $at["status"] == status && $at["reason"] ~ reason && (status == "ok") == ($at["time_us"] > 0) {good++}
+        END {exit !(rows == 2 && good == 2)}' "$1/points.csv"
+}
+
+none_left() { # none_left DIR: no process of a sweep into it
+    for exe in /proc/[0-9]*/exe; do
+        [ "$(readlink "$exe")" = "$(readlink -f "$faulty")" ] || continue
+        ! grep -q "$1" "${exe%exe}cmdline" || return 1
+    done
+}
+
+ok "a sweep over every fault" "$faulty" sweep "$scratch/w.csv" -d cpu --budget 0.02 --limit 10 -o "$scratch/a"
+ok "has every row once" test "$(cut -d, -f6,8 "$scratch/a/points.csv" | sort -u | wc -l)" -eq $((1 + 2 * 11))
+ok "and no row twice" test "$(rows "$scratch/a/points.csv")" -eq $((2 * 11))
+ok "a crash is a row" row "$scratch/a" fault_crash error 'crashed: Segmentation fault'
+ok "a crash while it is timed is a row" row "$scratch/a" fault_crash_late error 'crashed: Segmentation fault'
+ok "a hang is a row" row "$scratch/a" fault_hang error 'no answer within 10 s'
+ok "a process that is killed is a row" row "$scratch/a" fault_killed error 'crashed: Killed'
+ok "a process that exits is a row" row "$scratch/a" fault_leave error 'exit code 3'
+ok "a lost device is a row" row "$scratch/a" fault_sticky error 'illegal memory access'
+ok "NaN is a mismatch" row "$scratch/a" fault_nan mismatch 'error nan '
+ok "a wrong result is a mismatch" row "$scratch/a" fault_wrong mismatch 'over the tolerance'
+ok "no memory is oom" row "$scratch/a" fault_oom oom 'do not fit'
+ok "those before and after are measured" row "$scratch/a" openblas ok '.*'
+ok "and so are those at the end" row "$scratch/a" well_again ok '.*'
+ok "no process is left" none_left "$scratch/a"
+cp "$scratch/a/points.csv" "$scratch/before.csv"
+ok "resume" "$faulty" sweep "$scratch/w.csv" -d cpu --budget 0.02 --limit 10 --resume -o "$scratch/a"
+ok "does not try them again" cmp "$scratch/before.csv" "$scratch/a/points.csv"
+
+# Ctrl-C while a point hangs: at once, and the point is not filed.
+"$faulty" sweep "$scratch/w.csv" -d cpu --variant fault_hang -o "$scratch/i" 2>"$scratch/i.err" &
+pid=$!
+tries=0
+until [ -s "$scratch/i/points.csv" ] || [ $tries -ge 600 ]; do sleep 0.1; tries=$((tries + 1)); done
+sleep 0.3
+kill -INT $pid
+wait $pid
+code=$?
+ok "Ctrl-C while a point hangs exits 130" test $code -eq 130
+ok "and files no row for it" test "$(rows "$scratch/i/points.csv")" -eq 0
+ok "and leaves no process" none_left "$scratch/i"
+
+gpu() { "$faulty" devices | grep -q '^cuda:[0-9]'; }
+gpu_faults="a GPU sweep over every fault"
+if gpu; then
+    ok "$gpu_faults" "$faulty" sweep "$scratch/w.csv" -d cuda --budget 0.1 --limit 20 -o "$scratch/g"
+    ok "an illegal address is a row" row "$scratch/g" fault_illegal error 'illegal memory access'
+    ok "a trap is a row" row "$scratch/g" fault_trap error '(launch failure|illegal instruction)'
+    ok "a hang is a row" row "$scratch/g" fault_hang error 'no answer within 20 s'
+    ok "NaN is a mismatch" row "$scratch/g" fault_nan mismatch 'error nan '
+    ok "a wrong result is a mismatch" row "$scratch/g" fault_wrong mismatch 'over the tolerance'
+    ok "no memory is oom" row "$scratch/g" fault_oom oom 'do not fit'
+    ok "the others are measured" row "$scratch/g" cublas ok '.*'
+else
+    skip "$gpu_faults" "no GPU"
+fi
+plan

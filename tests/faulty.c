@@ -1,0 +1,142 @@
+/*
+ * What goes wrong, linked into tests/blroof_faulty alone: variants of dense, one way each; a wall
+ * clock that jumps; and counters for a CPU, which has none.
+ */
+#include <math.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "kernels/cpu_blas.h"
+#include "profiles/source.h"
+
+static status_t multiply(const problem_t *p, void *const *tensors) {
+    cpu_gemm(true, p->tokens, p->out_features, p->in_features, tensors[0], p->in_features,
+             tensors[1], p->in_features, tensors[2], p->out_features);
+    return STATUS_OK;
+}
+
+static status_t crash(const problem_t *p, void *const *tensors, void *workspace, stream_t stream) {
+    (void)p, (void)tensors, (void)workspace, (void)stream;
+    signal(SIGSEGV, SIG_DFL); /* sanitizers catch it */
+    return raise(SIGSEGV) ? STATUS_DEVICE : STATUS_OK;
+}
+
+/* Passes the check, and crashes while it is timed. */
+static status_t crash_late(const problem_t *p, void *const *tensors, void *workspace,
+                           stream_t stream) {
+    static int launches;
+    return ++launches < 5 ? multiply(p, tensors) : crash(p, tensors, workspace, stream);
+}
+
+static status_t hang(const problem_t *p, void *const *tensors, void *workspace, stream_t stream) {
+    (void)p, (void)tensors, (void)workspace, (void)stream;
+    for (;;) pause();
+    return STATUS_OK;
+}
+
+static status_t killed(const problem_t *p, void *const *tensors, void *workspace, stream_t stream) {
+    (void)p, (void)tensors, (void)workspace, (void)stream;
+    return raise(SIGKILL) ? STATUS_DEVICE : STATUS_OK;
+}
+
+static status_t leave(const problem_t *p, void *const *tensors, void *workspace, stream_t stream) {
+    (void)p, (void)tensors, (void)workspace, (void)stream;
+    _exit(3);
+}
+
+/* What a device does that lost its context: this and every later launch of the process fails. */
+static bool device_lost;
+
+static status_t sticky(const problem_t *p, void *const *tensors, void *workspace, stream_t stream) {
+    (void)p, (void)tensors, (void)workspace, (void)stream;
+    device_lost = true;
+    return fail(STATUS_DEVICE, "an illegal memory access was encountered");
+}
+
+static status_t nan_output(const problem_t *p, void *const *tensors, void *workspace,
+                           stream_t stream) {
+    (void)workspace, (void)stream;
+    multiply(p, tensors);
+    ((float *)tensors[2])[p->out_features / 2] = NAN;
+    return STATUS_OK;
+}
+
+static status_t wrong(const problem_t *p, void *const *tensors, void *workspace, stream_t stream) {
+    (void)workspace, (void)stream;
+    multiply(p, tensors);
+    ((float *)tensors[2])[p->tokens * p->out_features - 1] += 1;
+    return STATUS_OK;
+}
+
+/* Comes last: the device and the sweep are as well as before. */
+static status_t well(const problem_t *p, void *const *tensors, void *workspace, stream_t stream) {
+    (void)workspace, (void)stream;
+    if (device_lost) return fail(STATUS_DEVICE, "the device of this process is lost");
+    return multiply(p, tensors);
+}
+
+static size_t too_much(const problem_t *p, const device_info_t *device) {
+    (void)p, (void)device;
+    return (size_t)1 << 50;
+}
+
+#define FAULTY(variant, function, ...)                                                             \
+    static const variant_t variant = {.structure = "dense",                                        \
+                                      .name = #variant,                                            \
+                                      .summary = "goes wrong",                                     \
+                                      .device = DEVICE_CPU,                                        \
+                                      .dtypes = DTYPE_BIT(DTYPE_FP32),                             \
+                                      .launch = function,                                          \
+                                      __VA_ARGS__};                                                \
+    REGISTER_VARIANT(variant)
+
+FAULTY(fault_crash, crash, .plans = NULL)
+FAULTY(fault_crash_late, crash_late, .plans = NULL)
+FAULTY(fault_hang, hang, .plans = NULL)
+FAULTY(fault_killed, killed, .plans = NULL)
+FAULTY(fault_leave, leave, .plans = NULL)
+FAULTY(fault_nan, nan_output, .plans = NULL)
+FAULTY(fault_oom, well, .workspace = too_much)
+FAULTY(fault_sticky, sticky, .plans = NULL)
+FAULTY(fault_wrong, wrong, .plans = NULL)
+FAULTY(well_again, well, .plans = NULL)
+
+static void open_counters(device_t *device, counters_t *counters) {
+    (void)device;
+    counters->status = COUNTERS_OK;
+}
+
+static void close_counters(counters_t *counters) {
+    (void)counters;
+}
+
+static status_t count(counters_t *counters, work_t work, void *arg, int launches, counts_t *out) {
+    (void)counters, (void)work, (void)arg, (void)launches;
+    *out = (counts_t){1000, 500, 2000, NAN, 0, 3000};
+    return STATUS_OK;
+}
+
+static const counter_source_t made_up = {.kind = DEVICE_CPU,
+                                         .name = "made_up",
+                                         .open = open_counters,
+                                         .close = close_counters,
+                                         .measure = count};
+REGISTER_COUNTER_SOURCE(made_up)
+
+/* Hides that of the C library: every look at the wall clock is an hour before the last. */
+int clock_gettime(clockid_t clock, struct timespec *out) {
+    static int looks;
+    const long failed = syscall(SYS_clock_gettime, clock, out);
+    if (clock == CLOCK_REALTIME) out->tv_sec -= 3600 * looks++;
+    return (int)failed;
+}
+
+time_t time(time_t *out) {
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    if (out) *out = now.tv_sec;
+    return now.tv_sec;
+}
