@@ -36,7 +36,7 @@ static status_t parse_seconds(const char *option, const char *text, double most,
 }
 
 static status_t parse_numbers(arguments_t *a) {
-    a->sweep.shards = 1;
+    a->sweep.shard = (shard_t){0, 1};
     a->budget_s = 0.6;
     if (a->cache) {
         status_t st = cache_parse(a->cache, &a->sweep.cache);
@@ -52,13 +52,11 @@ static status_t parse_numbers(arguments_t *a) {
     status_t st = parse_seconds("--budget", a->budget, 3600, &a->budget_s);
     if (st == STATUS_OK) st = parse_seconds("--limit", a->limit, 1e6, &a->sweep.limit_s);
     if (st != STATUS_OK) return st;
-    if (a->shard) {
-        char extra;
-        if (sscanf(a->shard, "%d/%d%c", &a->sweep.shard, &a->sweep.shards, &extra) != 2 ||
-            a->sweep.shard < 0 || a->sweep.shard >= a->sweep.shards)
-            return fail(STATUS_USAGE, "--shard is I/N with I from 0 to N-1, not '%s'", a->shard);
-    }
-    return STATUS_OK;
+    if (!a->shard) return STATUS_OK;
+    st = shard_parse(a->shard, &a->sweep.shard);
+    if (st == STATUS_OK && !strcmp(a->shard, "auto"))
+        fprintf(stderr, "shard %d/%d\n", a->sweep.shard.index, a->sweep.shard.count);
+    return st;
 }
 
 static status_t load_workloads(const arguments_t *a, const char *const *names, int names_len,
@@ -141,7 +139,9 @@ status_t cmd_sweep(int argc, char **argv) {
         {"limit", 0, "SECONDS", "give a point up after this long; the default goes by its size",
          &a.limit, NULL},
         {"resume", 0, NULL, "go on with an interrupted run", NULL, &a.resume},
-        {"shard", 0, "I/N", "only every Nth point, from the Ith, counted from 0", &a.shard, NULL},
+        {"shard", 0, "I/N",
+         "only every Nth point, from the Ith, counted from 0; or auto: from Slurm or MPI", &a.shard,
+         NULL},
         {0},
     };
     const command_t command = {

@@ -16,6 +16,7 @@ static const struct {
     {"list", "structures, variants and workloads this program knows", cmd_list},
     {"ceilings", "measure what a device can do at most", cmd_ceilings},
     {"sweep", "check and time the layers of workloads into a run directory", cmd_sweep},
+    {"merge", "join the shards of a sweep into one run directory", cmd_merge},
     {"report", "draw and tabulate a run directory", cmd_report},
 };
 enum { COMMANDS_LEN = sizeof COMMANDS / sizeof *COMMANDS };

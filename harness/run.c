@@ -14,8 +14,6 @@
 #include "harness/cpu_topology.h"
 #include "harness/version.h"
 
-enum { KEY_LEN = 2048 };
-
 static void file_in(const run_t *run, const char *name, char path[PATH_LEN]) {
     path_in(run->path, name, path);
 }
@@ -27,6 +25,7 @@ static bool exists(const run_t *run, const char *name) {
 /* ---- run.csv ---- */
 
 typedef struct {
+    run_t *run; /* learns its run_id */
     whole_table_t file;
     status_t st;
 } fact_writer_t;
@@ -37,6 +36,7 @@ static void write_fact(void *ctx, const char *key, const char *value) {
     row_clear(&RUN_TABLE, &row);
     row_set_text(row.key, "%s", key);
     row_set_text(row.value, "%s", value);
+    if (!strcmp(key, "run_id")) row_set_text(w->run->run_id, "%s", value);
     if (w->st == STATUS_OK)
         w->st = table_write_row(&RUN_TABLE, w->file.file, w->file.temporary, &row);
 }
@@ -67,7 +67,7 @@ static void identity_facts(device_t *device, fact_t fact, void *ctx) {
 }
 
 /* The command line as the kernel keeps it, its arguments parted by spaces. */
-static void write_argv(fact_writer_t *w) {
+static void argv_fact(fact_t fact, void *ctx) {
     char command[TEXT_LEN];
     FILE *file = fopen("/proc/self/cmdline", "r");
     if (!file) return;
@@ -76,7 +76,22 @@ static void write_argv(fact_writer_t *w) {
     for (size_t i = 0; i < len; i++)
         if (command[i] == '\0') command[i] = ' ';
     command[len > 0 && command[len - 1] == ' ' ? len - 1 : len] = '\0';
-    write_fact(w, "argv", command);
+    fact(ctx, "argv", command);
+}
+
+void run_new_facts(fact_t fact, void *ctx) {
+    const time_t now = time(NULL);
+    struct tm tm;
+    char stamp[32], run_id[TEXT_LEN], utc[32];
+    unsigned salt = (unsigned)getpid();
+    gmtime_r(&now, &tm);
+    strftime(stamp, sizeof stamp, "%Y%m%dT%H%M%SZ", &tm);
+    strftime(utc, sizeof utc, "%Y-%m-%dT%H:%M:%SZ", &tm);
+    if (getrandom(&salt, sizeof salt, 0) < 0) salt = (unsigned)getpid();
+    row_set_text(run_id, "%s-%04x", stamp, salt & 0xffff);
+    fact(ctx, "run_id", run_id);
+    fact(ctx, "utc", utc);
+    argv_fact(fact, ctx);
 }
 
 static void counter_facts(const counters_t *counters, fact_t fact, void *ctx) {
@@ -85,14 +100,11 @@ static void counter_facts(const counters_t *counters, fact_t fact, void *ctx) {
     if (counters->reason[0]) fact(ctx, "counter_reason", counters->reason);
 }
 
-static status_t write_run_csv(const run_t *run, device_t *device, const counters_t *counters,
-                              const char *utc) {
-    fact_writer_t w = {.st = STATUS_OK};
+static status_t write_run_csv(run_t *run, device_t *device, const counters_t *counters) {
+    fact_writer_t w = {.run = run};
     w.st = whole_table_open(run->path, &RUN_TABLE, &w.file);
     if (w.st == STATUS_OK) {
-        write_fact(&w, "run_id", run->run_id);
-        write_fact(&w, "utc", utc);
-        write_argv(&w);
+        run_new_facts(write_fact, &w);
         identity_facts(device, write_fact, &w);
         if (counters) counter_facts(counters, write_fact, &w);
     }
@@ -143,18 +155,6 @@ static status_t adopt_run_csv(run_t *run, device_t *device) {
     return STATUS_OK;
 }
 
-static void new_run_id(run_t *run, char utc[32]) {
-    const time_t now = time(NULL);
-    struct tm tm;
-    gmtime_r(&now, &tm);
-    strftime(utc, 32, "%Y-%m-%dT%H:%M:%SZ", &tm);
-    char stamp[32];
-    strftime(stamp, sizeof stamp, "%Y%m%dT%H%M%SZ", &tm);
-    unsigned salt = (unsigned)getpid();
-    if (getrandom(&salt, sizeof salt, 0) < 0) salt = (unsigned)getpid();
-    row_set_text(run->run_id, "%s-%04x", stamp, salt & 0xffff);
-}
-
 status_t run_open(const char *path, device_t *device, const counters_t *counters, bool resume,
                   run_t *run) {
     *run = (run_t){0};
@@ -168,9 +168,7 @@ status_t run_open(const char *path, device_t *device, const counters_t *counters
     if (exists(run, POINTS_TABLE.file) && !resume)
         return fail(STATUS_USAGE, "%s already holds a sweep: add --resume or use another -o", path);
     if (exists(run, RUN_TABLE.file)) return adopt_run_csv(run, device);
-    char utc[32];
-    new_run_id(run, utc);
-    return write_run_csv(run, device, counters, utc);
+    return write_run_csv(run, device, counters);
 }
 
 void run_close(run_t *run) {
@@ -273,9 +271,9 @@ status_t run_ceilings(run_t *run, device_t *device, void (*visit)(void *, const 
 
 /* ---- points.csv, samples.csv ---- */
 
-static void point_key(const point_row_t *row, char key[KEY_LEN]) {
-    snprintf(key, KEY_LEN, "%s|%s|%s|%s|%s|%.0f|%.0f|%.0f|%.0f|%.0f|%s", row->workload, row->layer,
-             row->structure, row->variant, row->dtype, row->tokens, row->in_features,
+void point_key(const point_row_t *row, char key[POINT_KEY_LEN]) {
+    snprintf(key, POINT_KEY_LEN, "%s|%s|%s|%s|%s|%.0f|%.0f|%.0f|%.0f|%.0f|%s", row->workload,
+             row->layer, row->structure, row->variant, row->dtype, row->tokens, row->in_features,
              row->out_features, row->blocks, row->rank, row->cache);
 }
 
@@ -284,7 +282,7 @@ static int compare_keys(const void *a, const void *b) {
 }
 
 static status_t remember(run_t *run, const point_row_t *row) {
-    char key[KEY_LEN];
+    char key[POINT_KEY_LEN];
     point_key(row, key);
     char *copy = strdup(key);
     const void *node = copy ? tsearch(copy, &run->done, compare_keys) : NULL;
@@ -298,7 +296,7 @@ static status_t remember(run_t *run, const point_row_t *row) {
 }
 
 bool run_has_point(const run_t *run, const point_row_t *row) {
-    char key[KEY_LEN];
+    char key[POINT_KEY_LEN];
     point_key(row, key);
     return tfind(key, (void *const *)&run->done, compare_keys) != NULL;
 }
@@ -306,6 +304,56 @@ bool run_has_point(const run_t *run, const point_row_t *row) {
 static status_t remember_row(void *ctx, const void *row, int line) {
     (void)line;
     return remember(ctx, row);
+}
+
+typedef struct {
+    const char *path;
+    int at, count;
+    void (*describe)(void *, int i, point_row_t *);
+    void *ctx;
+} plan_t;
+
+static status_t compare_planned(void *ctx, const void *row, int line) {
+    plan_t *p = ctx;
+    point_row_t planned;
+    char filed_key[POINT_KEY_LEN], key[POINT_KEY_LEN];
+    const point_row_t *filed = row;
+    if (p->at < p->count) {
+        p->describe(p->ctx, p->at++, &planned);
+        point_key(filed, filed_key);
+        point_key(&planned, key);
+        if (!strcmp(filed_key, key) && !strcmp(filed->reason, planned.reason)) return STATUS_OK;
+    }
+    return fail(STATUS_USAGE,
+                "%s:%d: not a point of this sweep, or of another shard: use the "
+                "same command or another -o",
+                p->path, line);
+}
+
+static status_t write_plan(const run_t *run, const plan_t *p) {
+    whole_table_t w;
+    status_t st = whole_table_open(run->path, &SWEEP_TABLE, &w);
+    for (int i = 0; i < p->count && st == STATUS_OK; i++) {
+        point_row_t row;
+        p->describe(p->ctx, i, &row);
+        st = table_write_row(&SWEEP_TABLE, w.file, w.temporary, &row);
+    }
+    return whole_table_close(&w, st);
+}
+
+status_t run_file_plan(run_t *run, int count, void (*describe)(void *, int i, point_row_t *),
+                       void *ctx) {
+    char path[PATH_LEN];
+    plan_t plan = {.path = path, .count = count, .describe = describe, .ctx = ctx};
+    file_in(run, SWEEP_TABLE.file, path);
+    if (!exists(run, SWEEP_TABLE.file)) return write_plan(run, &plan);
+    const status_t st = table_read(&SWEEP_TABLE, path, true, compare_planned, &plan);
+    if (st == STATUS_OK && plan.at < count)
+        return fail(STATUS_USAGE,
+                    "%s: only %d of the %d points of this sweep: use the same command "
+                    "or another -o",
+                    path, plan.at, count);
+    return st;
 }
 
 static void sample_as_point(const sample_row_t *sample, point_row_t *point) {

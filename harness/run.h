@@ -31,9 +31,23 @@ status_t run_open(const char *path, device_t *device, const counters_t *counters
                   run_t *out);
 void run_close(run_t *run);
 
+/* The facts that are new with every run: run_id, utc and argv, in this order. */
+void run_new_facts(fact_t fact, void *ctx);
+
 /* Called for each ceiling of the device: those on file, else measured now and filed. */
 status_t run_ceilings(run_t *run, device_t *device, void (*visit)(void *, const ceiling_t *),
                       void *ctx);
+
+/*
+ * Files sweep.csv, the `count` points that describe() names, of all shards together. STATUS_USAGE
+ * if there is one of other points or other shards already.
+ */
+status_t run_file_plan(run_t *run, int count, void (*describe)(void *, int i, point_row_t *),
+                       void *ctx);
+
+/* What makes two rows the same point, as text. */
+enum { POINT_KEY_LEN = 2048 };
+void point_key(const point_row_t *row, char key[POINT_KEY_LEN]);
 
 /* Opens points.csv and samples.csv for appending. */
 status_t run_open_points(run_t *run);

@@ -25,6 +25,8 @@ typedef struct {
     const sweep_options_t *options;
     sweep_counts_t *counts;
     roof_ceilings_t ceilings[DTYPE_COUNT];
+    task_t *tasks; /* of all shards */
+    int tasks_len;
 } sweep_t;
 
 /* ---- which points ---- */
@@ -83,7 +85,7 @@ static int list_tasks(const sweep_t *s, const workload_t *workloads, int workloa
                       task_t *tasks) {
     const sweep_options_t *options = s->options;
     const device_kind_t kind = s->worker->device.info.kind;
-    int count = 0, index = 0;
+    int count = 0;
     for (int w = 0; w < workloads_len; w++)
         for (int e = 0; e < workloads[w].count; e++) {
             const char *structure = workloads[w].entries[e].structure->name;
@@ -95,7 +97,6 @@ static int list_tasks(const sweep_t *s, const workload_t *workloads, int workloa
                     if (variant->device != kind || strcmp(variant->structure, structure) ||
                         !name_list_has(options->variants, variant->name))
                         continue;
-                    if (index++ % options->shards != options->shard) continue;
                     if (tasks) tasks[count] = (task_t){&workloads[w], e, (dtype_t)d, variant};
                     count++;
                 }
@@ -201,13 +202,51 @@ static void add_ceiling(void *ctx, const ceiling_t *ceiling) {
         roof_ceilings_add(&s->ceilings[d], ceiling, dtype_name((dtype_t)d));
 }
 
-static status_t run_tasks(sweep_t *s, const task_t *tasks, int tasks_len) {
+/* ---- shards ---- */
+
+static bool in_shard(const sweep_t *s, int task) {
+    return task % s->options->shard.count == s->options->shard.index;
+}
+
+static int count_own(const sweep_t *s) {
+    const shard_t *shard = &s->options->shard;
+    return s->tasks_len / shard->count + (s->tasks_len % shard->count > shard->index);
+}
+
+/* A row of sweep.csv: which point, and whose. */
+static void describe_planned(void *ctx, int i, point_row_t *row) {
+    const sweep_t *s = ctx;
+    describe(s, &s->tasks[i], row);
+    row->run_id[0] = row->device[0] = row->launch[0] = '\0';
+    row->counter_source[0] = row->counter_status[0] = '\0';
+    set_status(row, "planned", "");
+    row_set_text(row->reason, "shard %d/%d", i % s->options->shard.count, s->options->shard.count);
+}
+
+/* So that shards can be joined, each says what all of them together are to measure. */
+static status_t file_plan(sweep_t *s) {
+    if (s->options->shard.count == 1) return STATUS_OK;
+    const status_t st = run_file_plan(s->run, s->tasks_len, describe_planned, s);
+    if (st != STATUS_OK) return st;
+    for (int i = 0; i < s->tasks_len; i++) {
+        point_row_t row;
+        if (in_shard(s, i)) continue;
+        describe(s, &s->tasks[i], &row);
+        if (run_has_point(s->run, &row))
+            return fail(STATUS_USAGE, "%s holds points of shard %d/%d: use another -o",
+                        s->run->path, i % s->options->shard.count, s->options->shard.count);
+    }
+    return STATUS_OK;
+}
+
+static status_t run_tasks(sweep_t *s) {
     status_t st = STATUS_OK;
-    progress_t progress = progress_begin(tasks_len);
-    for (int i = 0; i < tasks_len && st == STATUS_OK; i++) {
+    progress_t progress = progress_begin(count_own(s));
+    for (int i = 0; i < s->tasks_len && st == STATUS_OK; i++) {
         point_row_t row;
         char what[TEXT_LEN];
-        describe(s, &tasks[i], &row);
+        if (!in_shard(s, i)) continue;
+        describe(s, &s->tasks[i], &row);
         if (run_has_point(s->run, &row)) {
             s->counts->skipped++;
             progress.total--;
@@ -215,13 +254,13 @@ static status_t run_tasks(sweep_t *s, const task_t *tasks, int tasks_len) {
         }
         row_set_text(what, "%s n=%.0f %s/%s", row.layer, row.tokens, row.structure, row.variant);
         progress_show(&progress, what);
-        st = interrupted() ? STATUS_INTERRUPTED : do_task(s, &tasks[i], &row);
+        st = interrupted() ? STATUS_INTERRUPTED : do_task(s, &s->tasks[i], &row);
         progress.done++;
     }
     progress_clear(&progress);
     const sweep_counts_t *n = s->counts;
     s->counts->left =
-        tasks_len - n->ok - n->unsupported - n->mismatch - n->oom - n->error - n->skipped;
+        count_own(s) - n->ok - n->unsupported - n->mismatch - n->oom - n->error - n->skipped;
     return st == STATUS_INTERRUPTED ? fail(st, "interrupted") : st;
 }
 
@@ -230,18 +269,17 @@ status_t sweep_run(run_t *run, worker_t *worker, const counters_t *counters,
                    sweep_counts_t *counts) {
     sweep_t s = {
         .run = run, .worker = worker, .counters = counters, .options = options, .counts = counts};
-    task_t *tasks = NULL;
     status_t st = STATUS_OK;
     const progress_t progress = progress_begin(1);
     *counts = (sweep_counts_t){0};
     for (int d = 0; d < DTYPE_COUNT; d++) s.ceilings[d] = roof_ceilings_none();
-    const int tasks_len = list_tasks(&s, workloads, workloads_len, NULL);
-    if (tasks_len == 0)
+    s.tasks_len = list_tasks(&s, workloads, workloads_len, NULL);
+    if (s.tasks_len == 0 || count_own(&s) == 0)
         return fail(STATUS_USAGE, "no point is left: the structures, variants and shard chosen "
                                   "select none of the workload");
-    tasks = malloc((size_t)tasks_len * sizeof *tasks);
-    if (!tasks) return fail(STATUS_OOM, "out of host memory for %d points", tasks_len);
-    list_tasks(&s, workloads, workloads_len, tasks);
+    s.tasks = malloc((size_t)s.tasks_len * sizeof *s.tasks);
+    if (!s.tasks) return fail(STATUS_OOM, "out of host memory for %d points", s.tasks_len);
+    list_tasks(&s, workloads, workloads_len, s.tasks);
     progress_show(&progress, "ceilings of the device");
     TRY(run_ceilings(run, &worker->device, add_ceiling, &s));
     progress_clear(&progress);
@@ -249,10 +287,11 @@ status_t sweep_run(run_t *run, worker_t *worker, const counters_t *counters,
     TRY(worker->device.ops->state(&worker->device, &state));
     counts->ceilings_disturbed = disturbed(state.throttle);
     TRY(run_open_points(run));
-    TRY(run_tasks(&s, tasks, tasks_len));
+    TRY(file_plan(&s));
+    TRY(run_tasks(&s));
     if (will_count(&s))
         st = counting_rows(run, worker, options->counting, s.ceilings, options->limit_s);
 cleanup:
-    free(tasks);
+    free(s.tasks);
     return st;
 }

@@ -5,6 +5,7 @@
 
 #include "harness/counting.h"
 #include "harness/run.h"
+#include "harness/shard.h"
 #include "harness/workload.h"
 #include "roofline/roofline.h"
 
@@ -13,8 +14,8 @@ typedef struct {
         *dtypes; /* comma lists; NULL is all (dtypes: the device's own) */
     cache_t cache;
     counting_t counting;
-    double limit_s;    /* a point that takes longer is given up; 0: by its size */
-    int shard, shards; /* this is shard of shards, counted from 0 */
+    double limit_s; /* a point that takes longer is given up; 0: by its size */
+    shard_t shard;
 } sweep_options_t;
 
 typedef struct {

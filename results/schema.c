@@ -25,6 +25,8 @@ static const column_t workload_columns[] = {WORKLOAD_COLUMNS(COLUMN)};
 
 const table_t POINTS_TABLE = {"points.csv", point_columns, COUNT_OF(point_columns),
                               sizeof(point_row_t)};
+const table_t SWEEP_TABLE = {"sweep.csv", point_columns, COUNT_OF(point_columns),
+                             sizeof(point_row_t)};
 const table_t CEILINGS_TABLE = {"ceilings.csv", ceiling_columns, COUNT_OF(ceiling_columns),
                                 sizeof(ceiling_row_t)};
 const table_t SAMPLES_TABLE = {"samples.csv", sample_columns, COUNT_OF(sample_columns),

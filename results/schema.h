@@ -104,7 +104,9 @@ typedef struct {
     size_t row_size;
 } table_t;
 
-extern const table_t POINTS_TABLE, CEILINGS_TABLE, SAMPLES_TABLE, PLANS_TABLE, RUN_TABLE,
-    WORKLOAD_TABLE;
+/* SWEEP_TABLE has the columns of POINTS_TABLE: the points that all shards together are to measure.
+ */
+extern const table_t POINTS_TABLE, SWEEP_TABLE, CEILINGS_TABLE, SAMPLES_TABLE, PLANS_TABLE,
+    RUN_TABLE, WORKLOAD_TABLE;
 
 #endif
