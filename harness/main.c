@@ -17,6 +17,7 @@ static const struct {
     {"ceilings", "measure what a device can do at most", cmd_ceilings},
     {"sweep", "check and time the layers of workloads into a run directory", cmd_sweep},
     {"report", "draw and tabulate a run directory", cmd_report},
+    {"compare", "what is faster, slower or wrong in a new run; a gate for CI", cmd_compare},
 };
 enum { COMMANDS_LEN = sizeof COMMANDS / sizeof *COMMANDS };
 
@@ -26,8 +27,9 @@ static void print_usage(FILE *out) {
           out);
     for (int i = 0; i < COMMANDS_LEN; i++)
         fprintf(out, "  %-10s %s\n", COMMANDS[i].name, COMMANDS[i].summary);
-    fputs("\nblroof COMMAND --help tells more. Exit: 0 ok, 2 usage or bad input, 4 the machine is\n"
-          "unfit, 130 interrupted.\n",
+    fputs("\nblroof COMMAND --help tells more. Exit: 0 ok, 1 regression (compare --gate), 2 usage "
+          "or bad\n"
+          "input, 3 inconclusive (compare --gate), 4 the machine is unfit, 130 interrupted.\n",
           out);
 }
 

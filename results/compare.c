@@ -111,6 +111,10 @@ static double median_of(double *v, int count) {
     return (lower + upper) / 2;
 }
 
+double median_value(double *values, int count) {
+    return count > 0 ? median_of(values, count) : NAN;
+}
+
 /* The median of all differences new - base. */
 static double shift_of(const double *base, int base_len, const double *new, int new_len,
                        double *scratch) {
@@ -291,6 +295,14 @@ typedef struct {
     double df, one, all;
 } quantiles_t;
 
+/* True if most processes of one side were disturbed and not of the other. */
+static bool disturbed_alone(const timed_pair_t *p, int side) {
+    int disturbed[2] = {0};
+    for (int k = 0; k < 2; k++)
+        for (int i = 0; i < p->len[k]; i++) disturbed[k] += p->trials[k][i].disturbed;
+    return 2 * disturbed[side] > p->len[side] && 2 * disturbed[!side] <= p->len[!side];
+}
+
 /* All but the verdict: its numbers. Returns the half width of the interval for all points. */
 static double describe(const estimate_t *e, double deviation, const quantiles_t *quantiles,
                        timed_pair_t *p, const scratch_t *s) {
@@ -320,6 +332,11 @@ static int proven(const timed_pair_t *p, const compare_rules_t *rules, double fa
     }
     if (!cycles_agree(p, rules, clock_deviation, direction)) {
         *reason = "the SM clock changed: cycles do not show it";
+        return 0;
+    }
+    if (disturbed_alone(p, direction > 0 ? SIDE_NEW : SIDE_BASE)) {
+        *reason =
+            direction > 0 ? "other load or heat slowed NEW" : "other load or heat slowed BASE";
         return 0;
     }
     return direction;
@@ -431,7 +448,7 @@ double compare_noise(const timed_pair_t *pairs, int count, int side) {
         }
         if (len >= 2) noises[n++] = expm1(sqrt(squares / (len - 1)) * NORMAL_95 * M_SQRT2);
     }
-    const double noise = n > 0 ? median_of(noises, n) : NAN;
+    const double noise = median_value(noises, n);
     free(noises);
     return noise;
 }

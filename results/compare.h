@@ -7,17 +7,15 @@
  * 1963); with one process a side that is the ratio of the medians. Its 95 % interval is a two-level
  * bootstrap on the log scale: processes differ by residuals drawn from those of both sides, and
  * each process's median by resampling its samples. It is expanded as Hesterberg, "What Teachers
- * Should Know About the Bootstrap", 2015, does for few processes (Student's t); a point's variance
- * is drawn half way to that of the median point, and up to it (after Smyth, "Linear Models and
- * Empirical Bayes Methods", 2004), because among many points some seem quiet by luck. Where the
- * processes are too few to show their noise, the stated noise takes the place of their residuals.
+ * Should Know About the Bootstrap", 2015, does for few processes (Student's t); a point
+ * counts as at least as noisy as the median point, for among many some seem quiet by luck. Where
+ * the processes are too few to show their noise, the stated noise takes the place of residuals.
  *
  *   SLOWER        the interval lies above 1 + threshold; and 1 is outside the interval that holds
  *                 for all points at once (Bonferroni, 1 % for the whole comparison); and the change
- *                 is at least floor_us; and SM cycles (time x clock) do not exclude it
- *   FASTER        the same below 1 / (1 + threshold)
- *   SAME          the interval lies within threshold + noise of 1, or its ends within floor_us
- *   INCONCLUSIVE  else
+ *                 is at least floor_us; and SM cycles (time x clock) do not exclude it; and not NEW
+ * alone was disturbed FASTER        the same below 1 / (1 + threshold) SAME          the interval
+ * lies within threshold + noise of 1, or its ends within floor_us INCONCLUSIVE  else
  */
 #ifndef BLROOF_COMPARE_H
 #define BLROOF_COMPARE_H
@@ -27,7 +25,13 @@
 
 #include "harness/status.h"
 
-typedef enum { VERDICT_SAME, VERDICT_FASTER, VERDICT_INCONCLUSIVE, VERDICT_SLOWER } verdict_t;
+typedef enum {
+    VERDICT_SAME,
+    VERDICT_FASTER,
+    VERDICT_INCONCLUSIVE,
+    VERDICT_SLOWER,
+    VERDICTS,
+} verdict_t;
 const char *verdict_name(verdict_t verdict); /* "SAME", ... */
 
 enum { SIDE_BASE, SIDE_NEW };
@@ -49,6 +53,7 @@ typedef struct {
     int samples_len;
     double sm_clock_mhz; /* NAN if unknown */
     bool clock_steady;   /* false under a power cap, where one reading of the clock says little */
+    bool disturbed;      /* by other load or by heat */
 } trial_t;
 
 typedef struct {
@@ -89,6 +94,9 @@ typedef enum { CHANGE_NONE, CHANGE_BETTER, CHANGE_WORSE } change_t;
  */
 change_t compare_exact(exact_rule_t rule, const double *base, int base_len, const double *new,
                        int new_len);
+
+/* Of unordered values, which it may reorder; NAN for none. */
+double median_value(double *values, int count);
 
 /* ---- random numbers and Student's t, for tests and for resampled comparisons ---- */
 
