@@ -7,8 +7,8 @@
 #include "plots/compare_words.h"
 #include "plots/report_text.h"
 
-enum { LINE = 100, LABEL = 13, RATIO = 8, INTERVAL = 17, TIME = 9, NOTE_INDENT = 4 };
-enum { NAME = LINE - LABEL - RATIO - INTERVAL - 2 * TIME - 2 };
+enum { LINE = 100, INDENT = 2, RATIO = 6, INTERVAL = 13, TIME = 8, NOTE_INDENT = 6 };
+enum { NUMBERS = RATIO + INTERVAL + 2 * TIME, NAME_WIDTH = LINE - INDENT - NUMBERS - 2 };
 
 typedef struct {
     const comparison_t *c;
@@ -56,23 +56,19 @@ static void print_time(const console_t *k, double time_us) {
     fprintf(k->out, "%*s", TIME, number_text(time_us, number));
 }
 
-static void print_point(const console_t *k, const compared_t *p, matters_t matters) {
-    char name[NAME_LEN], fitting[NAME_LEN], interval[64] = "";
-    style(k, colour_of(matters));
-    fprintf(k->out, "%-*s", LABEL, matters_label(matters));
-    style(k, RESET);
+static void print_point(const console_t *k, const compared_t *p) {
+    char name[NAME_LEN], interval[64] = "";
     if (p->state == POINT_COMPARED && p->time.ratio > 0) {
-        snprintf(interval, sizeof interval, "%.3f to %.3f", p->time.ci_low, p->time.ci_high);
-        fprintf(k->out, "%*.3f%*s", RATIO, p->time.ratio, INTERVAL, interval);
+        snprintf(interval, sizeof interval, "%.3f-%.3f", p->time.ci_low, p->time.ci_high);
+        fprintf(k->out, "%*s%*.3f%*s", INDENT, "", RATIO, p->time.ratio, INTERVAL, interval);
         print_time(k, p->time.time_us[0]);
         print_time(k, p->time.time_us[1]);
     } else {
-        fprintf(k->out, "%*s", RATIO + INTERVAL + 2 * TIME, "");
+        fprintf(k->out, "%*s", INDENT + NUMBERS, "");
     }
-    point_name(p, name);
-    text_shorten(name, NAME, fitting, sizeof fitting);
+    point_name(k->c, p, NAME_WIDTH, name);
     fputs("  ", k->out);
-    text_pad(k->out, fitting, text_width(fitting));
+    text_pad(k->out, name, text_width(name));
     putc('\n', k->out);
     point_notes(k->c, p, print_note, (void *)k);
 }
@@ -82,27 +78,31 @@ static int shown_of(matters_t matters) {
     return matters <= MATTERS_WORSE ? 20 : matters <= MATTERS_UNSURE ? 10 : 5;
 }
 
-static void print_points(const console_t *k, const compared_t *const *points) {
-    int shown = 0, left = 0;
-    if (k->c->points_len == 0 || point_matters(k->c, points[0]) == MATTERS_NOT) return;
-    style(k, BOLD);
-    fprintf(k->out, "\n%-*s%*s%*s%*s%*s  point\n", LABEL, "", RATIO, "new/base", INTERVAL,
-            "95 % interval", TIME, "base us", TIME, "new us");
+static void print_group(const console_t *k, const compared_t *const *points, int count,
+                        matters_t matters) {
+    const int shown = count < shown_of(matters) ? count : shown_of(matters);
+    style(k, colour_of(matters));
+    fprintf(k->out, "%s", matters_label(matters));
     style(k, RESET);
-    for (int i = 0; i < k->c->points_len; i++) {
-        const matters_t matters = point_matters(k->c, points[i]);
+    fprintf(k->out, "%s: %d\n", matters_remark(matters), count);
+    for (int i = 0; i < shown; i++) print_point(k, points[i]);
+    if (shown < count)
+        fprintf(k->out, "%*s... and %d more: --markdown or --json lists them\n", INDENT, "",
+                count - shown);
+}
+
+static void print_points(const console_t *k, const compared_t *const *points) {
+    const int count = k->c->points_len;
+    if (count == 0 || point_matters(k->c, points[0]) == MATTERS_NOT) return;
+    style(k, BOLD);
+    fprintf(k->out, "\n%*s%*s%*s%*s%*s  point\n", INDENT, "", RATIO, "ratio", INTERVAL, "95 %",
+            TIME, "base us", TIME, "new us");
+    style(k, RESET);
+    for (int first = 0, next; first < count; first = next) {
+        const matters_t matters = point_matters(k->c, points[first]);
         if (matters == MATTERS_NOT) break;
-        if (shown < shown_of(matters))
-            print_point(k, points[i], matters);
-        else
-            left++;
-        shown++;
-        const bool last =
-            i + 1 == k->c->points_len || point_matters(k->c, points[i + 1]) != matters;
-        if (last && left > 0)
-            fprintf(k->out, "%-*s%d more: see --markdown or --json\n", LABEL,
-                    matters_label(matters), left);
-        if (last) shown = left = 0;
+        for (next = first; next < count && point_matters(k->c, points[next]) == matters;) next++;
+        print_group(k, points + first, next - first, matters);
     }
 }
 

@@ -38,7 +38,7 @@ static void markdown_row(writer_t *w, const compared_t *p) {
     else
         fputs("| | |", w->out);
     fputs(" | ", w->out);
-    point_name(p, name);
+    point_name(w->c, p, NAME_LEN, name);
     text_markdown(w->out, name);
     fputs(" | ", w->out);
     w->notes = 0;
@@ -146,7 +146,7 @@ static void junit_case(writer_t *w, const compared_t *p) {
     putc('.', w->out);
     text_xml(w->out, p->variant);
     fputs("\" name=\"", w->out);
-    point_name(p, name);
+    point_name(w->c, p, NAME_LEN, name);
     text_xml(w->out, name);
     fprintf(w->out, "\" time=\"%.9f\"", is_timed(p) ? p->time.time_us[1] * 1e-6 : 0);
     if (matters <= MATTERS_UNSURE)

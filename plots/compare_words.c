@@ -8,6 +8,8 @@
 
 #include "plots/report_text.h"
 
+enum { LAYER_MIN = 8 };
+
 /* ---- plans ---- */
 
 /* The plans a side ran, "a,b" where its processes chose differently. */
@@ -64,6 +66,21 @@ const char *matters_label(matters_t matters) {
     return labels[matters];
 }
 
+const char *matters_remark(matters_t matters) {
+    static const char *const remarks[] = {" (not right any more)",
+                                          "",
+                                          " (more work than in BASE, or another problem)",
+                                          " (not in NEW)",
+                                          " (may be slower)",
+                                          " (not slower)",
+                                          "",
+                                          " (not right in BASE)",
+                                          " (same time)",
+                                          " (not in BASE)",
+                                          ""};
+    return remarks[matters];
+}
+
 typedef struct {
     const compared_t *point;
     matters_t matters;
@@ -99,12 +116,21 @@ const compared_t **points_by_matter(const comparison_t *c) {
 
 /* ---- words ---- */
 
-void point_name(const compared_t *p, char name[NAME_LEN]) {
-    char blocks[32] = "", rank[32] = "";
+static bool several_dtypes(const comparison_t *c) {
+    for (int i = 1; i < c->points_len; i++)
+        if (strcmp(c->points[i].dtype, c->points[0].dtype) != 0) return true;
+    return false;
+}
+
+void point_name(const comparison_t *c, const compared_t *p, int width, char name[NAME_LEN]) {
+    char layer[TEXT_LEN], rest[NAME_LEN - TEXT_LEN], blocks[32] = "", rank[32] = "";
     if (p->blocks > 1) snprintf(blocks, sizeof blocks, " b=%.0f", p->blocks);
     if (!isnan(p->rank)) snprintf(rank, sizeof rank, " r=%.0f", p->rank);
-    snprintf(name, NAME_LEN, "%s %s/%s n=%.0f%s%s %s", p->layer, p->structure, p->variant,
-             p->tokens, blocks, rank, p->dtype);
+    snprintf(rest, sizeof rest, "%s/%s n=%.0f%s%s%s%s", p->structure, p->variant, p->tokens, blocks,
+             rank, several_dtypes(c) ? " " : "", several_dtypes(c) ? p->dtype : "");
+    const int room = width - 1 - text_width(rest);
+    text_shorten(p->layer, room > LAYER_MIN ? room : LAYER_MIN, layer, sizeof layer);
+    snprintf(name, NAME_LEN, "%s %s", layer, rest);
 }
 
 static void status_note(const comparison_t *c, const compared_t *p, char text[WORDS_LEN]) {
@@ -166,8 +192,8 @@ void comparison_summary(const comparison_t *c, char *text, size_t len) {
     append_count(others, sizeof others, c->states[POINT_ADDED], "only in NEW");
     append_count(others, sizeof others, c->states[POINT_NOT_OK], "ok on neither side");
     if (c->regressions)
-        snprintf(text, len, "%d of %d points regress (%s); %s", c->regressions, c->points_len,
-                 regressions, others);
+        snprintf(text, len, "%d of %d points regress (%s)%s%s", c->regressions, c->points_len,
+                 regressions, *others ? "; " : "", others);
     else
         snprintf(text, len, "of %d points %s", c->points_len, others);
 }

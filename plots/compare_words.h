@@ -22,10 +22,13 @@ typedef enum {
 } matters_t;
 
 matters_t point_matters(const comparison_t *comparison, const compared_t *point);
-const char *matters_label(matters_t matters); /* "BROKEN", ... */
+const char *matters_label(matters_t matters);  /* "BROKEN", ... */
+const char *matters_remark(matters_t matters); /* what to add to it, " (not in NEW)", or "" */
 
-/* "llama7b/qkvo_proj monarch/chained n=1024 b=16 r=1024 bf16" */
-void point_name(const compared_t *point, char name[NAME_LEN]);
+/* "llama7b/qkvo_proj monarch/chained n=1024 b=16 r=1024", with the dtype where there are several;
+ * the layer is shortened for `width` characters in all. */
+void point_name(const comparison_t *comparison, const compared_t *point, int width,
+                char name[NAME_LEN]);
 
 /* What is to be said of a point beside its time, a line a call: why it is inconclusive, what else
  * changed. */

@@ -144,7 +144,7 @@ void text_json(FILE *out, const char *text) {
 
 void number_json(FILE *out, double value) {
     if (isfinite(value))
-        fprintf(out, "%.9g", value);
+        fprintf(out, "%.15g", value);
     else
         fputs("null", out);
 }

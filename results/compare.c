@@ -13,9 +13,9 @@ enum {
 };
 static const double NORMAL_95 = 1.959964;
 static const double FAMILY_ERROR = 0.01;
-/* Single readings of the clock of an H200 under its power cap: sd of two runs' log ratio / sqrt 2.
- */
-static const double UNSTEADY_CLOCK = 0.056;
+/* The ratio of two readings of an H200's clock under its power cap: its standard deviation. */
+static const double UNSTEADY_CLOCK = 0.08;
+static const double MAD_TO_DEVIATION = 1.4826; /* of a normal distribution */
 static const double BYTES_SHARE = 0.02, BYTES_FLOOR = 65536;
 
 compare_rules_t compare_defaults(void) {
@@ -27,93 +27,11 @@ const char *verdict_name(verdict_t verdict) {
     return names[verdict];
 }
 
-/* ---- random numbers ---- */
-
-/* splitmix64 (Steele, Lea & Flood, "Fast Splittable Pseudorandom Number Generators", 2014). */
-uint64_t random_next(random_t *r) {
-    uint64_t z = (r->state += 0x9e3779b97f4a7c15);
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111eb;
-    return z ^ (z >> 31);
-}
-
-int random_index(random_t *r, int count) {
-    return (int)(((random_next(r) >> 32) * (uint64_t)count) >> 32);
-}
-
-double random_normal(random_t *r) {
-    const double u = ((double)(random_next(r) >> 11) + 0.5) * 0x1p-53;
-    const double v = (double)(random_next(r) >> 11) * 0x1p-53;
-    return sqrt(-2 * log(u)) * cos(2 * M_PI * v);
-}
-
-/* ---- Student's t ---- */
-
-/* P(T > t): with t = sqrt(df) tan(phi) the density is c cos(phi)^(df - 1), smooth up to pi/2. */
-static double student_tail(double t, double df) {
-    if (df <= 0) return 0.5 * erfc(t / M_SQRT2);
-    enum { STEPS = 400 };
-    const double from = atan(t / sqrt(df)), step = (M_PI_2 - from) / STEPS;
-    const double scale = exp(lgamma((df + 1) / 2) - lgamma(df / 2)) / sqrt(M_PI);
-    double sum = 0; /* Simpson */
-    for (int i = 0; i <= STEPS; i++)
-        sum += pow(fmax(cos(from + i * step), 0), df - 1) * (i == 0 || i == STEPS ? 1
-                                                             : i % 2              ? 4
-                                                                                  : 2);
-    return scale * sum * step / 3;
-}
-
-double student_quantile(double tail, double df) {
-    double low = 0, high = 1;
-    while (student_tail(high, df) > tail && high < 1e9) high *= 2;
-    for (int i = 0; i < 60; i++) {
-        const double middle = (low + high) / 2;
-        *(student_tail(middle, df) > tail ? &low : &high) = middle;
-    }
-    return high;
-}
-
 double noise_deviation(double noise) {
     return log1p(noise) / (NORMAL_95 * M_SQRT2);
 }
 
-/* ---- order statistics, in place ---- */
-
-/* Puts the k-th smallest at v[k], none larger before it (Hoare's quickselect). */
-static double select_kth(double *v, int count, int k) {
-    int low = 0, high = count - 1;
-    while (low < high) {
-        const double pivot = v[low + (high - low) / 2];
-        int i = low, j = high;
-        while (i <= j) {
-            while (v[i] < pivot) i++;
-            while (v[j] > pivot) j--;
-            if (i > j) break;
-            const double swap = v[i];
-            v[i++] = v[j];
-            v[j--] = swap;
-        }
-        if (k <= j)
-            high = j;
-        else if (k >= i)
-            low = i;
-        else
-            break;
-    }
-    return v[k];
-}
-
-static double median_of(double *v, int count) {
-    const double upper = select_kth(v, count, count / 2);
-    if (count % 2) return upper;
-    double lower = v[0];
-    for (int i = 1; i < count / 2; i++) lower = fmax(lower, v[i]);
-    return (lower + upper) / 2;
-}
-
-double median_value(double *values, int count) {
-    return count > 0 ? median_of(values, count) : NAN;
-}
+/* ---- one point ---- */
 
 /* The median of all differences new - base. */
 static double shift_of(const double *base, int base_len, const double *new, int new_len,
@@ -121,15 +39,15 @@ static double shift_of(const double *base, int base_len, const double *new, int 
     int n = 0;
     for (int i = 0; i < new_len; i++)
         for (int j = 0; j < base_len; j++) scratch[n++] = new[i] - base[j];
-    return median_of(scratch, n);
+    return median_value(scratch, n);
 }
-
-/* ---- one point ---- */
 
 typedef struct {
     double shift, deviation; /* of the log ratio; the deviation as the bootstrap has it */
     double low, high;        /* bootstrap quantiles of its error */
     double df;               /* of what the noise is known by; 0 if it is stated */
+    double clock_shift, clock_deviation; /* of the clocks' log ratio, NAN if unknown */
+    bool clock_wobbles; /* single readings of an unsteady clock: the deviation is of all such */
 } estimate_t;
 
 /* What estimating a point takes; sized for the largest. */
@@ -147,10 +65,10 @@ static double log_interval_deviation(const trial_t *t) {
 double resampled_deviation(const trial_t *t, random_t *r, double *scratch) {
     if (t->samples_len == 0) return log_interval_deviation(t) * random_normal(r);
     memcpy(scratch, t->samples, (size_t)t->samples_len * sizeof *scratch);
-    const double median = median_of(scratch, t->samples_len);
+    const double median = median_value(scratch, t->samples_len);
     for (int i = 0; i < t->samples_len; i++)
         scratch[i] = t->samples[random_index(r, t->samples_len)];
-    const double deviation = log(median_of(scratch, t->samples_len) / median);
+    const double deviation = log(median_value(scratch, t->samples_len) / median);
     return isfinite(deviation) ? deviation : 0;
 }
 
@@ -158,7 +76,7 @@ double resampled_deviation(const trial_t *t, random_t *r, double *scratch) {
 static int residuals_of(const double *level, int len, double *scratch, double *out) {
     if (len < 2) return 0;
     memcpy(scratch, level, (size_t)len * sizeof *scratch);
-    const double centre = median_of(scratch, len), inflate = sqrt((double)len / (len - 1));
+    const double centre = median_value(scratch, len), inflate = sqrt((double)len / (len - 1));
     for (int i = 0; i < len; i++) out[i] = (level[i] - centre) * inflate;
     return len;
 }
@@ -173,6 +91,33 @@ static double bootstrap_once(const timed_pair_t *p, const scratch_t *s, int resi
             s->value[side][i] = process + s->within[side][i * WITHIN + random_index(r, WITHIN)];
         }
     return shift_of(s->value[0], p->len[0], s->value[1], p->len[1], s->pairs);
+}
+
+/* What turns the deviation of a process into that of a ratio. */
+static double replication(const timed_pair_t *p) {
+    return sqrt(1.0 / p->len[0] + 1.0 / p->len[1]);
+}
+
+/* Of the clocks' log ratio; the shift is NAN if a clock is not known. */
+static void estimate_clocks(const timed_pair_t *p, const scratch_t *s, estimate_t *e) {
+    double squares = 0;
+    int residuals_len = 0;
+    bool steady = true;
+    e->clock_shift = NAN;
+    for (int side = 0; side < 2; side++) {
+        for (int i = 0; i < p->len[side]; i++) {
+            const trial_t *t = &p->trials[side][i];
+            if (!(t->sm_clock_mhz > 0)) return;
+            s->level[side][i] = log(t->sm_clock_mhz);
+            steady = steady && t->clock_steady;
+        }
+        residuals_len +=
+            residuals_of(s->level[side], p->len[side], s->pairs, s->residuals + residuals_len);
+    }
+    for (int i = 0; i < residuals_len; i++) squares += s->residuals[i] * s->residuals[i];
+    e->clock_shift = shift_of(s->level[0], p->len[0], s->level[1], p->len[1], s->pairs);
+    e->clock_deviation = e->df > 0 ? sqrt(squares / residuals_len) * replication(p) : 0;
+    e->clock_wobbles = e->df == 0 && !steady;
 }
 
 /* `stated` is the deviation of a process where the processes are too few to show it. */
@@ -200,6 +145,7 @@ static void estimate(const timed_pair_t *p, double stated, const scratch_t *s, e
     e->deviation = sqrt(squares / REPLICATES);
     e->low = select_kth(s->replicates, REPLICATES, REPLICATES / 40);
     e->high = select_kth(s->replicates, REPLICATES, REPLICATES - 1 - REPLICATES / 40);
+    estimate_clocks(p, s, e);
 }
 
 static void scratch_free(scratch_t *s) {
@@ -258,30 +204,6 @@ static bool same_data(const timed_pair_t *p) {
     return true;
 }
 
-/* The clocks' shift, and the deviation of that by their readings; false if one is unknown. */
-static bool clock_shift(const timed_pair_t *p, bool measured, const scratch_t *s, double *shift,
-                        double *deviation) {
-    double variance = 0;
-    int residuals_len = 0;
-    bool steady = true;
-    for (int side = 0; side < 2; side++) {
-        for (int i = 0; i < p->len[side]; i++) {
-            const trial_t *t = &p->trials[side][i];
-            if (!(t->sm_clock_mhz > 0)) return false;
-            s->level[side][i] = log(t->sm_clock_mhz);
-            steady = steady && t->clock_steady;
-        }
-        residuals_len +=
-            residuals_of(s->level[side], p->len[side], s->pairs, s->residuals + residuals_len);
-    }
-    for (int i = 0; i < residuals_len; i++)
-        variance += s->residuals[i] * s->residuals[i] / residuals_len;
-    if (!measured) variance = steady ? 0 : UNSTEADY_CLOCK * UNSTEADY_CLOCK;
-    *shift = shift_of(s->level[0], p->len[0], s->level[1], p->len[1], s->pairs);
-    *deviation = sqrt(variance * (1.0 / p->len[0] + 1.0 / p->len[1]));
-    return true;
-}
-
 /* direction 1 for slower, -1 for faster: true unless the cycles, within what their clocks are known
  * by, stay below the threshold. */
 static bool cycles_agree(const timed_pair_t *p, const compare_rules_t *rules, double deviation,
@@ -308,7 +230,7 @@ static double describe(const estimate_t *e, double deviation, const quantiles_t 
                        timed_pair_t *p, const scratch_t *s) {
     for (int side = 0; side < 2; side++) {
         for (int i = 0; i < p->len[side]; i++) s->value[side][i] = p->trials[side][i].time_us;
-        p->time_us[side] = median_of(s->value[side], p->len[side]);
+        p->time_us[side] = median_value(s->value[side], p->len[side]);
     }
     const double wider = e->deviation > 0 ? deviation / e->deviation : 1;
     const double t = wider * quantiles->one / NORMAL_95;
@@ -344,14 +266,11 @@ static int proven(const timed_pair_t *p, const compare_rules_t *rules, double fa
 
 static void judge(const estimate_t *e, double deviation, const quantiles_t *quantiles,
                   const compare_rules_t *rules, timed_pair_t *p, const scratch_t *s) {
-    double clocks = 0, clock_deviation = 0;
     const char *reason = "the interval is too wide to tell";
     const double family_half = describe(e, deviation, quantiles, p, s);
     const double margin = rules->threshold + rules->noise;
-    p->cycles_ratio = NAN;
-    if (clock_shift(p, e->df > 0, s, &clocks, &clock_deviation))
-        p->cycles_ratio = exp(e->shift + clocks);
-    const int direction = proven(p, rules, family_half, clock_deviation, &reason);
+    p->cycles_ratio = exp(e->shift + e->clock_shift);
+    const int direction = proven(p, rules, family_half, e->clock_deviation, &reason);
     const double up_us = (p->ci_high - 1) * p->time_us[0];
     const double down_us = (1 - p->ci_low) * p->time_us[0];
     const bool not_slower = p->ci_high <= 1 + margin || up_us <= rules->floor_us;
@@ -366,18 +285,29 @@ static void judge(const estimate_t *e, double deviation, const quantiles_t *quan
 
 /* ---- all points ---- */
 
-/* What turns the deviation of a process into that of a ratio. */
-static double replication(const timed_pair_t *p) {
-    return sqrt(1.0 / p->len[0] + 1.0 / p->len[1]);
-}
-
 /* The median over the points whose noise was measured; 0 if they are too few to learn from. */
 static double median_deviation(const timed_pair_t *pairs, const estimate_t *estimates, int count,
                                double *scratch) {
     int n = 0;
     for (int i = 0; i < count; i++)
         if (estimates[i].df > 0) scratch[n++] = estimates[i].deviation / replication(&pairs[i]);
-    return n >= POOLED_POINTS ? median_of(scratch, n) : 0;
+    return n >= POOLED_POINTS ? median_value(scratch, n) : 0;
+}
+
+/*
+ * How far single readings of unsteady clocks lie from what happened to all points: the robust
+ * deviation of their shifts. Too few points say nothing; then it is as on an H200.
+ */
+static void spread_clocks(estimate_t *estimates, int count, double *scratch) {
+    int n = 0;
+    for (int i = 0; i < count; i++)
+        if (estimates[i].clock_wobbles) scratch[n++] = estimates[i].clock_shift;
+    const double centre = median_value(scratch, n);
+    for (int i = 0; i < n; i++) scratch[i] = fabs(scratch[i] - centre);
+    const double spread = MAD_TO_DEVIATION * median_value(scratch, n);
+    for (int i = 0; i < count; i++)
+        if (estimates[i].clock_wobbles)
+            estimates[i].clock_deviation = n >= POOLED_POINTS ? spread : UNSTEADY_CLOCK;
 }
 
 static void estimate_all(timed_pair_t *pairs, int count, double stated, estimate_t *estimates,
@@ -413,6 +343,7 @@ status_t compare_times(const compare_rules_t *rules, timed_pair_t *pairs, int co
         goto cleanup;
     }
     const double median = median_deviation(pairs, estimates, count, deviations);
+    spread_clocks(estimates, count, deviations);
     const double family_tail = FAMILY_ERROR / ((double)count * rules->looks);
     /* A point that is quiet by luck counts as the median point, which is known far better: so the
      * noise is known by more than a point's own processes. */

@@ -21,9 +21,9 @@
 #define BLROOF_COMPARE_H
 
 #include <stdbool.h>
-#include <stdint.h>
 
 #include "harness/status.h"
+#include "results/sampling.h"
 
 typedef enum {
     VERDICT_SAME,
@@ -95,20 +95,8 @@ typedef enum { CHANGE_NONE, CHANGE_BETTER, CHANGE_WORSE } change_t;
 change_t compare_exact(exact_rule_t rule, const double *base, int base_len, const double *new,
                        int new_len);
 
-/* Of unordered values, which it may reorder; NAN for none. */
-double median_value(double *values, int count);
+/* ---- for resampled comparisons ---- */
 
-/* ---- random numbers and Student's t, for tests and for resampled comparisons ---- */
-
-typedef struct {
-    uint64_t state;
-} random_t;
-uint64_t random_next(random_t *r);
-int random_index(random_t *r, int count); /* 0 .. count - 1 */
-double random_normal(random_t *r);
-
-/* The upper `tail` quantile of Student's t with df degrees of freedom; the normal one for df 0. */
-double student_quantile(double tail, double df);
 /* The standard deviation of a process's log time for which `noise` is as above. */
 double noise_deviation(double noise);
 /* log(median of resampled samples / median), once. */
