@@ -11,11 +11,13 @@
  * counts as at least as noisy as the median point, for among many some seem quiet by luck. Where
  * the processes are too few to show their noise, the stated noise takes the place of residuals.
  *
- *   SLOWER        the interval lies above 1 + threshold; and 1 is outside the interval that holds
- *                 for all points at once (Bonferroni, 1 % for the whole comparison); and the change
- *                 is at least floor_us; and SM cycles (time x clock) do not exclude it; and not NEW
- * alone was disturbed FASTER        the same below 1 / (1 + threshold) SAME          the interval
- * lies within threshold + noise of 1, or its ends within floor_us INCONCLUSIVE  else
+ *   SLOWER        the interval lies above 1 + threshold, and 1 is outside of what holds for all
+ *                 points at once (Bonferroni: 1 % false alarms a comparison, 0.1 % where the noise
+ *                 is only stated); the change is at least floor_us; SM cycles (time x clock) do
+ *                 not exclude it; and not NEW alone was disturbed
+ *   FASTER        the same below 1 / (1 + threshold)
+ *   SAME          the interval lies within threshold + noise of 1, or its ends within floor_us
+ *   INCONCLUSIVE  else
  */
 #ifndef BLROOF_COMPARE_H
 #define BLROOF_COMPARE_H

@@ -275,8 +275,9 @@ static void compare_machines(comparison_t *c) {
         for (int side = 0; side < 2; side++)
             for (int k = 0; k < c->sides[side].len && !strcmp(other, expected); k++)
                 other = process_fact(&c->sides[side].processes[k], CONDITIONS[i].key);
-        /* Which machine it was must be known. */
-        if (strcmp(other, expected) || (i == 0 && !*expected))
+        /* Which machine it was must be known. Another one has other facts, too. */
+        const bool device = i == 0, another = c->differences_len > 0 && !(*expected && *other);
+        if (strcmp(other, expected) ? !another : device && !*expected)
             add_difference(c, CONDITIONS[i].name, expected, other);
     }
 }
