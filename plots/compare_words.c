@@ -67,7 +67,7 @@ const char *matters_label(matters_t matters) {
 }
 
 const char *matters_remark(matters_t matters) {
-    static const char *const remarks[] = {" (not right any more)",
+    static const char *const remarks[] = {" (not right)",
                                           "",
                                           " (more work than in BASE, or another problem)",
                                           " (not in NEW)",
