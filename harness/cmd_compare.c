@@ -188,7 +188,7 @@ static status_t null_run(const arguments_t *a, const char *dir, const char *comm
     null_rate_t rate = {0};
     status_t st = STATUS_OK;
     for (int i = 0; i < a->nulls && st == STATUS_OK; i++) {
-        char wanted[RUN_PATH_LEN + 16], one[RUN_PATH_LEN];
+        char wanted[RUN_PATH_LEN + 32], one[RUN_PATH_LEN];
         snprintf(wanted, sizeof wanted, "%s/null-%d", dir, i + 1);
         st = repeats_dir(wanted, one);
         if (st == STATUS_OK) st = null_once(a, one, command, &rate);

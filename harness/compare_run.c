@@ -18,6 +18,7 @@
 
 enum { FILE_LEN = RUN_PATH_LEN + 64 };
 static const char *const SIDE_NAMES[] = {"base", "new"};
+static const char BLANKS[] = " \t\n";
 
 /* ---- words ---- */
 
@@ -36,7 +37,7 @@ static bool add_word(words_t *w, const char *text) {
 }
 
 void words_free(words_t *w) {
-    for (int i = 0; i < w->argc; i++) free(w->argv[i]);
+    for (int i = 0; w->argv && i < w->argc; i++) free(w->argv[i]);
     free(w->argv);
     *w = (words_t){0};
 }
@@ -44,7 +45,7 @@ void words_free(words_t *w) {
 /* Copies the word at text to out, without its quotes; NULL if one is never closed. */
 static const char *read_word(const char *text, char *out) {
     char quote = '\0';
-    for (; *text && (quote || (*text != ' ' && *text != '\t' && *text != '\n')); text++) {
+    for (; *text && (quote || !strchr(BLANKS, *text)); text++) {
         if (quote ? *text == quote : *text == '\'' || *text == '"')
             quote = quote ? '\0' : *text;
         else if (*text == '\\' && quote != '\'' && text[1])
@@ -61,15 +62,15 @@ status_t words_split(const char *text, words_t *w) {
     *w = (words_t){0};
     char *word = malloc(strlen(text) + 1);
     if (!word) return no_memory();
-    for (const char *at = text;;) {
-        at += strspn(at, " \t\n");
-        if (!*at) break;
-        at = read_word(at, word);
-        if (!at)
+    const char *at = text + strspn(text, BLANKS);
+    while (st == STATUS_OK && *at) {
+        const char *end = read_word(at, word);
+        if (!end)
             st = fail(STATUS_USAGE, "a quote is never closed in the command: %s", text);
         else if (!add_word(w, word))
             st = no_memory();
-        if (st != STATUS_OK) break;
+        else
+            at = end + strspn(end, BLANKS);
     }
     free(word);
     if (st == STATUS_OK && w->argc == 0) st = fail(STATUS_USAGE, "the command to run is empty");
@@ -200,7 +201,8 @@ static status_t run_process(const repeats_t *r, int side, int number) {
         copy_file(from, to);
     }
     status_t st = words_for_run(&r->commands[side], dir, &command);
-    if (st == STATUS_OK) st = start(command.argv, log, &pid);
+    if (st != STATUS_OK || !command.argv) return st;
+    st = start(command.argv, log, &pid);
     words_free(&command);
     return st == STATUS_OK ? judge_end(wait_for(pid), name, dir, log) : st;
 }

@@ -97,7 +97,7 @@ static int compare_ranked(const void *left, const void *right) {
 const compared_t **points_by_matter(const comparison_t *c) {
     const size_t count = (size_t)c->points_len;
     ranked_t *ranked = malloc((count + 1) * sizeof *ranked);
-    const compared_t **points = malloc((count + 1) * sizeof *points);
+    const compared_t **points = malloc((count + 1) * sizeof(const void *));
     for (int i = 0; ranked && i < c->points_len; i++) {
         const compared_t *p = &c->points[i];
         ranked[i] = (ranked_t){p, point_matters(c, p), 0};

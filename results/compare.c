@@ -330,16 +330,16 @@ status_t compare_times(const compare_rules_t *rules, timed_pair_t *pairs, int co
     if (count == 0) return STATUS_OK;
     bool complete = true;
     scratch_t s = {0};
-    estimate_t *estimates = malloc((size_t)count * sizeof *estimates);
+    estimate_t *estimates = calloc((size_t)count, sizeof *estimates);
     double *deviations = malloc((size_t)count * sizeof *deviations);
     status_t st = STATUS_OK;
     /* Few processes may still show that the stated noise is too small here. */
     const double shown = fmax(compare_noise(pairs, count, SIDE_BASE), //
                               compare_noise(pairs, count, SIDE_NEW));
     const double stated = noise_deviation(fmax(rules->noise, shown));
-    if (estimates && deviations && scratch_alloc(pairs, count, &s))
-        estimate_all(pairs, count, stated, estimates, &complete);
-    if (!estimates || !deviations || !s.replicates || !complete) {
+    const bool ready = estimates && deviations && scratch_alloc(pairs, count, &s);
+    if (ready) estimate_all(pairs, count, stated, estimates, &complete);
+    if (!ready || !complete) {
         st = fail(STATUS_OOM, "out of host memory for the comparison");
         goto cleanup;
     }

@@ -248,7 +248,7 @@ status_t comparison_null(const comparison_t *c, int count, null_rate_t *rate) {
     null_draw_t n = {.len = {processes, c->sides[SIDE_NEW].len}};
     random_t r = {(uint64_t)count};
     status_t st = STATUS_OK;
-    n.from = malloc(points * sizeof *n.from);
+    n.from = malloc(points * sizeof(const void *));
     n.pairs = malloc(points * sizeof *n.pairs);
     n.trials = malloc(points * (size_t)(n.len[0] + n.len[1]) * sizeof *n.trials);
     n.scratch = malloc((size_t)most_samples(c) * sizeof *n.scratch);

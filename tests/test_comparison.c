@@ -160,7 +160,7 @@ static void test_quantities(void **state) {
 /* A directory of runs is one process each; rows and samples of a repeated point replace it. */
 static void test_processes_and_samples(void **state) {
     (void)state;
-    char below[PATH_LEN + 8], path[2 * PATH_LEN];
+    char below[PATH_LEN + 16], path[2 * PATH_LEN];
     for (int k = 1; k <= 11; k++) {
         const point_row_t rows[] = {a_row("one", 999), a_row("one", 100 + k)};
         snprintf(below, sizeof below, "%s/%d", base, k);
