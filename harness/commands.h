@@ -7,6 +7,7 @@
 typedef status_t (*command_main_t)(int argc, char **argv);
 
 status_t cmd_ceilings(int argc, char **argv);
+status_t cmd_compare(int argc, char **argv);
 status_t cmd_devices(int argc, char **argv);
 status_t cmd_doctor(int argc, char **argv);
 status_t cmd_list(int argc, char **argv);

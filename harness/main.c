@@ -18,6 +18,7 @@ static const struct {
     {"sweep", "check and time the layers of workloads into a run directory", cmd_sweep},
     {"merge", "join the shards of a sweep into one run directory", cmd_merge},
     {"report", "draw and tabulate a run directory", cmd_report},
+    {"compare", "what is faster, slower or wrong in a new run; a gate for CI", cmd_compare},
 };
 enum { COMMANDS_LEN = sizeof COMMANDS / sizeof *COMMANDS };
 
@@ -27,8 +28,9 @@ static void print_usage(FILE *out) {
           out);
     for (int i = 0; i < COMMANDS_LEN; i++)
         fprintf(out, "  %-10s %s\n", COMMANDS[i].name, COMMANDS[i].summary);
-    fputs("\nblroof COMMAND --help tells more. Exit: 0 ok, 2 usage or bad input, 4 the machine is\n"
-          "unfit, 130 interrupted.\n",
+    fputs("\nblroof COMMAND --help tells more. Exit: 0 ok, 1 regression (compare --gate), 2 usage "
+          "or bad\n"
+          "input, 3 inconclusive (compare --gate), 4 the machine is unfit, 130 interrupted.\n",
           out);
 }
 

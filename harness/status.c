@@ -31,6 +31,10 @@ int exit_code(status_t status) {
         return 2;
     case STATUS_INTERRUPTED:
         return 130;
+    case STATUS_REGRESSION:
+        return 1;
+    case STATUS_UNDECIDED:
+        return 3;
     default:
         return 4;
     }

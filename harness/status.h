@@ -19,6 +19,8 @@ typedef enum {
     STATUS_DEVICE,      /* the device failed and its context is dead: a row, then stop */
     STATUS_IO,          /* cannot read or write: exit 2 */
     STATUS_INTERRUPTED, /* Ctrl-C: stop cleanly with what there is */
+    STATUS_REGRESSION,  /* a gate found one: exit 1 */
+    STATUS_UNDECIDED,   /* a gate could not tell: exit 3 */
 } status_t;
 
 /* Stores the message (newlines become spaces) and returns status. */

@@ -113,6 +113,65 @@ void number_tsv(FILE *out, double value) {
     if (isfinite(value)) fprintf(out, "%.9g", value);
 }
 
+/* Bytes of the character at text[0]; 0 if it is not UTF-8. */
+static int sequence_len(const char *text) {
+    const unsigned char *t = (const unsigned char *)text;
+    const int len = t[0] < 0x80 ? 1 : t[0] < 0xC2 ? 0 : t[0] < 0xE0 ? 2 : t[0] < 0xF0 ? 3 : 4;
+    if (t[0] > 0xF4) return 0;
+    for (int i = 1; i < len; i++)
+        if (!continues(text[i])) return 0;
+    const bool overlong = (t[0] == 0xE0 && t[1] < 0xA0) || (t[0] == 0xF0 && t[1] < 0x90);
+    const bool surrogate = t[0] == 0xED && t[1] >= 0xA0, beyond = t[0] == 0xF4 && t[1] >= 0x90;
+    return overlong || surrogate || beyond ? 0 : len;
+}
+
+void text_json(FILE *out, const char *text) {
+    putc('"', out);
+    while (*text) {
+        const int len = sequence_len(text);
+        if (len == 0)
+            putc('?', out);
+        else if (*text == '"' || *text == '\\')
+            fprintf(out, "\\%c", *text);
+        else if ((unsigned char)*text < 0x20)
+            fprintf(out, "\\u%04x", (unsigned)*text);
+        else
+            fwrite(text, 1, (size_t)len, out);
+        text += len > 0 ? len : 1;
+    }
+    putc('"', out);
+}
+
+void number_json(FILE *out, double value) {
+    if (isfinite(value))
+        fprintf(out, "%.15g", value);
+    else
+        fputs("null", out);
+}
+
+void text_xml(FILE *out, const char *text) {
+    static const struct {
+        char character;
+        const char *entity;
+    } entities[] = {
+        {'&', "&amp;"}, {'<', "&lt;"}, {'>', "&gt;"}, {'"', "&quot;"}, {'\'', "&apos;"}};
+    while (*text) {
+        const int len = sequence_len(text);
+        const bool forbidden = len == 0 || is_control(text) || !strncmp(text, "\xEF\xBF\xBE", 3) ||
+                               !strncmp(text, "\xEF\xBF\xBF", 3);
+        const char *entity = NULL;
+        for (size_t i = 0; i < sizeof entities / sizeof *entities; i++)
+            if (*text == entities[i].character) entity = entities[i].entity;
+        if (forbidden)
+            putc('?', out);
+        else if (entity)
+            fputs(entity, out);
+        else
+            fwrite(text, 1, (size_t)len, out);
+        text += len > 0 ? len : 1;
+    }
+}
+
 /* ---- files ---- */
 
 status_t whole_open(const char *dir, const char *name, whole_file_t *w) {
@@ -123,6 +182,15 @@ status_t whole_open(const char *dir, const char *name, whole_file_t *w) {
     w->file = fopen(w->temporary, "w");
     if (!w->file) return fail(STATUS_IO, "cannot write %s: %s", w->temporary, strerror(errno));
     return STATUS_OK;
+}
+
+status_t whole_open_path(const char *path, whole_file_t *w) {
+    char dir[sizeof w->path];
+    const char *slash = strrchr(path, '/');
+    if (!slash) return whole_open(".", path, w);
+    if (slash - path >= (int)sizeof dir) return fail(STATUS_USAGE, "the path %s is too long", path);
+    snprintf(dir, sizeof dir, "%.*s", (int)(slash - path), path);
+    return whole_open(dir, slash + 1, w); /* "" for the root: "/name" */
 }
 
 status_t whole_close(whole_file_t *w, status_t st) {

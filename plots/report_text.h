@@ -33,6 +33,12 @@ void text_tsv(FILE *out, const char *text);
 /* A number of tab-separated values: an empty field for NAN. */
 void number_tsv(FILE *out, double value);
 
+/* A JSON string, in quotes, and a number, null for NAN. What is not UTF-8 becomes '?'. */
+void text_json(FILE *out, const char *text);
+void number_json(FILE *out, double value);
+/* Text or an attribute's value of XML; what XML has no place for becomes '?'. */
+void text_xml(FILE *out, const char *text);
+
 /* A file written beside its name and renamed when it is complete. */
 typedef struct {
     char path[1280], temporary[1288];
@@ -40,6 +46,7 @@ typedef struct {
 } whole_file_t;
 
 status_t whole_open(const char *dir, const char *name, whole_file_t *w);
+status_t whole_open_path(const char *path, whole_file_t *w);
 /* With STATUS_OK the file takes its name, else it goes; returns st or what went wrong here. */
 status_t whole_close(whole_file_t *w, status_t st);
 

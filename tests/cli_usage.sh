@@ -9,7 +9,7 @@ says() { # says PATTERN COMMAND...: exits 0 and prints PATTERN
 
 ok "--help names the commands" says '^  sweep ' "$BLROOF" --help
 ok "--version tells the commit" says '^blroof [0-9.]+ \(' "$BLROOF" --version
-for command in devices doctor list ceilings sweep merge report; do
+for command in devices doctor list ceilings sweep merge report compare; do
     ok "$command --help" says "usage: blroof $command" "$BLROOF" $command --help
 done
 ok "devices lists the CPU" says '^cpu: ' "$BLROOF" devices
