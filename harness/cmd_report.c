@@ -6,7 +6,12 @@
 #include "plots/report.h"
 
 status_t cmd_report(int argc, char **argv) {
-    const option_t options[] = {{0}};
+    bool paper = false, latex = false;
+    const option_t options[] = {
+        {"paper", 0, NULL, "the paper's tables and claims too: DIR/report/paper.md and .csv", NULL,
+         &paper},
+        {"latex", 0, NULL, "the paper's tables as LaTeX too (booktabs, longtable)", NULL, &latex},
+        {0}};
     const command_t command = {"report", "DIR...",
                                "Writes DIR/report/: plots (SVG, PNG), tables (Markdown) and their\n"
                                "data; prints the table.",
@@ -19,6 +24,7 @@ status_t cmd_report(int argc, char **argv) {
     if (rest_len == 0) return fail(STATUS_USAGE, "report needs a run directory");
     for (int i = 0; i < rest_len && st == STATUS_OK; i++) {
         st = report_console(rest[i], stdout);
+        if (st == STATUS_OK && (paper || latex)) st = report_paper(rest[i], latex);
         if (st == STATUS_OK) st = report_write(rest[i]);
         if (st == STATUS_OK) printf("report: %s/report/index.md\n", rest[i]);
     }

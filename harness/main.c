@@ -16,6 +16,7 @@ static const struct {
     {"list", "structures, variants and workloads this program knows", cmd_list},
     {"ceilings", "measure what a device can do at most", cmd_ceilings},
     {"sweep", "check and time the layers of workloads into a run directory", cmd_sweep},
+    {"predict", "what the layers would take on a device that is not here", cmd_predict},
     {"report", "draw and tabulate a run directory", cmd_report},
 };
 enum { COMMANDS_LEN = sizeof COMMANDS / sizeof *COMMANDS };

@@ -82,6 +82,15 @@ typedef enum { ORDER_KJ, ORDER_JK } output_order_t;
 typedef void *stream_t; /* cudaStream_t, or NULL on the CPU */
 
 /*
+ * Where what a kernel keeps in registers dictates its tile: the thread blocks it launches, one a
+ * multiprocessor at a time, the FLOPs on matrix units that they share, and the bytes they read
+ * through the last-level cache beyond one reading of each operand.
+ */
+typedef struct {
+    double blocks, flops, reread_bytes;
+} tiling_t;
+
+/*
  * One implementation of a structure on one kind of device. NULL members are optional unless marked.
  *  baseline         the honest yardstick whose error sets the tolerance of the other variants
  *  dtypes           required: DTYPE_BIT() of each dtype it computes in
@@ -94,6 +103,7 @@ typedef void *stream_t; /* cudaStream_t, or NULL on the CPU */
  * variant intermediates    bytes of each intermediate it writes to memory and reads back once;
  * returns how many. Modelled traffic = compulsory bytes + 2 x their sum (as the paper's Table 2)
  *  cuda_core_flops  the part of the structure's FLOPs that runs outside the matrix units (GPU only)
+ *  tiling           of its kernel whose tile is not free to choose (GPU only); for predictions
  *  pack             offline re-layout of weight `tensor` (never timed): returns the packed element
  *                   count, and fills dst (elements of the dtype) unless it is NULL; canonical if
  * NULL workspace        bytes of device scratch for one launch, 256-byte aligned launch required:
@@ -113,6 +123,7 @@ struct variant {
     bool (*supports)(const problem_t *, const device_info_t *, char *why, size_t why_len);
     int (*intermediates)(const problem_t *, double bytes[MAX_INTERMEDIATES]);
     double (*cuda_core_flops)(const problem_t *);
+    tiling_t (*tiling)(const problem_t *);
     int64_t (*pack)(const problem_t *, int tensor, const void *src, void *dst);
     size_t (*workspace)(const problem_t *, const device_info_t *);
     status_t (*launch)(const problem_t *, void *const *tensors, void *workspace, stream_t stream);

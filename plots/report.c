@@ -4,7 +4,9 @@
 
 #include "plots/report_counters.h"
 #include "plots/report_figures.h"
+#include "plots/report_paper.h"
 #include "plots/report_tables.h"
+#include "plots/report_text.h"
 
 status_t report_write(const char *run_dir) {
     report_t report;
@@ -28,6 +30,18 @@ status_t report_write(const char *run_dir) {
     }
 cleanup:
     figures_free(&figures);
+    report_free(&report);
+    return st;
+}
+
+status_t report_paper(const char *run_dir, bool latex) {
+    report_t report;
+    char dir[1040];
+    status_t st = report_load(run_dir, &report);
+    if (st != STATUS_OK) return st;
+    snprintf(dir, sizeof dir, "%s/report", run_dir);
+    st = make_directory(dir);
+    if (st == STATUS_OK) st = paper_write(&report, dir, latex);
     report_free(&report);
     return st;
 }

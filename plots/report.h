@@ -2,6 +2,7 @@
 #ifndef BLROOF_REPORT_H
 #define BLROOF_REPORT_H
 
+#include <stdbool.h>
 #include <stdio.h>
 
 #include "harness/status.h"
@@ -15,6 +16,10 @@
  * out.
  */
 status_t report_write(const char *run_dir);
+
+/* Writes run_dir/report/paper.md and its tables as CSV, with `latex` as LaTeX too. Errors as above;
+ * gnuplot is not needed. */
+status_t report_paper(const char *run_dir, bool latex);
 
 /*
  * The table of points, at most 100 columns wide, and how many points have each status. A section

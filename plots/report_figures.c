@@ -330,11 +330,6 @@ static status_t prepare_bars(const sheet_t *sheet) {
 
 /* ---- public ---- */
 
-static status_t make_directory(const char *path) {
-    if (mkdir(path, 0777) == 0 || errno == EEXIST) return STATUS_OK;
-    return fail(STATUS_IO, "cannot make the directory %s: %s", path, strerror(errno));
-}
-
 status_t figures_prepare(const report_t *r, const char *dir, figures_t *figures) {
     char data_dir[PATH_LEN];
     *figures = (figures_t){0};

@@ -46,6 +46,12 @@ static status_t add_fact(void *ctx, const void *row, int line) {
     return APPEND(r->facts, r->facts_len, row);
 }
 
+static status_t add_model(void *ctx, const void *row, int line) {
+    (void)line;
+    report_t *r = ctx;
+    return APPEND(r->models, r->models_len, row);
+}
+
 /* A table that may be absent: rows of older or partial runs may lack columns too. */
 static status_t read_table(report_t *r, const table_t *table, bool required, row_visit_t visit) {
     char path[PATH_LEN];
@@ -268,6 +274,23 @@ static void compare_with_dense(report_t *r) {
     }
 }
 
+/* From the rows to everything else. */
+static status_t arrange(report_t *r) {
+    r->places = calloc((size_t)r->points_len, sizeof *r->places);
+    if (!r->places) return fail(STATUS_OOM, "out of host memory for the report");
+    status_t st = place_points(r);
+    if (st != STATUS_OK) return st;
+    qsort(r->series, (size_t)r->series_len, sizeof *r->series, compare_series);
+    r->split = needs_split(r);
+    st = place_points(r);
+    if (st != STATUS_OK) return st;
+    choose_colours(r);
+    choose_markers(r);
+    for (int i = 0; i < r->layers_len; i++) name_layer(r, &r->layers[i]);
+    compare_with_dense(r);
+    return STATUS_OK;
+}
+
 /* ---- public ---- */
 
 status_t report_load(const char *run_dir, report_t *r) {
@@ -279,6 +302,7 @@ status_t report_load(const char *run_dir, report_t *r) {
     TRY(read_table(r, &POINTS_TABLE, true, add_point));
     TRY(read_table(r, &CEILINGS_TABLE, false, add_ceiling));
     TRY(read_table(r, &RUN_TABLE, false, add_fact));
+    TRY(read_table(r, &MODELS_TABLE, false, add_model));
     if (r->points_len == 0) {
         st = fail(STATUS_USAGE, "%s/%s has no rows: run the sweep again", run_dir,
                   POINTS_TABLE.file);
@@ -291,19 +315,20 @@ status_t report_load(const char *run_dir, report_t *r) {
                   run_dir, POINTS_TABLE.file);
         goto cleanup;
     }
-    r->places = calloc((size_t)r->points_len, sizeof *r->places);
-    if (!r->places) {
-        st = fail(STATUS_OOM, "out of host memory for the report");
-        goto cleanup;
-    }
-    TRY(place_points(r));
-    qsort(r->series, (size_t)r->series_len, sizeof *r->series, compare_series);
-    r->split = needs_split(r);
-    TRY(place_points(r));
-    choose_colours(r);
-    choose_markers(r);
-    for (int i = 0; i < r->layers_len; i++) name_layer(r, &r->layers[i]);
-    compare_with_dense(r);
+    TRY(arrange(r));
+cleanup:
+    if (st != STATUS_OK) report_free(r);
+    return st;
+}
+
+status_t report_of_rows(const point_row_t *points, int points_len, const ceiling_row_t *ceilings,
+                        int ceilings_len, const run_row_t *facts, int facts_len, report_t *r) {
+    status_t st = STATUS_OK;
+    *r = (report_t){0};
+    for (int i = 0; i < points_len; i++) TRY(add_point(r, &points[i], 0));
+    for (int i = 0; i < ceilings_len; i++) TRY(add_ceiling(r, &ceilings[i], 0));
+    for (int i = 0; i < facts_len; i++) TRY(add_fact(r, &facts[i], 0));
+    TRY(arrange(r));
 cleanup:
     if (st != STATUS_OK) report_free(r);
     return st;
@@ -314,6 +339,7 @@ void report_free(report_t *r) {
     free(r->places);
     free(r->ceilings);
     free(r->facts);
+    free(r->models);
     free(r->sections);
     free(r->layers);
     free(r->series);

@@ -58,12 +58,17 @@ typedef struct {
     series_t *series; /* dense, lowrank, monarch, blast, then by name */
     int series_len;
     bool split; /* layers are told apart by blocks and rank */
+    model_row_t *models;
+    int models_len;
 } report_t;
 
 /* STATUS_IO or STATUS_USAGE, and nothing to free, when points.csv is missing, empty or malformed.
  */
 status_t report_load(const char *run_dir, report_t *report);
 void report_free(report_t *report);
+/* The same of rows that are copied; at least one point. STATUS_OOM. */
+status_t report_of_rows(const point_row_t *points, int points_len, const ceiling_row_t *ceilings,
+                        int ceilings_len, const run_row_t *facts, int facts_len, report_t *report);
 
 /* The value of a key of run.csv; "" if it is not there. */
 const char *report_fact(const report_t *report, const char *key);

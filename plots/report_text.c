@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 const char *number_text(double value, char buffer[NUMBER_LEN]) {
@@ -114,6 +115,11 @@ void number_tsv(FILE *out, double value) {
 }
 
 /* ---- files ---- */
+
+status_t make_directory(const char *path) {
+    if (mkdir(path, 0777) == 0 || errno == EEXIST) return STATUS_OK;
+    return fail(STATUS_IO, "cannot make the directory %s: %s", path, strerror(errno));
+}
 
 status_t whole_open(const char *dir, const char *name, whole_file_t *w) {
     *w = (whole_file_t){0};

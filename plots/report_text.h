@@ -33,6 +33,9 @@ void text_tsv(FILE *out, const char *text);
 /* A number of tab-separated values: an empty field for NAN. */
 void number_tsv(FILE *out, double value);
 
+/* One that is there already is fine. */
+status_t make_directory(const char *path);
+
 /* A file written beside its name and renamed when it is complete. */
 typedef struct {
     char path[1280], temporary[1288];

@@ -63,6 +63,29 @@ enum { TEXT_LEN = 192 };
     C(model, TEXT) C(layer, TEXT) C(structure, TEXT) C(in_features, COUNT) C(out_features, COUNT)  \
     C(tokens, TEXT) C(blocks, TEXT) C(rank, TEXT)
 
+/* One row a model, phase and structure. */
+#define MODEL_COLUMNS(C)                                                                           \
+    C(run_id, TEXT) C(device, TEXT) C(model, TEXT) C(structure, TEXT) C(variant, TEXT)             \
+    C(dtype, TEXT) C(phase, TEXT) C(batch, COUNT) C(tokens, COUNT) C(launch, TEXT)                 \
+    C(status, TEXT) C(reason, TEXT)                                                                \
+    C(latency_ms, REAL) C(latency_ci_low_ms, REAL) C(latency_ci_high_ms, REAL)                     \
+    C(tokens_per_s, REAL)                                                                          \
+    C(weight_bytes, COUNT) C(activation_bytes, COUNT) C(workspace_bytes, COUNT)                    \
+    C(peak_bytes, COUNT) C(accounted_pct, REAL) C(speedup_vs_dense, REAL)                          \
+    C(speedup_predicted, REAL) C(sm_clock_mhz, REAL)
+
+/* What the paper says: empty device, workload and tokens are any, + joins variants of which the
+ * fastest counts. plots/report_claims.h has the quantities; `only` leaves points out, `share` of
+ * the rest must hold (1 if empty), and without `low` the greatest is meant. */
+#define CLAIM_COLUMNS(C)                                                                           \
+    C(device, TEXT) C(workload, TEXT) C(tokens, COUNT) C(structure, TEXT) C(variant, TEXT)         \
+    C(quantity, TEXT) C(low, REAL) C(high, REAL) C(source, TEXT) C(only, TEXT) C(share, REAL)
+
+/* Timings of another tool. */
+#define PEER_COLUMNS(C)                                                                            \
+    C(model, TEXT) C(layer, TEXT) C(tokens, COUNT) C(in_features, COUNT) C(out_features, COUNT)    \
+    C(blocks, COUNT) C(rank, COUNT) C(method, TEXT) C(do_bench_us, REAL) C(cuda_graph_us, REAL)
+
 /* clang-format on */
 
 typedef enum { CELL_TEXT, CELL_COUNT, CELL_REAL } cell_type_t;
@@ -96,6 +119,15 @@ typedef struct {
 typedef struct {
     WORKLOAD_COLUMNS(SCHEMA_MEMBER)
 } workload_row_t;
+typedef struct {
+    MODEL_COLUMNS(SCHEMA_MEMBER)
+} model_row_t;
+typedef struct {
+    CLAIM_COLUMNS(SCHEMA_MEMBER)
+} claim_row_t;
+typedef struct {
+    PEER_COLUMNS(SCHEMA_MEMBER)
+} peer_row_t;
 
 typedef struct {
     const char *file; /* name inside a run directory */
@@ -105,6 +137,6 @@ typedef struct {
 } table_t;
 
 extern const table_t POINTS_TABLE, CEILINGS_TABLE, SAMPLES_TABLE, PLANS_TABLE, RUN_TABLE,
-    WORKLOAD_TABLE;
+    WORKLOAD_TABLE, MODELS_TABLE, CLAIMS_TABLE, PEER_TABLE;
 
 #endif
