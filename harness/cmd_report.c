@@ -6,11 +6,14 @@
 #include "plots/report.h"
 
 status_t cmd_report(int argc, char **argv) {
-    bool paper = false, latex = false;
+    report_options_t report = {.console = true};
     const option_t options[] = {
-        {"paper", 0, NULL, "the paper's tables and claims too: DIR/report/paper.md and .csv", NULL,
-         &paper},
-        {"latex", 0, NULL, "the paper's tables as LaTeX too (booktabs, longtable)", NULL, &latex},
+        {"paper", 0, NULL, "the paper's tables and claims too: paper.md and paper_*.csv", NULL,
+         &report.paper},
+        {"latex", 0, NULL, "the paper's tables as LaTeX too (booktabs, longtable)", NULL,
+         &report.latex},
+        {"peer", 0, "FILE.csv", "another tool's timings beside ours (results/published/h200)",
+         &report.peer, NULL},
         {0}};
     const command_t command = {"report", "DIR...",
                                "Writes DIR/report/: plots (SVG, PNG), tables (Markdown) and their\n"
@@ -23,9 +26,7 @@ status_t cmd_report(int argc, char **argv) {
     if (st != STATUS_OK || helped) return st;
     if (rest_len == 0) return fail(STATUS_USAGE, "report needs a run directory");
     for (int i = 0; i < rest_len && st == STATUS_OK; i++) {
-        st = report_console(rest[i], stdout);
-        if (st == STATUS_OK && (paper || latex)) st = report_paper(rest[i], latex);
-        if (st == STATUS_OK) st = report_write(rest[i]);
+        st = report_make(rest[i], &report);
         if (st == STATUS_OK) printf("report: %s/report/index.md\n", rest[i]);
     }
     return st;

@@ -7,6 +7,15 @@
 
 #include "harness/status.h"
 
+typedef struct {
+    const char *peer;  /* NULL, or a file of another tool's timings for the same tables and plots */
+    bool console;      /* prints the table of points to stdout first */
+    bool paper, latex; /* the paper's tables too; as LaTeX too */
+} report_options_t;
+
+/* report_write() with more. */
+status_t report_make(const char *run_dir, const report_options_t *options);
+
 /*
  * Reads run_dir/{run,points,ceilings}.csv and writes run_dir/report/: index.md, speedup.md,
  * table2.md, the pictures as .svg and .png, and the numbers behind them as TSV files in data/.
@@ -16,10 +25,6 @@
  * out.
  */
 status_t report_write(const char *run_dir);
-
-/* Writes run_dir/report/paper.md and its tables as CSV, with `latex` as LaTeX too. Errors as above;
- * gnuplot is not needed. */
-status_t report_paper(const char *run_dir, bool latex);
 
 /*
  * The table of points, at most 100 columns wide, and how many points have each status. A section

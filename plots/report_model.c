@@ -116,7 +116,9 @@ static status_t find_series(report_t *r, const point_row_t *row, int *out) {
         if (!strcmp(r->series[*out].structure, row->structure) &&
             !strcmp(r->series[*out].variant, row->variant))
             return STATUS_OK;
-    series_t series = {.structure = row->structure, .variant = row->variant};
+    series_t series = {.structure = row->structure,
+                       .variant = row->variant,
+                       .peer = row - r->points >= r->own_len};
     snprintf(series.label, sizeof series.label, "%s/%s", row->structure, row->variant);
     return APPEND(r->series, r->series_len, &series);
 }
@@ -140,7 +142,8 @@ static int known_index(const char *structure) {
 static int compare_series(const void *left, const void *right) {
     const series_t *a = left, *b = right;
     const int first = known_index(a->structure) - known_index(b->structure);
-    const int order = strcmp(a->structure, b->structure);
+    int order = strcmp(a->structure, b->structure);
+    if (order == 0) order = (int)a->peer - (int)b->peer;
     return first ? first : order ? order : strcmp(a->variant, b->variant);
 }
 
@@ -153,6 +156,7 @@ static status_t place_points(report_t *r) {
         if (st == STATUS_OK) st = find_layer(r, &r->points[i], p->section, &p->layer);
         if (st == STATUS_OK) st = find_series(r, &r->points[i], &p->series);
         if (st != STATUS_OK) return st;
+        p->peer = i >= r->own_len;
         p->ok = !strcmp(r->points[i].status, "ok") && r->points[i].time_us > 0;
     }
     return STATUS_OK;
@@ -197,13 +201,17 @@ static bool marker_taken(const report_t *r, int i, int marker) {
 }
 
 /* A variant of one name has one marker whatever its structure, as far as the markers reach. All are
- * filled ones: hollow says that a point is modelled. */
+ * filled ones: hollow says that a point is modelled, or timed by another tool. */
 static void choose_markers(report_t *r) {
     static const int markers[] = {7, 9, 5, 13, 11, 15};
     enum { MARKERS = sizeof markers / sizeof *markers };
-    int used = 0;
+    int used = 0, hollow = 0;
     for (int i = 0; i < r->series_len; i++) {
         int j = 0, marker = 0;
+        if (r->series[i].peer) {
+            r->series[i].point_type = markers[hollow++ % MARKERS] - 1;
+            continue;
+        }
         while (strcmp(r->series[j].variant, r->series[i].variant)) j++;
         if (j < i) marker = r->series[j].point_type;
         for (int k = 0; k < MARKERS && (!marker || marker_taken(r, i, marker)); k++)
@@ -251,7 +259,8 @@ static bool superseded(const report_t *r, int i) {
 static int find_dense(const report_t *r, int i) {
     int best = -1;
     for (int j = 0; j < r->points_len; j++) {
-        if (!r->places[j].current || !r->places[j].ok || !is_dense(&r->points[j])) continue;
+        const place_t *p = &r->places[j];
+        if (!p->current || !p->ok || p->peer || !is_dense(&r->points[j])) continue;
         if (r->layers[r->places[j].layer].base != r->layers[r->places[i].layer].base) continue;
         if (!same_number(r->points[j].tokens, r->points[i].tokens)) continue;
         if (best < 0 || r->points[j].time_us < r->points[best].time_us) best = j;
@@ -274,8 +283,22 @@ static void compare_with_dense(report_t *r) {
     }
 }
 
+static void forget_places(report_t *r) {
+    free(r->places);
+    free(r->sections);
+    free(r->layers);
+    free(r->series);
+    r->places = NULL;
+    r->sections = NULL;
+    r->layers = NULL;
+    r->series = NULL;
+    r->sections_len = r->layers_len = r->series_len = 0;
+    r->split = false;
+}
+
 /* From the rows to everything else. */
 static status_t arrange(report_t *r) {
+    forget_places(r);
     r->places = calloc((size_t)r->points_len, sizeof *r->places);
     if (!r->places) return fail(STATUS_OOM, "out of host memory for the report");
     status_t st = place_points(r);
@@ -315,6 +338,7 @@ status_t report_load(const char *run_dir, report_t *r) {
                   run_dir, POINTS_TABLE.file);
         goto cleanup;
     }
+    r->own_len = r->points_len;
     TRY(arrange(r));
 cleanup:
     if (st != STATUS_OK) report_free(r);
@@ -328,21 +352,27 @@ status_t report_of_rows(const point_row_t *points, int points_len, const ceiling
     for (int i = 0; i < points_len; i++) TRY(add_point(r, &points[i], 0));
     for (int i = 0; i < ceilings_len; i++) TRY(add_ceiling(r, &ceilings[i], 0));
     for (int i = 0; i < facts_len; i++) TRY(add_fact(r, &facts[i], 0));
+    r->own_len = r->points_len;
     TRY(arrange(r));
 cleanup:
     if (st != STATUS_OK) report_free(r);
     return st;
 }
 
+status_t report_append(report_t *r, const point_row_t *points, int count) {
+    for (int i = 0; i < count; i++) {
+        const status_t st = add_point(r, &points[i], 0);
+        if (st != STATUS_OK) return st;
+    }
+    return arrange(r);
+}
+
 void report_free(report_t *r) {
+    forget_places(r);
     free(r->points);
-    free(r->places);
     free(r->ceilings);
     free(r->facts);
     free(r->models);
-    free(r->sections);
-    free(r->layers);
-    free(r->series);
     *r = (report_t){0};
 }
 
