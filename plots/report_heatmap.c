@@ -74,6 +74,8 @@ static void write_panel(heatmap_t *h, const point_row_t *const *panel, int len) 
                 count_below(panel, len, true, row->blocks), speedup, text, row->in_features,
                 row->out_features, row->tokens, row->blocks, row->rank);
         text_tsv(h->cells, row->variant);
+        putc('\t', h->cells);
+        report_tell(h->r, (int)(row - h->r->points), h->cells);
         putc('\n', h->cells);
     }
 }
@@ -99,7 +101,7 @@ static status_t write_panels(const sheet_t *sheet, const point_row_t *const *poi
     if (st != STATUS_OK) return st;
     st = sheet_open_data(sheet, "heatmap",
                          "panel\tx\ty\tspeedup\ttext\tin_features\tout_features\ttokens\t"
-                         "blocks\trank\tvariant",
+                         "blocks\trank\tvariant\trow",
                          &cells);
     if (st != STATUS_OK) return whole_close(&panels, st);
     heatmap_t h = {.r = sheet->r, .panels = panels.file, .cells = cells.file};

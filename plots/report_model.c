@@ -6,6 +6,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "plots/report_text.h"
+
 enum { PATH_LEN = 1280 };
 
 /* Room for one more element of `size` bytes behind `count` of them: grows at powers of two. */
@@ -413,6 +415,40 @@ int report_tokens(const report_t *r, int layer, double *tokens) {
     }
     qsort(tokens, (size_t)count, sizeof *tokens, compare_numbers);
     return count;
+}
+
+/* "NAME TEXT", with what stands before it; nothing for an empty number. */
+static void tell_number(FILE *out, const char *before, double value, const char *behind) {
+    char text[NUMBER_LEN];
+    if (*number_text(value, text)) fprintf(out, "%s%s%s", before, text, behind);
+}
+
+void report_tell(const report_t *r, int i, FILE *out) {
+    const point_row_t *row = &r->points[i];
+    const place_t *p = &r->places[i];
+    text_tsv(out, row->layer);
+    fprintf(out, " (%.0f \342\206\222 %.0f), %.0f tokens, ", row->in_features, row->out_features,
+            row->tokens);
+    text_tsv(out, r->series[p->series].label);
+    if (!is_dense(row)) {
+        if (row->blocks > 1) fprintf(out, " b%.0f", row->blocks);
+        if (row->rank > 0) fprintf(out, " r%.0f", row->rank);
+    }
+    tell_number(out, ": ", row->time_us, " us");
+    if (!isnan(row->time_ci_low_us)) {
+        tell_number(out, " (", row->time_ci_low_us, " to ");
+        tell_number(out, "", row->time_ci_high_us, ")");
+    }
+    tell_number(out, ", ", p->speedup, "x dense");
+    tell_number(out, ", ", row->tflops, " TFLOP/s");
+    tell_number(out, ", ", row->roof_pct, " % of roof");
+    if (*row->bound) fprintf(out, " (%s)", row->bound);
+    tell_number(out, ", DRAM read ", row->dram_read_bytes / 1e6, " MB");
+    fputs(p->peer                             ? ", of another tool"
+          : !strcmp(row->launch, "predicted") ? ", predicted"
+          : is_counted(row)                   ? ", measured and counted"
+                                              : ", measured",
+          out);
 }
 
 int report_count_ok(const report_t *r) {

@@ -93,6 +93,9 @@ void report_device(const report_t *report, const char *device, char *buffer, siz
 int report_find(const report_t *report, int layer, int series, double tokens);
 /* The token counts of a layer in rising order; returns how many, at most points_len. */
 int report_tokens(const report_t *report, int layer, double *tokens);
+/* What a reader who points at row i is told, as a field of tab-separated values: layer, size,
+ * variant, time and its interval, speedup, roof, origin. */
+void report_tell(const report_t *report, int i, FILE *out);
 int report_count_ok(const report_t *report);
 bool is_dense(const point_row_t *row);
 /* True if hardware counters saw the DRAM traffic of this row. */

@@ -104,7 +104,7 @@ void text_markdown(FILE *out, const char *text) {
 
 void text_tsv(FILE *out, const char *text) {
     for (; *text; text++) {
-        const bool blank = is_control(text) || *text == '"';
+        const bool blank = is_control(text) || *text == '"' || *text == '\'';
         if (blank && (unsigned char)*text == 0xC2) text++;
         putc(blank ? ' ' : *text, out);
     }

@@ -140,4 +140,5 @@ plot for [s = 1:series_len] points using ($1 == s && $9 == 1 ? $8 : NaN):($6 / u
     for [s = 1:series_len] keyentry with points pt USED[s] ? (POINT[s] - key_hollow) : 0 \
         ps 1.2 * marker lc rgb RGB[s] title USED[s] ? NAME[s] : '', \
     keyentry with points pt filled_type ps 1.2 * marker lc rgb GREY title filled_text, \
-    keyentry with points pt hollow_type ps 1.2 * marker lc rgb GREY title hollow_text
+    keyentry with points pt hollow_type ps 1.2 * marker lc rgb GREY title hollow_text, \
+    points using 5:($6 / unit):10 @TELL
