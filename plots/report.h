@@ -13,8 +13,11 @@ typedef struct {
     bool paper, latex; /* the paper's tables too; as LaTeX too */
 } report_options_t;
 
-/* report_write() with more. */
-status_t report_make(const char *run_dir, const report_options_t *options);
+/*
+ * report_write() with more, for each run; several are also set side by side. STATUS_USAGE for more
+ * than 26 of them.
+ */
+status_t report_make(const char *const *run_dirs, int count, const report_options_t *options);
 
 /*
  * Reads run_dir/{run,points,ceilings}.csv and writes run_dir/report/: index.md, speedup.md,

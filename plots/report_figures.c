@@ -9,7 +9,9 @@
 
 #include "harness/paths.h"
 #include "plots/gnuplot.h"
+#include "plots/report_beside.h"
 #include "plots/report_heatmap.h"
+#include "plots/report_models.h"
 #include "plots/report_panels.h"
 #include "plots/report_sheet.h"
 #include "plots/svg.h"
@@ -240,7 +242,8 @@ static status_t prepare_bars(const sheet_t *sheet) {
 
 /* ---- public ---- */
 
-status_t figures_prepare(const report_t *r, const char *dir, figures_t *figures) {
+status_t figures_prepare(const report_t *r, const report_t *all, int all_len, const char *dir,
+                         figures_t *figures) {
     char data_dir[PATH_LEN];
     *figures = (figures_t){0};
     snprintf(data_dir, sizeof data_dir, "%s/data", dir);
@@ -257,6 +260,11 @@ status_t figures_prepare(const report_t *r, const char *dir, figures_t *figures)
         if (st == STATUS_OK) st = panels_prepare(&sheet);
         if (st == STATUS_OK) st = heatmap_prepare(&sheet);
     }
+    sheet.suffix[0] = '\0';
+    sheet.section = FIGURE_MODELS;
+    if (st == STATUS_OK) st = models_prepare(&sheet);
+    sheet.section = FIGURE_BESIDE;
+    if (st == STATUS_OK && all_len > 1) st = beside_prepare(&sheet, all, all_len);
     if (st != STATUS_OK) figures_free(figures);
     return st;
 }

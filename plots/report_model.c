@@ -54,6 +54,12 @@ static status_t add_model(void *ctx, const void *row, int line) {
     return APPEND(r->models, r->models_len, row);
 }
 
+static status_t add_model_layer(void *ctx, const void *row, int line) {
+    (void)line;
+    report_t *r = ctx;
+    return APPEND(r->model_layers, r->model_layers_len, row);
+}
+
 /* A table that may be absent: rows of older or partial runs may lack columns too. */
 static status_t read_table(report_t *r, const table_t *table, bool required, row_visit_t visit) {
     char path[PATH_LEN];
@@ -328,6 +334,7 @@ status_t report_load(const char *run_dir, report_t *r) {
     TRY(read_table(r, &CEILINGS_TABLE, false, add_ceiling));
     TRY(read_table(r, &RUN_TABLE, false, add_fact));
     TRY(read_table(r, &MODELS_TABLE, false, add_model));
+    TRY(read_table(r, &MODEL_LAYERS_TABLE, false, add_model_layer));
     if (r->points_len == 0) {
         st = fail(STATUS_USAGE, "%s/%s has no rows: run the sweep again", run_dir,
                   POINTS_TABLE.file);
@@ -375,6 +382,7 @@ void report_free(report_t *r) {
     free(r->ceilings);
     free(r->facts);
     free(r->models);
+    free(r->model_layers);
     *r = (report_t){0};
 }
 
@@ -453,7 +461,7 @@ void report_tell(const report_t *r, int i, FILE *out) {
 
 int report_count_ok(const report_t *r) {
     int ok = 0;
-    for (int i = 0; i < r->points_len; i++) ok += r->places[i].ok;
+    for (int i = 0; i < r->own_len; i++) ok += r->places[i].ok;
     return ok;
 }
 

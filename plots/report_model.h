@@ -65,6 +65,8 @@ typedef struct {
     bool split; /* layers are told apart by blocks and rank */
     model_row_t *models;
     int models_len;
+    model_layer_row_t *model_layers;
+    int model_layers_len;
 } report_t;
 
 /* STATUS_IO or STATUS_USAGE, and nothing to free, when points.csv is missing, empty or malformed.
@@ -96,7 +98,7 @@ int report_tokens(const report_t *report, int layer, double *tokens);
 /* What a reader who points at row i is told, as a field of tab-separated values: layer, size,
  * variant, time and its interval, speedup, roof, origin. */
 void report_tell(const report_t *report, int i, FILE *out);
-int report_count_ok(const report_t *report);
+int report_count_ok(const report_t *report); /* points of the run itself */
 bool is_dense(const point_row_t *row);
 /* True if hardware counters saw the DRAM traffic of this row. */
 bool is_counted(const point_row_t *row);

@@ -175,12 +175,13 @@ static const struct {
     const char *name;
     status_t (*make)(const report_t *, int section, text_table_t *);
     const char *none; /* said where there is no row */
+    bool always;      /* of any report, not only of the paper's */
 } TABLES[] = {
-    {"claims", make_claims, "There are no claims."},
-    {"layers", make_layers, "No layer was measured."},
+    {"claims", make_claims, "There are no claims.", false},
+    {"speedup", make_layers, "No layer was measured.", true},
     {"models", make_models,
-     "This run has no end-to-end latencies: `blroof model MODEL... -o DIR` measures them."},
-    {"table2", make_table2, "No point has a time."},
+     "This run has no end-to-end latencies: `blroof model MODEL... -o DIR` measures them.", true},
+    {"table2", make_table2, "No point has a time.", true},
 };
 enum { TABLES_LEN = sizeof TABLES / sizeof *TABLES };
 
@@ -203,6 +204,21 @@ static status_t print_table(const text_table_t *t, const char *none, FILE *out) 
     return STATUS_OK;
 }
 
+static status_t print_one(const report_t *r, int section, int which, FILE *out) {
+    text_table_t table = {0};
+    status_t st = TABLES[which].make(r, section, &table);
+    name_section(r, section, &table);
+    if (st == STATUS_OK) st = print_table(&table, TABLES[which].none, out);
+    table_free(&table);
+    return st;
+}
+
+status_t paper_print_claims(const report_t *r, FILE *out) {
+    status_t st = STATUS_OK;
+    for (int s = 0; s < r->sections_len && st == STATUS_OK; s++) st = print_one(r, s, 0, out);
+    return st;
+}
+
 status_t paper_print(const report_t *r, FILE *out) {
     status_t st = STATUS_OK;
     fputs("# The paper's tables\n\n"
@@ -210,13 +226,7 @@ status_t paper_print(const report_t *r, FILE *out) {
           "or\nwithin 15 % of it. In Table 2 an empty cell was not counted.\n\n",
           out);
     for (int s = 0; s < r->sections_len && st == STATUS_OK; s++)
-        for (int i = 0; i < TABLES_LEN && st == STATUS_OK; i++) {
-            text_table_t table = {0};
-            st = TABLES[i].make(r, s, &table);
-            name_section(r, s, &table);
-            if (st == STATUS_OK) st = print_table(&table, TABLES[i].none, out);
-            table_free(&table);
-        }
+        for (int i = 0; i < TABLES_LEN && st == STATUS_OK; i++) st = print_one(r, s, i, out);
     return st;
 }
 
@@ -229,27 +239,31 @@ static status_t write_as(const text_table_t *t, const char *dir, const char *nam
     return st == STATUS_OK ? whole_close(&w, print(t, w.file)) : st;
 }
 
-static status_t write_section(const report_t *r, const char *dir, int section, bool latex) {
-    status_t st = STATUS_OK;
-    for (int i = 0; i < TABLES_LEN && st == STATUS_OK; i++) {
-        text_table_t table = {0};
-        char name[48];
-        snprintf(name, sizeof name, section ? "paper_%s_%d" : "paper_%s", TABLES[i].name,
-                 section + 1);
-        st = TABLES[i].make(r, section, &table);
-        name_section(r, section, &table);
-        if (st == STATUS_OK) st = write_as(&table, dir, name, "csv", table_csv);
+static status_t write_table(const report_t *r, const char *dir, int section, int which,
+                            bool latex) {
+    text_table_t table = {0};
+    char name[48];
+    snprintf(name, sizeof name, section ? "%s_%d" : "%s", TABLES[which].name, section + 1);
+    status_t st = TABLES[which].make(r, section, &table);
+    name_section(r, section, &table);
+    if (st == STATUS_OK && table_rows(&table) > 0) {
+        st = write_as(&table, dir, name, "csv", table_csv);
         if (st == STATUS_OK && latex) st = write_as(&table, dir, name, "tex", table_latex);
-        table_free(&table);
     }
+    table_free(&table);
     return st;
 }
 
-status_t paper_write(const report_t *r, const char *dir, bool latex) {
-    whole_file_t w;
-    status_t st = whole_open(dir, "paper.md", &w);
-    if (st == STATUS_OK) st = whole_close(&w, paper_print(r, w.file));
+status_t tables_write(const report_t *r, const char *dir, bool paper, bool latex) {
+    status_t st = STATUS_OK;
     for (int s = 0; s < r->sections_len && st == STATUS_OK; s++)
-        st = write_section(r, dir, s, latex);
+        for (int i = 0; i < TABLES_LEN && st == STATUS_OK; i++)
+            if (paper || TABLES[i].always) st = write_table(r, dir, s, i, latex);
     return st;
+}
+
+status_t paper_write(const report_t *r, const char *dir) {
+    whole_file_t w;
+    const status_t st = whole_open(dir, "paper.md", &w);
+    return st == STATUS_OK ? whole_close(&w, paper_print(r, w.file)) : st;
 }

@@ -74,6 +74,12 @@ enum { TEXT_LEN = 192 };
     C(peak_bytes, COUNT) C(accounted_pct, REAL) C(speedup_vs_dense, REAL)                          \
     C(speedup_predicted, REAL) C(sm_clock_mhz, REAL)
 
+/* One row an operator of a model: what the latency is made of. */
+#define MODEL_LAYER_COLUMNS(C)                                                                     \
+    C(run_id, TEXT) C(model, TEXT) C(structure, TEXT) C(phase, TEXT) C(operator, TEXT)             \
+    C(variant, TEXT) C(count, COUNT) C(time_in_model_us, REAL) C(time_alone_us, REAL)              \
+    C(share_pct, REAL) C(bound, TEXT) C(roof_pct, REAL) C(flops, COUNT) C(dram_bytes, COUNT)
+
 /* What the paper says: empty device, workload and tokens are any, + joins variants of which the
  * fastest counts. plots/report_claims.h has the quantities; `only` leaves points out, `share` of
  * the rest must hold (1 if empty), and without `low` the greatest is meant. */
@@ -123,6 +129,9 @@ typedef struct {
     MODEL_COLUMNS(SCHEMA_MEMBER)
 } model_row_t;
 typedef struct {
+    MODEL_LAYER_COLUMNS(SCHEMA_MEMBER)
+} model_layer_row_t;
+typedef struct {
     CLAIM_COLUMNS(SCHEMA_MEMBER)
 } claim_row_t;
 typedef struct {
@@ -137,6 +146,6 @@ typedef struct {
 } table_t;
 
 extern const table_t POINTS_TABLE, CEILINGS_TABLE, SAMPLES_TABLE, PLANS_TABLE, RUN_TABLE,
-    WORKLOAD_TABLE, MODELS_TABLE, CLAIMS_TABLE, PEER_TABLE;
+    WORKLOAD_TABLE, MODELS_TABLE, MODEL_LAYERS_TABLE, CLAIMS_TABLE, PEER_TABLE;
 
 #endif
