@@ -104,14 +104,20 @@ static void write_heads(FILE *out, const char *first, const runs_t *runs, int te
     putc('\n', out);
 }
 
+/* True if another run tells something else; what it does not know is no difference. */
+static bool differs(const run_row_t *fact, const runs_t *runs) {
+    for (int i = 0; i < runs->len; i++) {
+        const char *other = report_fact(&runs->all[i], fact->key);
+        if (*other && strcmp(other, fact->value) != 0) return !is_of_the_run(fact->key);
+    }
+    return false;
+}
+
 static void write_differences(FILE *out, const report_t *r, const runs_t *runs) {
     write_heads(out, "what differs", runs, 1);
     for (int f = 0; f < r->facts_len; f++) {
         const char *key = r->facts[f].key;
-        bool same = true;
-        for (int i = 0; i < runs->len; i++)
-            same = same && !strcmp(report_fact(&runs->all[i], key), r->facts[f].value);
-        if (same || is_of_the_run(key)) continue;
+        if (!differs(&r->facts[f], runs)) continue;
         fputs("| ", out);
         text_markdown(out, key);
         fputs(" |", out);
@@ -137,10 +143,12 @@ static const ceiling_row_t *same_ceiling(const report_t *r, const ceiling_row_t 
 
 static void write_ceilings_beside(FILE *out, const report_t *r, const runs_t *runs) {
     char text[NUMBER_LEN];
-    if (r->ceilings_len == 0) return;
     write_heads(out, "ceiling | unit", runs, 2);
     for (int c = 0; c < r->ceilings_len; c++) {
         const ceiling_row_t *row = &r->ceilings[c];
+        int runs_with = 0;
+        for (int i = 0; i < runs->len; i++) runs_with += same_ceiling(&runs->all[i], row) != NULL;
+        if (runs_with < 2) continue;
         fputs("| ", out);
         text_markdown(out, row->kind);
         fprintf(out, " %s%s", row->dtype, *row->dtype ? " " : "");

@@ -147,9 +147,9 @@ static void write_roofline_row(FILE *out, const report_t *r, int i, level_t leve
     number_tsv(out, r->points[i].roof_pct);
     putc('\t', out);
     number_tsv(out, at.model);
-    fprintf(out, "\t%d\t", at.counted > 0);
+    putc('\t', out);
     report_tell(r, i, out);
-    putc('\n', out);
+    fprintf(out, "\t%d\n", at.counted > 0);
 }
 
 static status_t prepare_roofline(const sheet_t *sheet, level_t level) {
@@ -164,7 +164,7 @@ static status_t prepare_roofline(const sheet_t *sheet, level_t level) {
     if (st != STATUS_OK) return st;
     st = sheet_open_data(sheet, LEVEL_STEM[level],
                          "series\tlabel\tlayer\ttokens\tflop_per_byte\tflop_per_s\troof_pct\t"
-                         "flop_per_byte_model\tcounted\trow",
+                         "flop_per_byte_model\trow\tcounted",
                          &w);
     if (st != STATUS_OK) return st;
     for (int i = 0; i < r->points_len; i++)

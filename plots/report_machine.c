@@ -150,7 +150,11 @@ void write_ceilings(FILE *out, const report_t *r) {
         fputs("This directory has no ceilings: `blroof ceilings -o DIR` measures them.\n\n", out);
         return;
     }
-    fputs("Measured on the device itself. The pictures draw the best method of each kind.\n\n"
+    fputs(strcmp(r->ceilings[0].method, "profile")
+              ? "Measured on the device itself. "
+              : "What the profile says that the device reaches; sources are under Origin. ",
+          out);
+    fputs("The pictures draw the best method of each kind.\n\n"
           "| device | kind | dtype | method | value | unit | 95 % interval | theoretical | "
           "SM clock, MHz |\n"
           "| --- | --- | --- | --- | ---: | --- | --- | ---: | ---: |\n",

@@ -68,7 +68,8 @@ static status_t add_timing(void *ctx, const void *data, int line) {
     if (beside)
         row_set_text(row->layer, "%s", beside->layer);
     else
-        row_set_text(row->layer, "%s/%s", peer->model, peer->layer);
+        row_set_text(row->layer, "%s/%s b%.0f r%.0f (%s)", peer->model, peer->layer, peer->blocks,
+                     peer->rank, p->stem);
     row_set_text(row->structure, "%s", structure);
     row_set_text(row->variant, "%s (%s)", peer->method, p->stem);
     row->tokens = peer->tokens;
