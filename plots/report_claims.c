@@ -184,10 +184,12 @@ static status_t add_claim(void *ctx, const void *row, int line) {
 status_t claims_judge(const report_t *r, int section, judged_t **out, int *count) {
     char path[1280], device[2 * TEXT_LEN];
     list_t list = {0};
+    *out = NULL;
+    *count = 0;
     snprintf(path, sizeof path, "%s/results/paper/claims.csv", blroof_root());
     double *tokens = malloc((size_t)r->points_len * sizeof *tokens);
-    status_t st = tokens ? STATUS_OK : fail(STATUS_OOM, "out of host memory for the claims");
-    if (st == STATUS_OK) st = table_read(&CLAIMS_TABLE, path, true, add_claim, &list);
+    if (!tokens) return fail(STATUS_OOM, "out of host memory for the claims");
+    const status_t st = table_read(&CLAIMS_TABLE, path, true, add_claim, &list);
     report_device(r, r->sections[section].device, device, sizeof device);
     for (int i = 0; i < list.len && st == STATUS_OK; i++) {
         judged_t *j = &list.items[i];
@@ -198,8 +200,11 @@ status_t claims_judge(const report_t *r, int section, judged_t **out, int *count
         decide(r, device, j);
     }
     free(tokens);
-    if (st != STATUS_OK) free(list.items);
-    *out = st == STATUS_OK ? list.items : NULL;
-    *count = st == STATUS_OK ? list.len : 0;
-    return st;
+    if (st != STATUS_OK) {
+        free(list.items);
+        return st;
+    }
+    *out = list.items;
+    *count = list.len;
+    return STATUS_OK;
 }

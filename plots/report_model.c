@@ -307,11 +307,12 @@ static void forget_places(report_t *r) {
 /* From the rows to everything else. */
 static status_t arrange(report_t *r) {
     forget_places(r);
-    r->places = calloc((size_t)r->points_len, sizeof *r->places);
+    r->places = calloc((size_t)r->points_len + 1, sizeof *r->places);
     if (!r->places) return fail(STATUS_OOM, "out of host memory for the report");
     status_t st = place_points(r);
     if (st != STATUS_OK) return st;
-    qsort(r->series, (size_t)r->series_len, sizeof *r->series, compare_series);
+    if (r->series_len > 0)
+        qsort(r->series, (size_t)r->series_len, sizeof *r->series, compare_series);
     r->split = needs_split(r);
     st = place_points(r);
     if (st != STATUS_OK) return st;

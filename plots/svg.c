@@ -13,7 +13,7 @@ static status_t read_whole(const char *path, char **text) {
     size_t size = 0;
     *text = NULL;
     if (!file) return fail(STATUS_IO, "cannot read %s: %s", path, strerror(errno));
-    const bool empty = getdelim(text, &size, '\0', file) < 0;
+    const bool empty = getdelim(text, &size, '\0', file) < 0 || !*text;
     fclose(file);
     if (!empty) return STATUS_OK;
     free(*text);

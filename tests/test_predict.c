@@ -79,7 +79,8 @@ static void test_cuda_cores_and_tiles_cost(void **state) {
 static void test_above_the_roof(void **state) {
     (void)state;
     const machine_t m = machine();
-    for (double bytes = 10; bytes < 1e5; bytes *= 3) {
+    for (int exponent = 0; exponent < 9; exponent++) {
+        const double bytes = 10 * pow(3, exponent);
         const load_t l = {.matrix_flops = 1e5,
                           .cuda_core_flops = 1e3,
                           .bytes_min = 2000,
