@@ -8,17 +8,21 @@
 
 #include "plots/report_text.h"
 
-static status_t read_whole(const char *path, char **text) {
+/* NULL where it cannot, and the error says why: STATUS_IO. */
+static char *read_whole(const char *path) {
     FILE *file = fopen(path, "r");
+    char *text = NULL;
     size_t size = 0;
-    *text = NULL;
-    if (!file) return fail(STATUS_IO, "cannot read %s: %s", path, strerror(errno));
-    const bool empty = getdelim(text, &size, '\0', file) < 0 || !*text;
+    if (!file) {
+        fail(STATUS_IO, "cannot read %s: %s", path, strerror(errno));
+        return NULL;
+    }
+    const bool empty = getdelim(&text, &size, '\0', file) < 0;
     fclose(file);
-    if (!empty) return STATUS_OK;
-    free(*text);
-    *text = NULL;
-    return fail(STATUS_IO, "cannot read %s: it is empty", path);
+    if (!empty) return text;
+    fail(STATUS_IO, "cannot read %s: it is empty", path);
+    free(text);
+    return NULL;
 }
 
 static bool starts(const char *text, const char *with) {
@@ -55,11 +59,12 @@ static void tidy(const char *at, FILE *out) {
 
 status_t svg_tidy(const char *path) {
     const char *slash = strrchr(path, '/');
-    char dir[1280], *text;
+    char dir[1280];
     whole_file_t w;
     snprintf(dir, sizeof dir, "%.*s", slash ? (int)(slash - path) : 1, slash ? path : ".");
-    status_t st = read_whole(path, &text);
-    if (st == STATUS_OK) st = whole_open(dir, slash ? slash + 1 : path, &w);
+    char *const text = read_whole(path);
+    if (!text) return STATUS_IO;
+    status_t st = whole_open(dir, slash ? slash + 1 : path, &w);
     if (st == STATUS_OK) {
         tidy(text, w.file);
         st = whole_close(&w, STATUS_OK);
@@ -70,9 +75,8 @@ status_t svg_tidy(const char *path) {
 
 status_t svg_inline(const char *path, const char *prefix, FILE *out) {
     static const char *const before_id[] = {" id='", " id=\"", "href='#", "href=\"#", "url(#"};
-    char *text;
-    const status_t st = read_whole(path, &text);
-    if (st != STATUS_OK) return st;
+    char *const text = read_whole(path);
+    if (!text) return STATUS_IO;
     const char *at = strstr(text, "<svg");
     for (bool background = true; at && *at;) {
         size_t i = 0;
