@@ -62,9 +62,9 @@ static void write_crossing(FILE *out, const report_t *r, int panel, int series, 
     fprintf(out, " is as fast as dense at about %.0f tokens (interpolated)\n", tokens);
 }
 
-/* The token counts at which a series is as fast as dense: at most one fewer than its points. */
-static void write_crossings_of(FILE *out, const report_t *r, int panel, int layer, int series,
-                               const double *tokens, int tokens_len) {
+/* The token counts at which a series is as fast as dense; returns how many. */
+static int write_crossings_of(FILE *out, const report_t *r, int panel, int layer, int series,
+                              const double *tokens, int tokens_len) {
     double x[MAX_CURVE], time_us[MAX_CURVE], speedup[MAX_CURVE];
     range_t ranges[MAX_CURVE];
     int len = 0;
@@ -75,16 +75,19 @@ static void write_crossings_of(FILE *out, const report_t *r, int panel, int laye
         time_us[len] = r->points[i].time_us;
         speedup[len++] = r->places[i].speedup;
     }
-    if (len < 2) return;
+    int written = 0;
+    if (len < 2) return 0;
     const int count = ranges_above_one(x, speedup, len, ranges);
     for (int i = 0; i < 2 * count; i++) {
         const double at = i % 2 ? ranges[i / 2].to : ranges[i / 2].from;
-        if (at > x[0] && at < x[len - 1])
-            write_crossing(out, r, panel, series, at, between(x, time_us, len, at));
+        if (!(at > x[0] && at < x[len - 1])) continue;
+        write_crossing(out, r, panel, series, at, between(x, time_us, len, at));
+        written++;
     }
+    return written;
 }
 
-static status_t write_turns(const sheet_t *sheet, double *tokens) {
+static status_t write_turns(const sheet_t *sheet, double *tokens, int *turns) {
     const report_t *r = sheet->r;
     whole_file_t w;
     int panel = 0;
@@ -96,7 +99,7 @@ static status_t write_turns(const sheet_t *sheet, double *tokens) {
         const int count = report_tokens(r, l, tokens);
         panel++;
         for (int s = 0; s < r->series_len; s++)
-            write_crossings_of(w.file, r, panel, l, s, tokens, count);
+            *turns += write_crossings_of(w.file, r, panel, l, s, tokens, count);
     }
     return whole_close(&w, STATUS_OK);
 }
@@ -137,28 +140,28 @@ static bool any_speedup(const sheet_t *sheet, bool many_tokens) {
 }
 
 status_t panels_prepare(const sheet_t *sheet) {
-    int panels = 0;
+    int panels = 0, turns = 0;
+    char remark[128];
     double *tokens = malloc((size_t)sheet->r->points_len * sizeof *tokens);
     if (!tokens) return fail(STATUS_OOM, "out of host memory for the report");
     status_t st = write_panels(sheet, tokens, &panels);
-    if (st == STATUS_OK) st = write_turns(sheet, tokens);
+    if (st == STATUS_OK) st = write_turns(sheet, tokens, &turns);
     free(tokens);
     if (st != STATUS_OK || panels == 0) return st;
 
+    const char *const rings = turns > 0 ? "; a ring: as fast as dense" : "";
     if (any_speedup(sheet, true)) {
         figure_t speedup = {.template = "tokens",
                             .what = "speedup",
                             .caption = "Speedup over dense against tokens: above 1x is faster."};
         sheet_title(sheet, "Speedup over dense", &speedup);
-        st = sheet_add_pages(sheet, &speedup,
-                             "above the line is faster than dense; a ring: where a variant turns",
-                             "speedup_vs_tokens", panels, PANELS_PER_PAGE);
+        snprintf(remark, sizeof remark, "above the line is faster than dense%s", rings);
+        st = sheet_add_pages(sheet, &speedup, remark, "speedup_vs_tokens", panels, PANELS_PER_PAGE);
         if (st != STATUS_OK) return st;
     }
     figure_t time = {
         .template = "tokens", .what = "time", .caption = "Time against tokens: lower is better."};
     sheet_title(sheet, "Time of a layer", &time);
-    return sheet_add_pages(
-        sheet, &time, "median and its 95 % interval, lower is better; a ring: as fast as dense",
-        "time_vs_tokens", panels, PANELS_PER_PAGE);
+    snprintf(remark, sizeof remark, "median and its 95 %% interval, lower is better%s", rings);
+    return sheet_add_pages(sheet, &time, remark, "time_vs_tokens", panels, PANELS_PER_PAGE);
 }

@@ -5,8 +5,9 @@ if (kind eq 'svg') {
     marker = 0.72
 }
 if (kind eq 'pdf') {
-    set terminal pdfcairo size width / 96.0 in, height / 96.0 in font 'Arial,10' fontscale 1 \
-        linewidth 1 pointscale 1 background 'white' noenhanced
+    # a point a pixel; lines of a PDF are half a point wide
+    set terminal pdfcairo size width / 72.0 in, height / 72.0 in font 'Arial,10' fontscale 1 \
+        linewidth 2 pointscale 1 background 'white' noenhanced
     marker = 1.0
 }
 if (kind eq 'png') {
