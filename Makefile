@@ -32,7 +32,7 @@ NVCCFLAGS := -std=c++20 -O3 -lineinfo --compress-mode=size $(GENCODE) -Werror al
              -Xcompiler -Wall,-Wextra,-Wno-missing-field-initializers,-fopenmp $(CUPTI_INC:%=-I%)
 LDFLAGS  := $(SANITIZE) -Wl,-rpath,'$$ORIGIN/../lib' -Wl,-rpath,'$$ORIGIN/../../lib' \
             $(OPENBLAS_LIB:%=-L%) $(OPENBLAS_LIB:%=-Wl$(comma)-rpath$(comma)%)
-LDLIBS   := -lopenblas $(or $(LIBCSV_A),-lcsv) -lgomp -lm -ldl -lpthread
+LDLIBS   := -lopenblas -lmd4c-html $(or $(LIBCSV_A),-lcsv) -lgomp -lm -ldl -lpthread
 
 C_SRC    := $(sort $(wildcard kernels/*.c kernels/*/*.c harness/*.c roofline/*.c profiles/*.c results/*.c plots/*.c))
 CU_SRC   := $(sort $(wildcard kernels/*/*.cu harness/*.cu roofline/*.cu) $(if $(CUPTI_INC),$(wildcard profiles/*.cu)))

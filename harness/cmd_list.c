@@ -8,6 +8,7 @@
 #include "harness/options.h"
 #include "harness/registry.h"
 #include "harness/workload.h"
+#include "profiles/devices.h"
 #include "profiles/groups.h"
 
 static status_t list_structures(void) {
@@ -72,20 +73,29 @@ static status_t list_counters(void) {
     return STATUS_OK;
 }
 
+static status_t print_profile(void *ctx, const device_profile_t *p) {
+    (void)ctx;
+    printf("%-14s %-24s %5.0f TFLOP/s bf16, %5.0f GB/s, %4.0f MB L2\n", p->id, p->name,
+           p->tensor_tflops.value, p->dram_gbs.value, p->l2_bytes.value / (1 << 20));
+    return STATUS_OK;
+}
+
+static status_t list_profiles(void) {
+    return device_profiles(print_profile, NULL);
+}
+
 static const struct {
     const char *name;
     status_t (*print)(void);
 } LISTS[] = {
-    {"structures", list_structures},
-    {"variants", list_variants},
-    {"workloads", list_workloads},
-    {"counters", list_counters},
+    {"structures", list_structures}, {"variants", list_variants}, {"workloads", list_workloads},
+    {"counters", list_counters},     {"profiles", list_profiles},
 };
 enum { LISTS_LEN = sizeof LISTS / sizeof *LISTS };
 
 status_t cmd_list(int argc, char **argv) {
     const option_t options[] = {{0}};
-    const command_t command = {"list", "[structures|variants|workloads|counters]",
+    const command_t command = {"list", "[structures|variants|workloads|counters|profiles]",
                                "Lists what this program knows; all of it without an argument.",
                                options};
     const char *rest[argc];
@@ -102,7 +112,9 @@ status_t cmd_list(int argc, char **argv) {
         st = LISTS[i].print();
     }
     if (!found)
-        return fail(STATUS_USAGE, "cannot list '%s': structures, variants, workloads or counters",
+        return fail(STATUS_USAGE,
+                    "cannot list '%s': structures, variants, workloads, counters or "
+                    "profiles",
                     rest[0]);
     return st;
 }

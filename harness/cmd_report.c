@@ -6,21 +6,27 @@
 #include "plots/report.h"
 
 status_t cmd_report(int argc, char **argv) {
-    const option_t options[] = {{0}};
-    const command_t command = {"report", "DIR...",
-                               "Writes DIR/report/: plots (SVG, PNG), tables (Markdown) and their\n"
-                               "data; prints the table.",
-                               options};
+    report_options_t report = {.console = true};
+    const option_t options[] = {
+        {"paper", 0, NULL, "the paper's tables and claims too: paper.md and paper_*.csv", NULL,
+         &report.paper},
+        {"latex", 0, NULL, "the paper's tables as LaTeX too (booktabs, longtable)", NULL,
+         &report.latex},
+        {"peer", 0, "FILE.csv", "another tool's timings beside ours (results/published/h200)",
+         &report.peer, NULL},
+        {0}};
+    const command_t command = {
+        "report", "DIR...",
+        "Writes DIR/report/: index.html, one page with everything inside;\n"
+        "the same in Markdown, the pictures as SVG, PNG and PDF, the tables\n"
+        "as CSV; prints the table of points. Several runs are set side by\n"
+        "side. Measures nothing.",
+        options};
     const char *rest[argc];
     int rest_len;
     bool helped;
-    status_t st = options_parse(&command, argc, argv, rest, &rest_len, &helped);
+    const status_t st = options_parse(&command, argc, argv, rest, &rest_len, &helped);
     if (st != STATUS_OK || helped) return st;
     if (rest_len == 0) return fail(STATUS_USAGE, "report needs a run directory");
-    for (int i = 0; i < rest_len && st == STATUS_OK; i++) {
-        st = report_console(rest[i], stdout);
-        if (st == STATUS_OK) st = report_write(rest[i]);
-        if (st == STATUS_OK) printf("report: %s/report/index.md\n", rest[i]);
-    }
-    return st;
+    return report_make(rest, rest_len, &report);
 }

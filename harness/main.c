@@ -17,6 +17,7 @@ static const struct {
     {"ceilings", "measure what a device can do at most", cmd_ceilings},
     {"sweep", "check and time the layers of workloads into a run directory", cmd_sweep},
     {"merge", "join the shards of a sweep into one run directory", cmd_merge},
+    {"predict", "what the layers would take on a device that is not here", cmd_predict},
     {"report", "draw and tabulate a run directory", cmd_report},
     {"compare", "what is faster, slower or wrong in a new run; a gate for CI", cmd_compare},
 };

@@ -83,6 +83,15 @@ typedef enum { ORDER_KJ, ORDER_JK } output_order_t;
 typedef void *stream_t; /* cudaStream_t, or NULL on the CPU */
 
 /*
+ * Where what a kernel keeps in registers dictates its tile: the thread blocks it launches, one a
+ * multiprocessor at a time, the FLOPs on matrix units that they share, and the bytes they read
+ * through the last-level cache beyond one reading of each operand.
+ */
+typedef struct {
+    double blocks, flops, reread_bytes;
+} tiling_t;
+
+/*
  * One implementation of a structure on one kind of device. Functions may be NULL unless marked.
  * A plan is a way to run (a path, a tile shape): a variant of its own that is not registered.
  */
@@ -111,6 +120,9 @@ struct variant {
 
     /* The part of the structure's FLOPs that runs outside the matrix units (GPU only). */
     double (*cuda_core_flops)(const problem_t *);
+
+    /* Of its kernel whose tile is not free to choose (GPU only); for predictions. */
+    tiling_t (*tiling)(const problem_t *);
 
     /* Offline re-layout of weight `tensor`, never timed: returns the packed element count, and
      * fills dst (elements of the dtype) unless it is NULL. Without it weights are canonical. */

@@ -77,4 +77,5 @@ plot for [s = 1:series_len] bars using (mine(s) ? 1 : NaN):2:($7 - 1):(0) with v
         offset 0.8, 0 font ',10' \
         tc rgb 0x303030, \
     for [s = 1:series_len] keyentry with points pt USED[s] ? POINT[s] : 0 ps 1.2 * marker \
-        lc rgb RGB[s] title USED[s] ? NAME[s] : ''
+        lc rgb RGB[s] title USED[s] ? NAME[s] : '', \
+    bars using (shown(int(column(1))) ? $7 : NaN):2:9 @TELL

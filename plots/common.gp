@@ -25,6 +25,9 @@ short(v) = v >= 1e6 ? sprintf('%.2gM', v / 1e6) : v >= 1e5 ? sprintf('%.3gk', v 
     sprintf('%.5g', v)
 log2(x) = log(x) / log(2)
 
+# Points that say their row to who points at them (in SVG) and are not seen
+TELL = 'with labels hypertext point pt 7 ps 1.6 lc rgb 0xFF000000 notitle'
+
 # What each template puts above its plot, in pixels from the top.
 set label 1001 title_text at screen 16.0 / width, screen 1 - 20.0 / height left font ',17'
 set label 1002 subtitle_text at screen 16.0 / width, screen 1 - 43.0 / height left font ',12' \

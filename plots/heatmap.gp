@@ -78,7 +78,8 @@ do for [p = first:last] {
     plot cells using (mine(p) ? $2 : NaN):3:($2 - 0.48):($2 + 0.48):($3 - 0.47):($3 + 0.47): \
             (clip(log2($4))) with boxxyerror fc palette notitle, \
         cells using (mine(p) ? $2 : NaN):3:5:(ink(log2($4))) with labels tc rgb variable \
-            font ',10' notitle
+            font ',10' notitle, \
+        cells using (mine(p) ? $2 : NaN):3:12 @TELL
     unset label 1001
     unset label 1002
 }

@@ -1,33 +1,80 @@
 #include "plots/report.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "plots/report_counters.h"
-#include "plots/report_figures.h"
+#include "plots/report_index.h"
+#include "plots/report_paper.h"
 #include "plots/report_tables.h"
+#include "plots/report_text.h"
 
-status_t report_write(const char *run_dir) {
-    report_t report;
+enum { MAX_RUNS = 26 };
+
+static status_t write_tables(const report_t *r, const char *dir, const report_options_t *options) {
+    const bool paper = options->paper || options->latex;
+    status_t st = write_speedup_md(r, dir);
+    if (st == STATUS_OK) st = write_table2_md(r, dir);
+    if (st == STATUS_OK) st = tables_write(r, dir, paper, options->latex);
+    if (st == STATUS_OK && paper) st = paper_write(r, dir);
+    return st;
+}
+
+static status_t write_report(const report_t *r, const report_t *all, int all_len,
+                             const report_options_t *options) {
+    static const figures_t none = {0};
     figures_t figures = {0};
     char dir[1040], notice[256] = "";
-    status_t st = report_load(run_dir, &report);
-    if (st != STATUS_OK) return st;
-    snprintf(dir, sizeof dir, "%s/report", run_dir);
-    TRY(figures_prepare(&report, dir, &figures));
-    TRY(write_speedup_md(&report, dir));
-    TRY(write_table2_md(&report, dir));
+    index_t index = {.figures = &none,
+                     .notice = "The pictures have not been drawn yet.",
+                     .paper = options->paper || options->latex,
+                     .others = all,
+                     .others_len = all_len};
+    status_t st = STATUS_OK;
+    snprintf(dir, sizeof dir, "%s/report", r->dir);
+    TRY(figures_prepare(r, all, all_len, dir, &figures));
+    TRY(write_tables(r, dir, options));
     /* Written first without pictures: whatever happens to gnuplot, the tables are there. */
-    TRY(write_index_md(&report, dir, &(figures_t){0}, "The pictures have not been drawn yet."));
+    TRY(write_index_md(r, dir, &index));
     const status_t drawn = figures_draw(&figures, dir);
     if (drawn == STATUS_OK) {
-        TRY(write_index_md(&report, dir, &figures, ""));
+        index.figures = &figures;
+        index.notice = "";
     } else {
         snprintf(notice, sizeof notice, "No pictures: %s", last_error());
-        TRY(write_index_md(&report, dir, &(figures_t){0}, notice));
-        st = fail(drawn, "%s (the tables are in %s)", last_error(), dir);
+        index.notice = notice;
     }
+    TRY(write_index_md(r, dir, &index));
+    TRY(write_index_html(r, dir, &index));
+    if (drawn != STATUS_OK) st = fail(drawn, "%s (the tables are in %s)", notice, dir);
 cleanup:
     figures_free(&figures);
-    report_free(&report);
     return st;
+}
+
+status_t report_make(const char *const *run_dirs, int count, const report_options_t *options) {
+    int loaded = 0;
+    if (count > MAX_RUNS)
+        return fail(STATUS_USAGE, "%d run directories are more than %d in one call", count,
+                    MAX_RUNS);
+    report_t *all = calloc((size_t)count + 1, sizeof *all);
+    status_t st = all ? STATUS_OK : fail(STATUS_OOM, "out of host memory for the report");
+    for (int i = 0; i < count && st == STATUS_OK; i++) {
+        st = report_load(run_dirs[i], &all[i]);
+        if (st == STATUS_OK) loaded++;
+        if (st == STATUS_OK && options->peer) st = report_add_peer(&all[i], options->peer);
+    }
+    for (int i = 0; i < count && st == STATUS_OK; i++) {
+        if (options->console) st = report_print(&all[i], stdout);
+        if (st == STATUS_OK) st = write_report(&all[i], all, count, options);
+        if (st == STATUS_OK && options->console)
+            printf("report: %s/report/index.html\n", run_dirs[i]);
+    }
+    for (int i = 0; i < loaded; i++) report_free(&all[i]);
+    free(all);
+    return st;
+}
+
+status_t report_write(const char *run_dir) {
+    return report_make(&run_dir, 1, &(report_options_t){0});
 }

@@ -2,9 +2,22 @@
 #ifndef BLROOF_REPORT_H
 #define BLROOF_REPORT_H
 
+#include <stdbool.h>
 #include <stdio.h>
 
 #include "harness/status.h"
+
+typedef struct {
+    const char *peer;  /* NULL, or a file of another tool's timings for the same tables and plots */
+    bool console;      /* prints the table of points to stdout first */
+    bool paper, latex; /* the paper's tables too; as LaTeX too */
+} report_options_t;
+
+/*
+ * report_write() with more, for each run; several are also set side by side. STATUS_USAGE for more
+ * than 26 of them.
+ */
+status_t report_make(const char *const *run_dirs, int count, const report_options_t *options);
 
 /*
  * Reads run_dir/{run,points,ceilings}.csv and writes run_dir/report/: index.md, speedup.md,

@@ -19,6 +19,7 @@ enum {
     FIXED = TIME + SPEEDUP + TFLOPS + GBPS + PERCENT + ERROR + 7, /* and the spaces before */
     BOUND_MAX = 9,
     LAYER_MIN = 12,
+    SERIES_MAX = 28, /* where there is no room for both */
     TOKENS_MIN = 6,
     WIDTH_TEXT = 2 * LINE
 };
@@ -65,6 +66,7 @@ static void choose_widths(console_t *c) {
     if (c->bound_width > BOUND_MAX) c->bound_width = BOUND_MAX;
     const int room = LINE - FIXED - c->bound_width - c->tokens_width - 2;
     if (c->layer_width + c->series_width <= room) return;
+    if (c->series_width > SERIES_MAX) c->series_width = SERIES_MAX;
     if (c->series_width > room - LAYER_MIN) c->series_width = room - LAYER_MIN;
     if (c->layer_width > room - c->series_width) c->layer_width = room - c->series_width;
 }
@@ -223,31 +225,33 @@ static bool reaches_tera(const report_t *r, int section) {
     return false;
 }
 
-status_t report_console(const char *run_dir, FILE *out) {
-    report_t report;
-    status_t st = report_load(run_dir, &report);
-    if (st != STATUS_OK) return st;
+status_t report_print(const report_t *r, FILE *out) {
+    status_t st = STATUS_OK;
     const char *no_color = getenv("NO_COLOR");
-    console_t c = {.r = &report, .out = out};
+    console_t c = {.r = r, .out = out};
     c.colour = (!no_color || !*no_color) && isatty(fileno(out));
-    c.names = calloc((size_t)report.layers_len, sizeof *c.names);
-    if (!c.names) {
-        st = fail(STATUS_OOM, "out of host memory for the report");
-        goto cleanup;
-    }
+    c.names = calloc((size_t)r->layers_len, sizeof *c.names);
+    if (!c.names) return fail(STATUS_OOM, "out of host memory for the report");
     choose_widths(&c);
     name_layers(&c);
-    for (int s = 0; s < report.sections_len; s++) {
-        c.giga = !reaches_tera(&report, s);
+    for (int s = 0; s < r->sections_len; s++) {
+        c.giga = !reaches_tera(r, s);
         write_header(&c, s);
-        for (int i = 0; i < report.points_len; i++)
-            if (report.places[i].section == s) write_line(&c, i);
+        for (int i = 0; i < r->points_len; i++)
+            if (r->places[i].section == s) write_line(&c, i);
     }
     write_counts(&c);
     write_flags(&c);
     if (fflush(out) != 0 || ferror(out)) st = fail(STATUS_IO, "cannot write the table of points");
-cleanup:
     free(c.names);
+    return st;
+}
+
+status_t report_console(const char *run_dir, FILE *out) {
+    report_t report;
+    status_t st = report_load(run_dir, &report);
+    if (st != STATUS_OK) return st;
+    st = report_print(&report, out);
     report_free(&report);
     return st;
 }

@@ -14,7 +14,9 @@ static void write_not_counted(FILE *out, const report_t *r, int section) {
     fputs("Not counted: ", out);
     for (int i = 0; i < r->points_len; i++) {
         const point_row_t *row = &r->points[i];
-        if (r->places[i].section != section || !r->places[i].ok || is_counted(row)) continue;
+        if (r->places[i].section != section || !r->places[i].ok || is_counted(row) ||
+            r->places[i].peer)
+            continue;
         static const char prefix[] = "not counted: ";
         const bool told = !strncmp(row->reason, prefix, sizeof prefix - 1);
         const char *status = *row->counter_status ? row->counter_status : "unknown";
@@ -36,7 +38,7 @@ static int count_counted(const report_t *r, int section, int *rows) {
     *rows = 0;
     for (int i = 0; i < r->points_len; i++) {
         const place_t *p = &r->places[i];
-        if (p->section != section || !p->ok || !p->current) continue;
+        if (p->section != section || !p->ok || !p->current || p->peer) continue;
         ++*rows;
         counted += is_counted(&r->points[i]);
     }
@@ -114,7 +116,7 @@ static void write_table2(FILE *out, const report_t *r, int section) {
     for (int l = 0; l < r->layers_len; l++)
         for (int i = 0; i < r->points_len; i++)
             if (r->places[i].section == section && r->places[i].layer == l && r->places[i].ok &&
-                r->places[i].current)
+                r->places[i].current && !r->places[i].peer)
                 write_table2_row(out, r, i);
     putc('\n', out);
 }

@@ -9,12 +9,15 @@
 
 #include "harness/paths.h"
 #include "plots/gnuplot.h"
+#include "plots/report_beside.h"
 #include "plots/report_heatmap.h"
+#include "plots/report_models.h"
+#include "plots/report_panels.h"
 #include "plots/report_sheet.h"
+#include "plots/svg.h"
 
-/* The most characters of a name that fit beside bars, above a panel, in a legend. */
-enum { BAR_NAME = 40, PANEL_NAME = 22, LEGEND_NAME = 28 };
-enum { PANELS_PER_PAGE = 12, LAYERS_PER_PAGE = 24, PATH_LEN = 1400 };
+/* The most characters of a name that fit beside bars, in a legend. */
+enum { BAR_NAME = 40, LEGEND_NAME = 28, LAYERS_PER_PAGE = 24, PATH_LEN = 1400 };
 
 /* Shared by all pictures, so that a series looks the same in each. */
 static status_t write_series(const sheet_t *sheet) {
@@ -144,6 +147,8 @@ static void write_roofline_row(FILE *out, const report_t *r, int i, level_t leve
     number_tsv(out, r->points[i].roof_pct);
     putc('\t', out);
     number_tsv(out, at.model);
+    putc('\t', out);
+    report_tell(r, i, out);
     fprintf(out, "\t%d\n", at.counted > 0);
 }
 
@@ -159,7 +164,7 @@ static status_t prepare_roofline(const sheet_t *sheet, level_t level) {
     if (st != STATUS_OK) return st;
     st = sheet_open_data(sheet, LEVEL_STEM[level],
                          "series\tlabel\tlayer\ttokens\tflop_per_byte\tflop_per_s\troof_pct\t"
-                         "flop_per_byte_model\tcounted",
+                         "flop_per_byte_model\trow\tcounted",
                          &w);
     if (st != STATUS_OK) return st;
     for (int i = 0; i < r->points_len; i++)
@@ -174,102 +179,6 @@ static status_t prepare_roofline(const sheet_t *sheet, level_t level) {
              "where the model puts the point.",
              l2 ? "Roofline of the L2" : "Roofline");
     return sheet_add_figure(sheet, figure);
-}
-
-/* ---- time and speedup against tokens ---- */
-
-/* The row of a series in a panel; a panel of one (blocks, rank) also shows the layer's dense. */
-static int find_in_panel(const report_t *r, int layer, int series, double tokens) {
-    int i = report_find(r, layer, series, tokens);
-    for (int l = 0; l < r->layers_len && i < 0; l++)
-        if (r->layers[l].base == r->layers[layer].base && is_dense(r->layers[l].first))
-            i = report_find(r, l, series, tokens);
-    return i;
-}
-
-static bool worth_a_panel(const report_t *r, int layer) {
-    if (r->split && is_dense(r->layers[layer].first)) return false;
-    for (int i = 0; i < r->points_len; i++)
-        if (r->places[i].layer == layer && r->places[i].ok) return true;
-    return false;
-}
-
-static void write_panel(FILE *out, const report_t *r, int panel, int layer, const double *tokens,
-                        int tokens_len) {
-    for (int s = 0; s < r->series_len; s++)
-        for (int t = 0; t < tokens_len; t++) {
-            const int i = find_in_panel(r, layer, s, tokens[t]);
-            if (i < 0 || !r->places[i].ok) continue;
-            fprintf(out, "%d\t", panel);
-            text_tsv(out, r->layers[layer].label);
-            fprintf(out, "\t%d\t", s + 1);
-            text_tsv(out, r->series[s].label);
-            fprintf(out, "\t%.0f\t%.9g\t", tokens[t], r->points[i].time_us);
-            number_tsv(out, r->points[i].time_ci_low_us);
-            putc('\t', out);
-            number_tsv(out, r->points[i].time_ci_high_us);
-            putc('\t', out);
-            number_tsv(out, r->places[i].speedup);
-            putc('\n', out);
-        }
-}
-
-static status_t write_panels(const sheet_t *sheet, double *tokens, int *panels) {
-    const report_t *r = sheet->r;
-    whole_file_t titles, rows;
-    *panels = 0;
-    status_t st = sheet_open_data(sheet, "panels", "panel\ttitle", &titles);
-    if (st != STATUS_OK) return st;
-    st = sheet_open_data(
-        sheet, "tokens",
-        "panel\tlayer\tseries\tlabel\ttokens\ttime_us\tci_low_us\tci_high_us\tspeedup", &rows);
-    if (st != STATUS_OK) return whole_close(&titles, st);
-    for (int l = 0; l < r->layers_len; l++) {
-        const layer_t *layer = &r->layers[l];
-        if (layer->section != sheet->section || layer->tokens_len < 2 || !worth_a_panel(r, l))
-            continue;
-        fprintf(titles.file, "%d\t", ++*panels);
-        sheet_tsv_name(titles.file, layer->label, PANEL_NAME);
-        fprintf(titles.file, " (%.0f \342\206\222 %.0f)\n", layer->first->in_features,
-                layer->first->out_features);
-        write_panel(rows.file, r, *panels, l, tokens, report_tokens(r, l, tokens));
-    }
-    st = whole_close(&rows, STATUS_OK);
-    return whole_close(&titles, st);
-}
-
-static bool any_speedup(const sheet_t *sheet, bool many_tokens) {
-    const report_t *r = sheet->r;
-    for (int i = 0; i < r->points_len; i++)
-        if (r->places[i].section == sheet->section && r->places[i].current &&
-            !isnan(r->places[i].speedup) && !is_dense(&r->points[i]) &&
-            (r->layers[r->places[i].layer].tokens_len > 1) == many_tokens)
-            return true;
-    return false;
-}
-
-static status_t prepare_tokens(const sheet_t *sheet) {
-    int panels = 0;
-    double *tokens = malloc((size_t)sheet->r->points_len * sizeof *tokens);
-    if (!tokens) return fail(STATUS_OOM, "out of host memory for the report");
-    status_t st = write_panels(sheet, tokens, &panels);
-    free(tokens);
-    if (st != STATUS_OK || panels == 0) return st;
-
-    if (any_speedup(sheet, true)) {
-        figure_t speedup = {.template = "tokens",
-                            .what = "speedup",
-                            .caption = "Speedup over dense against tokens: above 1x is faster."};
-        sheet_title(sheet, "Speedup over dense", &speedup);
-        st = sheet_add_pages(sheet, &speedup, "above the line is faster than dense",
-                             "speedup_vs_tokens", panels, PANELS_PER_PAGE);
-        if (st != STATUS_OK) return st;
-    }
-    figure_t time = {
-        .template = "tokens", .what = "time", .caption = "Time against tokens: lower is better."};
-    sheet_title(sheet, "Time of a layer", &time);
-    return sheet_add_pages(sheet, &time, "median and its 95 % interval, lower is better",
-                           "time_vs_tokens", panels, PANELS_PER_PAGE);
 }
 
 /* ---- bars: layers of one token count ---- */
@@ -291,7 +200,9 @@ static int write_bars(FILE *out, const report_t *r, int group, int lane, int lay
         text_tsv(out, r->layers[layer].label);
         fprintf(out, "\t%.0f\t%d\t", tokens, s + 1);
         text_tsv(out, r->series[s].label);
-        fprintf(out, "\t%.9g\t%s%s\n", r->places[i].speedup, text, i == best ? "\303\227" : "");
+        fprintf(out, "\t%.9g\t%s%s\t", r->places[i].speedup, text, i == best ? "\303\227" : "");
+        report_tell(r, i, out);
+        putc('\n', out);
     }
     return lanes;
 }
@@ -303,8 +214,9 @@ static status_t prepare_bars(const sheet_t *sheet) {
     status_t st =
         sheet_open_data(sheet, "bar_layers", "group\tfirst_lane\tlast_lane\tlabel", &names);
     if (st != STATUS_OK) return st;
-    st = sheet_open_data(
-        sheet, "bars", "group\tlane\tlayer\ttokens\tseries\tlabel\tspeedup\tbest_of_layer", &bars);
+    st = sheet_open_data(sheet, "bars",
+                         "group\tlane\tlayer\ttokens\tseries\tlabel\tspeedup\tbest_of_layer\trow",
+                         &bars);
     if (st != STATUS_OK) return whole_close(&names, st);
     for (int l = 0; l < r->layers_len; l++) {
         const layer_t *layer = &r->layers[l];
@@ -330,12 +242,8 @@ static status_t prepare_bars(const sheet_t *sheet) {
 
 /* ---- public ---- */
 
-static status_t make_directory(const char *path) {
-    if (mkdir(path, 0777) == 0 || errno == EEXIST) return STATUS_OK;
-    return fail(STATUS_IO, "cannot make the directory %s: %s", path, strerror(errno));
-}
-
-status_t figures_prepare(const report_t *r, const char *dir, figures_t *figures) {
+status_t figures_prepare(const report_t *r, const report_t *all, int all_len, const char *dir,
+                         figures_t *figures) {
     char data_dir[PATH_LEN];
     *figures = (figures_t){0};
     snprintf(data_dir, sizeof data_dir, "%s/data", dir);
@@ -349,9 +257,14 @@ status_t figures_prepare(const report_t *r, const char *dir, figures_t *figures)
         st = prepare_roofline(&sheet, LEVEL_DRAM);
         if (st == STATUS_OK) st = prepare_roofline(&sheet, LEVEL_L2);
         if (st == STATUS_OK) st = prepare_bars(&sheet);
-        if (st == STATUS_OK) st = prepare_tokens(&sheet);
+        if (st == STATUS_OK) st = panels_prepare(&sheet);
         if (st == STATUS_OK) st = heatmap_prepare(&sheet);
     }
+    sheet.suffix[0] = '\0';
+    sheet.section = FIGURE_MODELS;
+    if (st == STATUS_OK) st = models_prepare(&sheet);
+    sheet.section = FIGURE_BESIDE;
+    if (st == STATUS_OK && all_len > 1) st = beside_prepare(&sheet, all, all_len);
     if (st != STATUS_OK) figures_free(figures);
     return st;
 }
@@ -368,6 +281,7 @@ static status_t draw(const figure_t *f, const char *dir, const char *extension) 
     const char *const arguments[] = {extension, temporary, f->title, f->subtitle, data,
                                      f->suffix, first,     last,     f->what,     NULL};
     status_t st = gnuplot_run(script, arguments);
+    if (st == STATUS_OK && !strcmp(extension, "svg")) st = svg_tidy(temporary);
     if (st == STATUS_OK && rename(temporary, output) != 0)
         st = fail(STATUS_IO, "cannot rename %s: %s", temporary, strerror(errno));
     if (st != STATUS_OK) unlink(temporary);
@@ -379,6 +293,7 @@ status_t figures_draw(const figures_t *figures, const char *dir) {
     for (int f = 0; f < figures->len && st == STATUS_OK; f++) {
         st = draw(&figures->items[f], dir, "svg");
         if (st == STATUS_OK) st = draw(&figures->items[f], dir, "png");
+        if (st == STATUS_OK) st = draw(&figures->items[f], dir, "pdf");
     }
     return st;
 }

@@ -4,6 +4,9 @@
 
 #include "plots/report_model.h"
 
+/* Pictures that are of no section. */
+enum { FIGURE_BESIDE = -1, FIGURE_MODELS = -2 };
+
 /* One picture, drawn by plots/<template>.gp from the files data/...<suffix>.tsv. */
 typedef struct {
     int section;
@@ -20,8 +23,10 @@ typedef struct {
     int len;
 } figures_t;
 
-/* Writes dir/data/ and lists the pictures that can be drawn from it. */
-status_t figures_prepare(const report_t *report, const char *dir, figures_t *figures);
+/* Writes dir/data/ and lists the pictures that can be drawn from it. `all` are the reports of this
+ * call, this one included; NULL for one alone. */
+status_t figures_prepare(const report_t *report, const report_t *all, int all_len, const char *dir,
+                         figures_t *figures);
 /* Draws them as dir/<name>.svg and .png. STATUS_ENVIRONMENT if gnuplot is missing or fails. */
 status_t figures_draw(const figures_t *figures, const char *dir);
 void figures_free(figures_t *figures);

@@ -43,6 +43,17 @@ static int count_below(const point_row_t *const *panel, int len, bool blocks, do
     return count;
 }
 
+static bool same_cell(const point_row_t *x, const point_row_t *y) {
+    return x->blocks == y->blocks && x->rank == y->rank;
+}
+
+/* Where each rank comes with its own blocks there is no map to see. */
+static int count_cells(const point_row_t *const *panel, int len) {
+    int cells = 0;
+    for (int i = 0; i < len; i++) cells += i == 0 || !same_cell(panel[i], panel[i - 1]);
+    return cells;
+}
+
 typedef struct {
     const report_t *r;
     FILE *panels, *cells;
@@ -57,15 +68,15 @@ static void write_panel(heatmap_t *h, const point_row_t *const *panel, int len) 
     const point_row_t *first = panel[0];
     const int blocks = count_below(panel, len, true, INFINITY);
     const int ranks = count_below(panel, len, false, INFINITY);
-    if (blocks < 2 || ranks < 2) return;
+    if (blocks < 2 || ranks < 2 || count_cells(panel, len) <= (blocks > ranks ? blocks : ranks))
+        return;
     fprintf(h->panels, "%d\t", ++h->count);
-    sheet_tsv_name(h->panels, first->structure, 20);
-    fprintf(h->panels, ", %.0f token%s\t%d\t%d\n", first->tokens, first->tokens == 1 ? "" : "s",
-            ranks, blocks);
+    sheet_tsv_name(h->panels, first->structure, 12);
+    fprintf(h->panels, " %.0f\342\206\222%.0f, %.0f token%s\t%d\t%d\n", first->in_features,
+            first->out_features, first->tokens, first->tokens == 1 ? "" : "s", ranks, blocks);
     for (int i = 0; i < len; i++) {
         const point_row_t *row = panel[i];
-        if (i > 0 && row->blocks == panel[i - 1]->blocks && row->rank == panel[i - 1]->rank)
-            continue; /* a slower variant */
+        if (i > 0 && same_cell(row, panel[i - 1])) continue; /* a slower variant */
         char text[NUMBER_LEN];
         const double speedup = speedup_of(h->r, row);
         snprintf(text, sizeof text, speedup < 10 ? "%.2f" : "%.0f", speedup);
@@ -74,6 +85,8 @@ static void write_panel(heatmap_t *h, const point_row_t *const *panel, int len) 
                 count_below(panel, len, true, row->blocks), speedup, text, row->in_features,
                 row->out_features, row->tokens, row->blocks, row->rank);
         text_tsv(h->cells, row->variant);
+        putc('\t', h->cells);
+        report_tell(h->r, (int)(row - h->r->points), h->cells);
         putc('\n', h->cells);
     }
 }
@@ -99,7 +112,7 @@ static status_t write_panels(const sheet_t *sheet, const point_row_t *const *poi
     if (st != STATUS_OK) return st;
     st = sheet_open_data(sheet, "heatmap",
                          "panel\tx\ty\tspeedup\ttext\tin_features\tout_features\ttokens\t"
-                         "blocks\trank\tvariant",
+                         "blocks\trank\tvariant\trow",
                          &cells);
     if (st != STATUS_OK) return whole_close(&panels, st);
     heatmap_t h = {.r = sheet->r, .panels = panels.file, .cells = cells.file};

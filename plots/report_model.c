@@ -6,6 +6,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "plots/report_text.h"
+
 enum { PATH_LEN = 1280 };
 
 /* Room for one more element of `size` bytes behind `count` of them: grows at powers of two. */
@@ -44,6 +46,18 @@ static status_t add_fact(void *ctx, const void *row, int line) {
     (void)line;
     report_t *r = ctx;
     return APPEND(r->facts, r->facts_len, row);
+}
+
+static status_t add_model(void *ctx, const void *row, int line) {
+    (void)line;
+    report_t *r = ctx;
+    return APPEND(r->models, r->models_len, row);
+}
+
+static status_t add_model_layer(void *ctx, const void *row, int line) {
+    (void)line;
+    report_t *r = ctx;
+    return APPEND(r->model_layers, r->model_layers_len, row);
 }
 
 /* A table that may be absent: rows of older or partial runs may lack columns too. */
@@ -110,7 +124,9 @@ static status_t find_series(report_t *r, const point_row_t *row, int *out) {
         if (!strcmp(r->series[*out].structure, row->structure) &&
             !strcmp(r->series[*out].variant, row->variant))
             return STATUS_OK;
-    series_t series = {.structure = row->structure, .variant = row->variant};
+    series_t series = {.structure = row->structure,
+                       .variant = row->variant,
+                       .peer = row - r->points >= r->own_len};
     snprintf(series.label, sizeof series.label, "%s/%s", row->structure, row->variant);
     return APPEND(r->series, r->series_len, &series);
 }
@@ -134,7 +150,8 @@ static int known_index(const char *structure) {
 static int compare_series(const void *left, const void *right) {
     const series_t *a = left, *b = right;
     const int first = known_index(a->structure) - known_index(b->structure);
-    const int order = strcmp(a->structure, b->structure);
+    int order = strcmp(a->structure, b->structure);
+    if (order == 0) order = (int)a->peer - (int)b->peer;
     return first ? first : order ? order : strcmp(a->variant, b->variant);
 }
 
@@ -147,6 +164,7 @@ static status_t place_points(report_t *r) {
         if (st == STATUS_OK) st = find_layer(r, &r->points[i], p->section, &p->layer);
         if (st == STATUS_OK) st = find_series(r, &r->points[i], &p->series);
         if (st != STATUS_OK) return st;
+        p->peer = i >= r->own_len;
         p->ok = !strcmp(r->points[i].status, "ok") && r->points[i].time_us > 0;
     }
     return STATUS_OK;
@@ -191,13 +209,17 @@ static bool marker_taken(const report_t *r, int i, int marker) {
 }
 
 /* A variant of one name has one marker whatever its structure, as far as the markers reach. All are
- * filled ones: hollow says that a point is modelled. */
+ * filled ones: hollow says that a point is modelled, or timed by another tool. */
 static void choose_markers(report_t *r) {
     static const int markers[] = {7, 9, 5, 13, 11, 15};
     enum { MARKERS = sizeof markers / sizeof *markers };
-    int used = 0;
+    int used = 0, hollow = 0;
     for (int i = 0; i < r->series_len; i++) {
         int j = 0, marker = 0;
+        if (r->series[i].peer) {
+            r->series[i].point_type = markers[hollow++ % MARKERS] - 1;
+            continue;
+        }
         while (strcmp(r->series[j].variant, r->series[i].variant)) j++;
         if (j < i) marker = r->series[j].point_type;
         for (int k = 0; k < MARKERS && (!marker || marker_taken(r, i, marker)); k++)
@@ -245,7 +267,8 @@ static bool superseded(const report_t *r, int i) {
 static int find_dense(const report_t *r, int i) {
     int best = -1;
     for (int j = 0; j < r->points_len; j++) {
-        if (!r->places[j].current || !r->places[j].ok || !is_dense(&r->points[j])) continue;
+        const place_t *p = &r->places[j];
+        if (!p->current || !p->ok || p->peer || !is_dense(&r->points[j])) continue;
         if (r->layers[r->places[j].layer].base != r->layers[r->places[i].layer].base) continue;
         if (!same_number(r->points[j].tokens, r->points[i].tokens)) continue;
         if (best < 0 || r->points[j].time_us < r->points[best].time_us) best = j;
@@ -268,6 +291,38 @@ static void compare_with_dense(report_t *r) {
     }
 }
 
+static void forget_places(report_t *r) {
+    free(r->places);
+    free(r->sections);
+    free(r->layers);
+    free(r->series);
+    r->places = NULL;
+    r->sections = NULL;
+    r->layers = NULL;
+    r->series = NULL;
+    r->sections_len = r->layers_len = r->series_len = 0;
+    r->split = false;
+}
+
+/* From the rows to everything else. */
+static status_t arrange(report_t *r) {
+    forget_places(r);
+    r->places = calloc((size_t)r->points_len + 1, sizeof *r->places);
+    if (!r->places) return fail(STATUS_OOM, "out of host memory for the report");
+    status_t st = place_points(r);
+    if (st != STATUS_OK) return st;
+    if (r->series_len > 0)
+        qsort(r->series, (size_t)r->series_len, sizeof *r->series, compare_series);
+    r->split = needs_split(r);
+    st = place_points(r);
+    if (st != STATUS_OK) return st;
+    choose_colours(r);
+    choose_markers(r);
+    for (int i = 0; i < r->layers_len; i++) name_layer(r, &r->layers[i]);
+    compare_with_dense(r);
+    return STATUS_OK;
+}
+
 /* ---- public ---- */
 
 status_t report_load(const char *run_dir, report_t *r) {
@@ -279,6 +334,8 @@ status_t report_load(const char *run_dir, report_t *r) {
     TRY(read_table(r, &POINTS_TABLE, true, add_point));
     TRY(read_table(r, &CEILINGS_TABLE, false, add_ceiling));
     TRY(read_table(r, &RUN_TABLE, false, add_fact));
+    TRY(read_table(r, &MODELS_TABLE, false, add_model));
+    TRY(read_table(r, &MODEL_LAYERS_TABLE, false, add_model_layer));
     if (r->points_len == 0) {
         st = fail(STATUS_USAGE, "%s/%s has no rows: run the sweep again", run_dir,
                   POINTS_TABLE.file);
@@ -291,32 +348,42 @@ status_t report_load(const char *run_dir, report_t *r) {
                   run_dir, POINTS_TABLE.file);
         goto cleanup;
     }
-    r->places = calloc((size_t)r->points_len, sizeof *r->places);
-    if (!r->places) {
-        st = fail(STATUS_OOM, "out of host memory for the report");
-        goto cleanup;
-    }
-    TRY(place_points(r));
-    qsort(r->series, (size_t)r->series_len, sizeof *r->series, compare_series);
-    r->split = needs_split(r);
-    TRY(place_points(r));
-    choose_colours(r);
-    choose_markers(r);
-    for (int i = 0; i < r->layers_len; i++) name_layer(r, &r->layers[i]);
-    compare_with_dense(r);
+    r->own_len = r->points_len;
+    TRY(arrange(r));
 cleanup:
     if (st != STATUS_OK) report_free(r);
     return st;
 }
 
+status_t report_of_rows(const point_row_t *points, int points_len, const ceiling_row_t *ceilings,
+                        int ceilings_len, const run_row_t *facts, int facts_len, report_t *r) {
+    status_t st = STATUS_OK;
+    *r = (report_t){0};
+    for (int i = 0; i < points_len; i++) TRY(add_point(r, &points[i], 0));
+    for (int i = 0; i < ceilings_len; i++) TRY(add_ceiling(r, &ceilings[i], 0));
+    for (int i = 0; i < facts_len; i++) TRY(add_fact(r, &facts[i], 0));
+    r->own_len = r->points_len;
+    TRY(arrange(r));
+cleanup:
+    if (st != STATUS_OK) report_free(r);
+    return st;
+}
+
+status_t report_append(report_t *r, const point_row_t *points, int count) {
+    for (int i = 0; i < count; i++) {
+        const status_t st = add_point(r, &points[i], 0);
+        if (st != STATUS_OK) return st;
+    }
+    return arrange(r);
+}
+
 void report_free(report_t *r) {
+    forget_places(r);
     free(r->points);
-    free(r->places);
     free(r->ceilings);
     free(r->facts);
-    free(r->sections);
-    free(r->layers);
-    free(r->series);
+    free(r->models);
+    free(r->model_layers);
     *r = (report_t){0};
 }
 
@@ -359,9 +426,43 @@ int report_tokens(const report_t *r, int layer, double *tokens) {
     return count;
 }
 
+/* "NAME TEXT", with what stands before it; nothing for an empty number. */
+static void tell_number(FILE *out, const char *before, double value, const char *behind) {
+    char text[NUMBER_LEN];
+    if (*number_text(value, text)) fprintf(out, "%s%s%s", before, text, behind);
+}
+
+void report_tell(const report_t *r, int i, FILE *out) {
+    const point_row_t *row = &r->points[i];
+    const place_t *p = &r->places[i];
+    text_tsv(out, row->layer);
+    fprintf(out, " (%.0f \342\206\222 %.0f), %.0f tokens, ", row->in_features, row->out_features,
+            row->tokens);
+    text_tsv(out, r->series[p->series].label);
+    if (!is_dense(row)) {
+        if (row->blocks > 1) fprintf(out, " b%.0f", row->blocks);
+        if (row->rank > 0) fprintf(out, " r%.0f", row->rank);
+    }
+    tell_number(out, ": ", row->time_us, " us");
+    if (!isnan(row->time_ci_low_us)) {
+        tell_number(out, " (", row->time_ci_low_us, " to ");
+        tell_number(out, "", row->time_ci_high_us, ")");
+    }
+    tell_number(out, ", ", p->speedup, "x dense");
+    tell_number(out, ", ", row->tflops, " TFLOP/s");
+    tell_number(out, ", ", row->roof_pct, " % of roof");
+    if (*row->bound) fprintf(out, " (%s)", row->bound);
+    tell_number(out, ", DRAM read ", row->dram_read_bytes / 1e6, " MB");
+    fputs(p->peer                             ? ", of another tool"
+          : !strcmp(row->launch, "predicted") ? ", predicted"
+          : is_counted(row)                   ? ", measured and counted"
+                                              : ", measured",
+          out);
+}
+
 int report_count_ok(const report_t *r) {
     int ok = 0;
-    for (int i = 0; i < r->points_len; i++) ok += r->places[i].ok;
+    for (int i = 0; i < r->own_len; i++) ok += r->places[i].ok;
     return ok;
 }
 

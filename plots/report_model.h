@@ -3,6 +3,7 @@
 #define BLROOF_REPORT_MODEL_H
 
 #include <stdbool.h>
+#include <stdio.h>
 
 #include "results/csv_table.h"
 #include "roofline/roofline.h"
@@ -29,14 +30,16 @@ typedef struct {
 typedef struct {
     const char *structure, *variant;
     char label[LABEL_LEN]; /* "blast/fused" */
+    bool peer;             /* of another tool */
     unsigned rgb;
-    int point_type; /* of gnuplot */
+    int point_type; /* of gnuplot; hollow for a peer */
 } series_t;
 
 /* Where a row belongs. */
 typedef struct {
     int section, layer, series;
     bool ok;
+    bool peer;      /* a timing of another tool */
     bool current;   /* not superseded by a later row of the same point */
     int dense;      /* the fastest dense row of this size that is ok; -1 if there is none */
     double speedup; /* its time over ours; NAN where either is missing */
@@ -47,6 +50,8 @@ typedef struct {
     point_row_t *points;
     place_t *places; /* of the points, in their order */
     int points_len;
+    int own_len;              /* points of the run itself; those behind are of another tool */
+    char peer_file[TEXT_LEN]; /* where they come from; "" without them */
     ceiling_row_t *ceilings;
     int ceilings_len;
     run_row_t *facts;
@@ -58,12 +63,29 @@ typedef struct {
     series_t *series; /* dense, lowrank, monarch, blast, then by name */
     int series_len;
     bool split; /* layers are told apart by blocks and rank */
+    model_row_t *models;
+    int models_len;
+    model_layer_row_t *model_layers;
+    int model_layers_len;
 } report_t;
 
 /* STATUS_IO or STATUS_USAGE, and nothing to free, when points.csv is missing, empty or malformed.
  */
 status_t report_load(const char *run_dir, report_t *report);
 void report_free(report_t *report);
+/* The same of rows that are copied; at least one point. STATUS_OOM. */
+status_t report_of_rows(const point_row_t *points, int points_len, const ceiling_row_t *ceilings,
+                        int ceilings_len, const run_row_t *facts, int facts_len, report_t *report);
+
+/* Adds rows that are no part of the run, and arranges all of them again. STATUS_OOM. */
+status_t report_append(report_t *report, const point_row_t *points, int count);
+/*
+ * Adds the timings of another tool (columns of PEER_TABLE) to the layers of the same size, as
+ * variants called "METHOD (STEM)" of FILE's stem; they never are the dense that others are compared
+ * with. The CUDA-graph time counts, else the other one. STATUS_USAGE "PATH:LINE:COLUMN: ..." for a
+ * method that names no structure, or a file that is malformed or empty.
+ */
+status_t report_add_peer(report_t *report, const char *path);
 
 /* The value of a key of run.csv; "" if it is not there. */
 const char *report_fact(const report_t *report, const char *key);
@@ -73,12 +95,17 @@ void report_device(const report_t *report, const char *device, char *buffer, siz
 int report_find(const report_t *report, int layer, int series, double tokens);
 /* The token counts of a layer in rising order; returns how many, at most points_len. */
 int report_tokens(const report_t *report, int layer, double *tokens);
-int report_count_ok(const report_t *report);
+/* What a reader who points at row i is told, as a field of tab-separated values: layer, size,
+ * variant, time and its interval, speedup, roof, origin. */
+void report_tell(const report_t *report, int i, FILE *out);
+int report_count_ok(const report_t *report); /* points of the run itself */
 bool is_dense(const point_row_t *row);
 /* True if hardware counters saw the DRAM traffic of this row. */
 bool is_counted(const point_row_t *row);
 /* A unit of ceilings.csv in SI units: bytes/s, FLOP/s, s; NAN for one that is not known. */
 double report_unit(const char *unit);
+/* report_console() of a report that is loaded. */
+status_t report_print(const report_t *report, FILE *out);
 /* The ceilings of a section's device for its dtype. */
 roof_ceilings_t report_ceilings(const report_t *report, int section);
 

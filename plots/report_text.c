@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 const char *number_text(double value, char buffer[NUMBER_LEN]) {
@@ -103,7 +104,7 @@ void text_markdown(FILE *out, const char *text) {
 
 void text_tsv(FILE *out, const char *text) {
     for (; *text; text++) {
-        const bool blank = is_control(text) || *text == '"';
+        const bool blank = is_control(text) || *text == '"' || *text == '\'';
         if (blank && (unsigned char)*text == 0xC2) text++;
         putc(blank ? ' ' : *text, out);
     }
@@ -173,6 +174,11 @@ void text_xml(FILE *out, const char *text) {
 }
 
 /* ---- files ---- */
+
+status_t make_directory(const char *path) {
+    if (mkdir(path, 0777) == 0 || errno == EEXIST) return STATUS_OK;
+    return fail(STATUS_IO, "cannot make the directory %s: %s", path, strerror(errno));
+}
 
 status_t whole_open(const char *dir, const char *name, whole_file_t *w) {
     *w = (whole_file_t){0};

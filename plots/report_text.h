@@ -28,7 +28,7 @@ void text_pad(FILE *out, const char *text, int width);
 void text_clean(char *text);
 /* A cell of a Markdown table, or running text: nothing in it is taken for markup. */
 void text_markdown(FILE *out, const char *text);
-/* A field of tab-separated values: tabs, quotes and control characters become spaces. */
+/* A field of tab-separated values: tabs, both quotes and control characters become spaces. */
 void text_tsv(FILE *out, const char *text);
 /* A number of tab-separated values: an empty field for NAN. */
 void number_tsv(FILE *out, double value);
@@ -38,6 +38,8 @@ void text_json(FILE *out, const char *text);
 void number_json(FILE *out, double value);
 /* Text or an attribute's value of XML; what XML has no place for becomes '?'. */
 void text_xml(FILE *out, const char *text);
+/* One that is there already is fine. */
+status_t make_directory(const char *path);
 
 /* A file written beside its name and renamed when it is complete. */
 typedef struct {

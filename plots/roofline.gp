@@ -30,7 +30,7 @@ if (STATS_records > 0) {
     x_low = STATS_min < x_low ? STATS_min : x_low
     x_high = STATS_max > x_high ? STATS_max : x_high
 }
-stats points using 9 nooutput
+stats points using 10 nooutput
 counted = STATS_max > 0
 modelled = STATS_min == 0 || counted
 stats points using 6 nooutput
@@ -131,13 +131,14 @@ filled_type = counted ? 7 : 0
 hollow_type = modelled ? 6 : 0
 filled_text = counted ? 'filled: bytes counted' : ''
 hollow_text = modelled ? 'hollow: bytes modelled' : ''
-plot for [s = 1:series_len] points using ($1 == s && $9 == 1 ? $8 : NaN):($6 / unit):($5 - $8):(0) \
+plot for [s = 1:series_len] points using ($1 == s && $10 == 1 ? $8 : NaN):($6 / unit):($5 - $8):(0) \
         with vectors nohead lw 0.8 lc rgb (faint << 24) + RGB[s], \
     for [s = 1:series_len] points using ($1 == s ? $8 : NaN):($6 / unit) with points \
         pt (POINT[s] - 1) ps size * marker lc rgb (model_alpha << 24) + RGB[s], \
-    for [s = 1:series_len] points using ($1 == s && $9 == 1 ? $5 : NaN):($6 / unit) with points \
+    for [s = 1:series_len] points using ($1 == s && $10 == 1 ? $5 : NaN):($6 / unit) with points \
         pt POINT[s] ps size * marker lc rgb (alpha << 24) + RGB[s], \
     for [s = 1:series_len] keyentry with points pt USED[s] ? (POINT[s] - key_hollow) : 0 \
         ps 1.2 * marker lc rgb RGB[s] title USED[s] ? NAME[s] : '', \
     keyentry with points pt filled_type ps 1.2 * marker lc rgb GREY title filled_text, \
-    keyentry with points pt hollow_type ps 1.2 * marker lc rgb GREY title hollow_text
+    keyentry with points pt hollow_type ps 1.2 * marker lc rgb GREY title hollow_text, \
+    points using 5:($6 / unit):9 @TELL

@@ -1,9 +1,16 @@
-# Opens `output` as `kind` (svg or png), width x height; a PNG has half as many pixels again.
-# Both come out alike: SVG counts fonts in pixels, not points, and draws markers larger.
+# Opens `output` as `kind` (svg, png or pdf), width x height; a PNG has half as many pixels again.
+# All come out alike: SVG counts fonts in pixels, not points, and draws markers larger.
 if (kind eq 'svg') {
     set terminal svg size width,height font 'Arial,10' fontscale 1.33 background 'white' noenhanced
     marker = 0.72
-} else {
+}
+if (kind eq 'pdf') {
+    # a point a pixel; lines of a PDF are half a point wide
+    set terminal pdfcairo size width / 72.0 in, height / 72.0 in font 'Arial,10' fontscale 1 \
+        linewidth 2 pointscale 1 background 'white' noenhanced
+    marker = 1.0
+}
+if (kind eq 'png') {
     set terminal pngcairo size 1.5 * width, 1.5 * height font 'Arial,10' fontscale 1.5 \
         linewidth 1.5 pointscale 1.5 background 'white' noenhanced
     marker = 1.0

@@ -22,6 +22,18 @@ static const column_t run_columns[] = {RUN_COLUMNS(COLUMN)};
 #define ROW workload_row_t
 static const column_t workload_columns[] = {WORKLOAD_COLUMNS(COLUMN)};
 #undef ROW
+#define ROW model_row_t
+static const column_t model_columns[] = {MODEL_COLUMNS(COLUMN)};
+#undef ROW
+#define ROW model_layer_row_t
+static const column_t model_layer_columns[] = {MODEL_LAYER_COLUMNS(COLUMN)};
+#undef ROW
+#define ROW claim_row_t
+static const column_t claim_columns[] = {CLAIM_COLUMNS(COLUMN)};
+#undef ROW
+#define ROW peer_row_t
+static const column_t peer_columns[] = {PEER_COLUMNS(COLUMN)};
+#undef ROW
 
 const table_t POINTS_TABLE = {"points.csv", point_columns, COUNT_OF(point_columns),
                               sizeof(point_row_t)};
@@ -35,3 +47,9 @@ const table_t PLANS_TABLE = {"plans.csv", plan_columns, COUNT_OF(plan_columns), 
 const table_t RUN_TABLE = {"run.csv", run_columns, COUNT_OF(run_columns), sizeof(run_row_t)};
 const table_t WORKLOAD_TABLE = {NULL, workload_columns, COUNT_OF(workload_columns),
                                 sizeof(workload_row_t)};
+const table_t MODELS_TABLE = {"models.csv", model_columns, COUNT_OF(model_columns),
+                              sizeof(model_row_t)};
+const table_t MODEL_LAYERS_TABLE = {"model_layers.csv", model_layer_columns,
+                                    COUNT_OF(model_layer_columns), sizeof(model_layer_row_t)};
+const table_t CLAIMS_TABLE = {NULL, claim_columns, COUNT_OF(claim_columns), sizeof(claim_row_t)};
+const table_t PEER_TABLE = {NULL, peer_columns, COUNT_OF(peer_columns), sizeof(peer_row_t)};

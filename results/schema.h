@@ -63,6 +63,35 @@ enum { TEXT_LEN = 192 };
     C(model, TEXT) C(layer, TEXT) C(structure, TEXT) C(in_features, COUNT) C(out_features, COUNT)  \
     C(tokens, TEXT) C(blocks, TEXT) C(rank, TEXT)
 
+/* One row a model, phase and structure. */
+#define MODEL_COLUMNS(C)                                                                           \
+    C(run_id, TEXT) C(device, TEXT) C(model, TEXT) C(structure, TEXT) C(variant, TEXT)             \
+    C(dtype, TEXT) C(phase, TEXT) C(batch, COUNT) C(tokens, COUNT) C(launch, TEXT)                 \
+    C(status, TEXT) C(reason, TEXT)                                                                \
+    C(latency_ms, REAL) C(latency_ci_low_ms, REAL) C(latency_ci_high_ms, REAL)                     \
+    C(tokens_per_s, REAL)                                                                          \
+    C(weight_bytes, COUNT) C(activation_bytes, COUNT) C(workspace_bytes, COUNT)                    \
+    C(peak_bytes, COUNT) C(accounted_pct, REAL) C(speedup_vs_dense, REAL)                          \
+    C(speedup_predicted, REAL) C(sm_clock_mhz, REAL)
+
+/* One row an operator of a model: what the latency is made of. */
+#define MODEL_LAYER_COLUMNS(C)                                                                     \
+    C(run_id, TEXT) C(model, TEXT) C(structure, TEXT) C(phase, TEXT) C(operator, TEXT)             \
+    C(variant, TEXT) C(count, COUNT) C(time_in_model_us, REAL) C(time_alone_us, REAL)              \
+    C(share_pct, REAL) C(bound, TEXT) C(roof_pct, REAL) C(flops, COUNT) C(dram_bytes, COUNT)
+
+/* What the paper says: empty device, workload and tokens are any, + joins variants of which the
+ * fastest counts. plots/report_claims.h has the quantities; `only` leaves points out, `share` of
+ * the rest must hold (1 if empty), and without `low` the greatest is meant. */
+#define CLAIM_COLUMNS(C)                                                                           \
+    C(device, TEXT) C(workload, TEXT) C(tokens, COUNT) C(structure, TEXT) C(variant, TEXT)         \
+    C(quantity, TEXT) C(low, REAL) C(high, REAL) C(source, TEXT) C(only, TEXT) C(share, REAL)
+
+/* Timings of another tool. */
+#define PEER_COLUMNS(C)                                                                            \
+    C(model, TEXT) C(layer, TEXT) C(tokens, COUNT) C(in_features, COUNT) C(out_features, COUNT)    \
+    C(blocks, COUNT) C(rank, COUNT) C(method, TEXT) C(do_bench_us, REAL) C(cuda_graph_us, REAL)
+
 /* clang-format on */
 
 typedef enum { CELL_TEXT, CELL_COUNT, CELL_REAL } cell_type_t;
@@ -96,6 +125,18 @@ typedef struct {
 typedef struct {
     WORKLOAD_COLUMNS(SCHEMA_MEMBER)
 } workload_row_t;
+typedef struct {
+    MODEL_COLUMNS(SCHEMA_MEMBER)
+} model_row_t;
+typedef struct {
+    MODEL_LAYER_COLUMNS(SCHEMA_MEMBER)
+} model_layer_row_t;
+typedef struct {
+    CLAIM_COLUMNS(SCHEMA_MEMBER)
+} claim_row_t;
+typedef struct {
+    PEER_COLUMNS(SCHEMA_MEMBER)
+} peer_row_t;
 
 typedef struct {
     const char *file; /* name inside a run directory */
@@ -108,5 +149,7 @@ typedef struct {
  */
 extern const table_t POINTS_TABLE, SWEEP_TABLE, CEILINGS_TABLE, SAMPLES_TABLE, PLANS_TABLE,
     RUN_TABLE, WORKLOAD_TABLE;
+extern const table_t POINTS_TABLE, CEILINGS_TABLE, SAMPLES_TABLE, PLANS_TABLE, RUN_TABLE,
+    WORKLOAD_TABLE, MODELS_TABLE, MODEL_LAYERS_TABLE, CLAIMS_TABLE, PEER_TABLE;
 
 #endif

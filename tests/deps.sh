@@ -13,6 +13,7 @@ need build-essential command -v ${CC:-cc}
 need libcsv-dev header csv.h
 need libopenblas-openmp-dev test -e /usr/lib/$arch/openblas-openmp/libopenblas.so
 need libcmocka-dev sh -c 'printf "#include <stdarg.h>\n#include <stddef.h>\n#include <stdint.h>\n#include <setjmp.h>\n#include <cmocka.h>\n" | ${CC:-cc} -E -'
+need libmd4c-html0-dev header md4c-html.h
 need gnuplot-nox command -v gnuplot
 [ -n "$missing" ] || exit 0
 

@@ -239,9 +239,9 @@ static void test_heatmap_shows_the_fastest(void **state) {
     write_rows(rows, 7);
     wrote_pictures();
     char *cells = read_report("data/heatmap.tsv", NULL);
-    assert_non_null(strstr(cells, "1\t0\t0\t6.25\t6.25\t64\t32\t8\t4\t64\tc\n"));
-    assert_non_null(strstr(cells, "1\t1\t0\t10\t10\t64\t32\t8\t4\t256\tb\n"));
-    assert_non_null(strstr(cells, "1\t0\t1\t2.5\t2.50\t64\t32\t8\t32\t64\tb\n"));
+    assert_non_null(strstr(cells, "1\t0\t0\t6.25\t6.25\t64\t32\t8\t4\t64\tc\t"));
+    assert_non_null(strstr(cells, "1\t1\t0\t10\t10\t64\t32\t8\t4\t256\tb\t"));
+    assert_non_null(strstr(cells, "1\t0\t1\t2.5\t2.50\t64\t32\t8\t32\t64\tb\t"));
     int lines = 0;
     for (const char *c = cells; *c; c++) lines += *c == '\n';
     assert_int_equal(lines, 5);

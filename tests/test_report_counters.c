@@ -103,9 +103,15 @@ static void test_counted_pictures(void **state) {
     /* The counted intensity, then the model's, and that it was counted. */
     char *data = read_report("data/roofline.tsv", NULL);
     assert_line(data, "1\tdense/cublas\tm/proj\t64",
-                "1\tdense/cublas\tm/proj\t64\t50.10398\t8.94785e+13\t85.19683\t62.06061\t1");
-    assert_line(data, "4\tblast/partial\tm/proj\t64",
-                "4\tblast/partial\tm/proj\t64\t60.34286\t5.536481e+13\t36.70016\t60.34286\t0");
+                "1\tdense/cublas\tm/proj\t64\t50.10398\t8.94785e+13\t85.19683\t62.06061\t"
+                "m/proj (4096 \342\206\222 4096), 64 tokens, dense/cublas: 24.0 us (24.0 to 24.0), "
+                "1.00x dense, 89.5 TFLOP/s, 85.2 % of roof (l2), DRAM read 42.6 MB, measured and "
+                "counted\t1");
+    assert_line(
+        data, "4\tblast/partial\tm/proj\t64",
+        "4\tblast/partial\tm/proj\t64\t60.34286\t5.536481e+13\t36.70016\t60.34286\t"
+        "m/proj (4096 \342\206\222 4096), 64 tokens, blast/partial b16 r1024: 20.0 us (20.0 "
+        "to 20.0), 1.20x dense, 55.4 TFLOP/s, 36.7 % of roof (dram), measured\t0");
     free(data);
 }
 

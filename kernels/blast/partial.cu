@@ -182,12 +182,25 @@ static status_t partial_launch(const partial_args_t *args, cudaStream_t stream) 
     return STATUS_OK;
 }
 
+/* The warp tile for b output blocks: z of all of them must fit into the registers. */
+static constexpr int warp_m(int64_t blocks) {
+    return blocks <= 16 ? 32 : 16;
+}
+static constexpr int warp_n(int64_t blocks) {
+    return blocks <= 4 ? 32 : blocks <= 8 ? 16 : 8;
+}
+
+template <typename T, int BLOCKS, bool VECTOR>
+static status_t partial_tile(const partial_args_t *args, cudaStream_t stream) {
+    return partial_launch<T, BLOCKS, warp_m(BLOCKS), warp_n(BLOCKS), VECTOR>(args, stream);
+}
+
 template <typename T, bool VECTOR>
 static status_t partial_blocks(const partial_args_t *args, cudaStream_t stream) {
-    if (args->blocks <= 4) return partial_launch<T, 4, 32, 32, VECTOR>(args, stream);
-    if (args->blocks <= 8) return partial_launch<T, 8, 32, 16, VECTOR>(args, stream);
-    if (args->blocks <= 16) return partial_launch<T, 16, 32, 8, VECTOR>(args, stream);
-    return partial_launch<T, MAX_BLOCKS, 16, 8, VECTOR>(args, stream);
+    if (args->blocks <= 4) return partial_tile<T, 4, VECTOR>(args, stream);
+    if (args->blocks <= 8) return partial_tile<T, 8, VECTOR>(args, stream);
+    if (args->blocks <= 16) return partial_tile<T, 16, VECTOR>(args, stream);
+    return partial_tile<T, MAX_BLOCKS, VECTOR>(args, stream);
 }
 
 template <typename T> static status_t partial(const partial_args_t *args, cudaStream_t stream) {
@@ -207,6 +220,17 @@ static bool supports(const problem_t *p, const device_info_t *device, char *why,
 static int intermediates(const problem_t *p, double bytes[MAX_INTERMEDIATES]) {
     bytes[0] = (double)dtype_size(p->dtype) * (double)blast_inner_elements(p);
     return 1;
+}
+
+/* X is read for each tile of ranks, V for each tile of tokens. */
+static tiling_t tiling(const problem_t *p) {
+    const double token_tiles = (double)ceil_div(p->tokens, WARPS_M * warp_m(p->blocks));
+    const double rank_tiles = (double)ceil_div(p->rank, WARPS_N * warp_n(p->blocks));
+    const double row_bytes = (double)dtype_size(p->dtype) * (double)p->in_features;
+    return {.blocks = token_tiles * rank_tiles,
+            .flops = 2.0 * (double)p->tokens * (double)p->rank * (double)p->in_features,
+            .reread_bytes = row_bytes * ((double)p->tokens * (rank_tiles - 1) +
+                                         (double)p->rank * (token_tiles - 1))};
 }
 
 static size_t workspace_bytes(const problem_t *p, const device_info_t *device) {
@@ -241,6 +265,7 @@ static const variant_t blast_partial = {
     .supports = supports,
     .intermediates = intermediates,
     .cuda_core_flops = blast_mix_flops,
+    .tiling = tiling,
     .pack = blast_pack,
     .workspace = workspace_bytes,
     .launch = launch,

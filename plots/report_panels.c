@@ -1,0 +1,167 @@
+#include "plots/report_panels.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+/* The most characters of a name above a panel; the most token counts looked at for crossings. */
+enum { PANEL_NAME = 22, PANELS_PER_PAGE = 12, MAX_CURVE = 256 };
+
+/* The row of a series in a panel; a panel of one (blocks, rank) also shows the layer's dense. */
+static int find_in_panel(const report_t *r, int layer, int series, double tokens) {
+    int i = report_find(r, layer, series, tokens);
+    for (int l = 0; l < r->layers_len && i < 0; l++)
+        if (r->layers[l].base == r->layers[layer].base && is_dense(r->layers[l].first))
+            i = report_find(r, l, series, tokens);
+    return i;
+}
+
+static bool has_panel(const sheet_t *sheet, int layer) {
+    const report_t *r = sheet->r;
+    if (r->layers[layer].section != sheet->section || r->layers[layer].tokens_len < 2) return false;
+    if (r->split && is_dense(r->layers[layer].first)) return false;
+    for (int i = 0; i < r->points_len; i++)
+        if (r->places[i].layer == layer && r->places[i].ok) return true;
+    return false;
+}
+
+static void write_panel(FILE *out, const report_t *r, int panel, int layer, const double *tokens,
+                        int tokens_len) {
+    for (int s = 0; s < r->series_len; s++)
+        for (int t = 0; t < tokens_len; t++) {
+            const int i = find_in_panel(r, layer, s, tokens[t]);
+            if (i < 0 || !r->places[i].ok) continue;
+            fprintf(out, "%d\t", panel);
+            text_tsv(out, r->layers[layer].label);
+            fprintf(out, "\t%d\t", s + 1);
+            text_tsv(out, r->series[s].label);
+            fprintf(out, "\t%.0f\t%.9g\t", tokens[t], r->points[i].time_us);
+            number_tsv(out, r->points[i].time_ci_low_us);
+            putc('\t', out);
+            number_tsv(out, r->points[i].time_ci_high_us);
+            putc('\t', out);
+            number_tsv(out, r->places[i].speedup);
+            putc('\t', out);
+            report_tell(r, i, out);
+            putc('\n', out);
+        }
+}
+
+/* ---- where a variant turns ---- */
+
+/* A value at x between points of rising x, on logarithmic axes. */
+static double between(const double *x, const double *y, int len, double at) {
+    int i = 1;
+    while (i + 1 < len && x[i] < at) i++;
+    return y[i - 1] * pow(y[i] / y[i - 1], log(at / x[i - 1]) / log(x[i] / x[i - 1]));
+}
+
+static void write_crossing(FILE *out, const report_t *r, int panel, int series, double tokens,
+                           double time_us) {
+    fprintf(out, "%d\t%d\t%.9g\t%.9g\t", panel, series + 1, tokens, time_us);
+    text_tsv(out, r->series[series].label);
+    fprintf(out, " is as fast as dense at about %.0f tokens (interpolated)\n", tokens);
+}
+
+/* The token counts at which a series is as fast as dense; returns how many. */
+static int write_crossings_of(FILE *out, const report_t *r, int panel, int layer, int series,
+                              const double *tokens, int tokens_len) {
+    double x[MAX_CURVE], time_us[MAX_CURVE], speedup[MAX_CURVE];
+    range_t ranges[MAX_CURVE];
+    int len = 0;
+    for (int t = 0; t < tokens_len && len < MAX_CURVE; t++) {
+        const int i = find_in_panel(r, layer, series, tokens[t]);
+        if (i < 0 || !(r->places[i].speedup > 0) || is_dense(&r->points[i])) continue;
+        x[len] = tokens[t];
+        time_us[len] = r->points[i].time_us;
+        speedup[len++] = r->places[i].speedup;
+    }
+    int written = 0;
+    if (len < 2) return 0;
+    const int count = ranges_above_one(x, speedup, len, ranges);
+    for (int i = 0; i < 2 * count; i++) {
+        const double at = i % 2 ? ranges[i / 2].to : ranges[i / 2].from;
+        if (!(at > x[0] && at < x[len - 1])) continue;
+        write_crossing(out, r, panel, series, at, between(x, time_us, len, at));
+        written++;
+    }
+    return written;
+}
+
+static status_t write_turns(const sheet_t *sheet, double *tokens, int *turns) {
+    const report_t *r = sheet->r;
+    whole_file_t w;
+    int panel = 0;
+    const status_t st =
+        sheet_open_data(sheet, "crossings", "panel\tseries\ttokens\ttime_us\trow", &w);
+    if (st != STATUS_OK) return st;
+    for (int l = 0; l < r->layers_len; l++) {
+        if (!has_panel(sheet, l)) continue;
+        const int count = report_tokens(r, l, tokens);
+        panel++;
+        for (int s = 0; s < r->series_len; s++)
+            *turns += write_crossings_of(w.file, r, panel, l, s, tokens, count);
+    }
+    return whole_close(&w, STATUS_OK);
+}
+
+/* ---- panels ---- */
+
+static status_t write_panels(const sheet_t *sheet, double *tokens, int *panels) {
+    const report_t *r = sheet->r;
+    whole_file_t titles, rows;
+    *panels = 0;
+    status_t st = sheet_open_data(sheet, "panels", "panel\ttitle", &titles);
+    if (st != STATUS_OK) return st;
+    st = sheet_open_data(
+        sheet, "tokens",
+        "panel\tlayer\tseries\tlabel\ttokens\ttime_us\tci_low_us\tci_high_us\tspeedup\trow", &rows);
+    if (st != STATUS_OK) return whole_close(&titles, st);
+    for (int l = 0; l < r->layers_len; l++) {
+        const layer_t *layer = &r->layers[l];
+        if (!has_panel(sheet, l)) continue;
+        fprintf(titles.file, "%d\t", ++*panels);
+        sheet_tsv_name(titles.file, layer->label, PANEL_NAME);
+        fprintf(titles.file, " (%.0f \342\206\222 %.0f)\n", layer->first->in_features,
+                layer->first->out_features);
+        write_panel(rows.file, r, *panels, l, tokens, report_tokens(r, l, tokens));
+    }
+    st = whole_close(&rows, STATUS_OK);
+    return whole_close(&titles, st);
+}
+
+static bool any_speedup(const sheet_t *sheet, bool many_tokens) {
+    const report_t *r = sheet->r;
+    for (int i = 0; i < r->points_len; i++)
+        if (r->places[i].section == sheet->section && r->places[i].current &&
+            !isnan(r->places[i].speedup) && !is_dense(&r->points[i]) &&
+            (r->layers[r->places[i].layer].tokens_len > 1) == many_tokens)
+            return true;
+    return false;
+}
+
+status_t panels_prepare(const sheet_t *sheet) {
+    int panels = 0, turns = 0;
+    char remark[128];
+    double *tokens = malloc((size_t)sheet->r->points_len * sizeof *tokens);
+    if (!tokens) return fail(STATUS_OOM, "out of host memory for the report");
+    status_t st = write_panels(sheet, tokens, &panels);
+    if (st == STATUS_OK) st = write_turns(sheet, tokens, &turns);
+    free(tokens);
+    if (st != STATUS_OK || panels == 0) return st;
+
+    const char *const rings = turns > 0 ? "; a ring: as fast as dense" : "";
+    if (any_speedup(sheet, true)) {
+        figure_t speedup = {.template = "tokens",
+                            .what = "speedup",
+                            .caption = "Speedup over dense against tokens: above 1x is faster."};
+        sheet_title(sheet, "Speedup over dense", &speedup);
+        snprintf(remark, sizeof remark, "above the line is faster than dense%s", rings);
+        st = sheet_add_pages(sheet, &speedup, remark, "speedup_vs_tokens", panels, PANELS_PER_PAGE);
+        if (st != STATUS_OK) return st;
+    }
+    figure_t time = {
+        .template = "tokens", .what = "time", .caption = "Time against tokens: lower is better."};
+    sheet_title(sheet, "Time of a layer", &time);
+    snprintf(remark, sizeof remark, "median and its 95 %% interval, lower is better%s", rings);
+    return sheet_add_pages(sheet, &time, remark, "time_vs_tokens", panels, PANELS_PER_PAGE);
+}
