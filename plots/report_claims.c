@@ -25,7 +25,7 @@ static const struct {
     {"speedup_vs_monarch_unfused", "monarch", "unfused"},
 };
 
-const char *verdict_name(verdict_t verdict) {
+const char *claim_verdict_name(claim_verdict_t verdict) {
     static const char *const names[] = {"reproduced", "not reproduced", "not applicable"};
     return names[verdict];
 }

@@ -14,14 +14,14 @@
 
 #include "plots/report_model.h"
 
-typedef enum { CLAIM_REPRODUCED, CLAIM_NOT_REPRODUCED, CLAIM_NOT_APPLICABLE } verdict_t;
-const char *verdict_name(verdict_t verdict); /* "reproduced", "not reproduced", ... */
+typedef enum { CLAIM_REPRODUCED, CLAIM_NOT_REPRODUCED, CLAIM_NOT_APPLICABLE } claim_verdict_t;
+const char *claim_verdict_name(claim_verdict_t verdict); /* "reproduced", "not reproduced", ... */
 
 typedef struct {
     claim_row_t claim;
     int cases, held;  /* that were looked at, and that are in the range or within 15 % of it */
     double low, high; /* what this device gives; NAN without a case */
-    verdict_t verdict;
+    claim_verdict_t verdict;
     char reason[256];
 } judged_t;
 

@@ -147,7 +147,7 @@ static void add_claim(const judged_t *j, text_table_t *t) {
         table_number(t, j->low, "");
     else
         add_range(t, j->low, j->high);
-    table_cell(t, "%s", verdict_name(j->verdict));
+    table_cell(t, "%s", claim_verdict_name(j->verdict));
     table_cell(t, "%s", j->reason);
     table_cell(t, "%s", c->source);
 }
