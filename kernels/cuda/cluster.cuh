@@ -20,12 +20,23 @@ __device__ inline uint32_t cluster_address(uint32_t smem, uint32_t rank) {
     return address;
 }
 
-/* All threads of all blocks of the cluster. Needed before the first access to another block's
- * memory, and before a block exits whose memory others may still access. */
+/* All threads of all blocks of the cluster; threads of a warp may come apart. Needed before the
+ * first access to another block's memory, and before a block exits whose memory others may still
+ * access. Ordinary writes before it are seen after it. */
 __device__ inline void cluster_sync() {
-    asm volatile("barrier.cluster.arrive.aligned;\n"
-                 "barrier.cluster.wait.aligned;" ::
+    asm volatile("barrier.cluster.arrive;\n"
+                 "barrier.cluster.wait;" ::
                      : "memory");
+}
+
+/* 16 bytes of the shared memory of any block; `smem` from cluster_address(). */
+__device__ inline float4 cluster_load(uint32_t smem) {
+    float4 v;
+    asm volatile("ld.shared::cluster.v4.f32 {%0, %1, %2, %3}, [%4];"
+                 : "=f"(v.x), "=f"(v.y), "=f"(v.z), "=f"(v.w)
+                 : "r"(smem)
+                 : "memory");
+    return v;
 }
 
 /* Arrives at a barrier of any block; `barrier` from cluster_address(). (With .release.cluster it

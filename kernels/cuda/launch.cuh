@@ -59,6 +59,29 @@ static inline status_t smem_opt_in(const void *kernel, size_t bytes, uint64_t *d
     return STATUS_OK;
 }
 
+/*
+ * Launches a kernel in clusters of `cluster` blocks (1: none) with programmatic dependent launch:
+ * it may start before the kernel ahead has ended, and says dependency_wait() (cluster.cuh).
+ */
+template <typename... PARAMETERS, typename... ARGUMENTS>
+static status_t launch_overlapped(void (*kernel)(PARAMETERS...), int64_t grid, int threads,
+                                  int cluster, size_t smem, void *stream, ARGUMENTS... arguments) {
+    cudaLaunchAttribute attributes[2] = {};
+    attributes[0].id = cudaLaunchAttributeProgrammaticStreamSerialization;
+    attributes[0].val.programmaticStreamSerializationAllowed = 1;
+    attributes[1].id = cudaLaunchAttributeClusterDimension;
+    attributes[1].val.clusterDim = {(unsigned)cluster, 1, 1};
+    cudaLaunchConfig_t config = {};
+    config.gridDim = (unsigned)grid;
+    config.blockDim = (unsigned)threads;
+    config.dynamicSmemBytes = smem;
+    config.stream = (cudaStream_t)stream;
+    config.attrs = attributes;
+    config.numAttrs = cluster > 1 ? 2 : 1;
+    CUDA(cudaLaunchKernelEx(&config, kernel, arguments...));
+    return STATUS_OK;
+}
+
 /* function<dtype>(...) for the 16-bit dtype of a problem. */
 #define DISPATCH_DTYPE(problem, function, ...)                                                     \
     ((problem)->dtype == DTYPE_BF16 ? function<__nv_bfloat16>(__VA_ARGS__)                         \

@@ -66,9 +66,9 @@ __device__ inline uint64_t wgmma_tile_plain(uint32_t smem, uint32_t k_stride, ui
            (smem & 0x3ffff) >> 4;
 }
 
-/* B as K rows of N-contiguous elements (a row-major K x N matrix): columns in groups of 64, 128 bytes
- * wide, row after row and 128B-swizzled as above, group_stride bytes to the next 64 columns. K step
- * s is 16 rows on: wgmma_across_step(descriptor, s). For wgmma_across<T>(). */
+/* B as K rows of N-contiguous elements (a row-major K x N matrix): columns in groups of 64, 128
+ * bytes wide, row after row and 128B-swizzled as above, group_stride bytes to the next 64 columns.
+ * K step s is 16 rows on: wgmma_across_step(descriptor, s). For wgmma_across<T>(). */
 __device__ inline uint64_t wgmma_across_tile(uint32_t smem, uint32_t group_stride) {
     return UINT64_C(1) << 62 | UINT64_C(1024 / 16) << 32 | (uint64_t)(group_stride >> 4) << 16 |
            (smem & 0x3ffff) >> 4;
