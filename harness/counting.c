@@ -120,7 +120,7 @@ static bool to_be_counted(const point_row_t *row) {
 static void place_on_roof(const pass_t *s, const problem_t *problem, const variant_t *plan,
                           cache_t cache, point_row_t *row) {
     const double output_bytes =
-        row->tokens * row->out_features * (double)dtype_size(problem->dtype);
+        (double)problem_rows(problem) * row->out_features * (double)dtype_size(problem->dtype);
     row->excess_traffic = times_needed(row->dram_read_bytes, row->bytes_min - output_bytes);
     point_fill_roof(problem, plan, cache, &s->worker->device.info, &s->ceilings[problem->dtype],
                     row);

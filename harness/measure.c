@@ -35,15 +35,10 @@ void measure_probe(measure_t *m, point_row_t *row) {
     row_set_text(row->reason, "%s", m->counters.reason);
 }
 
-static bool same_problem(const problem_t *a, const problem_t *b) {
-    return a->dtype == b->dtype && a->tokens == b->tokens && a->in_features == b->in_features &&
-           a->out_features == b->out_features && a->blocks == b->blocks && a->rank == b->rank;
-}
-
 /* Neighbouring rows are of one case. */
 static status_t enter_case(measure_t *m, const structure_t *structure, const problem_t *problem,
                            bool checked) {
-    if (m->c.structure == structure && same_problem(&m->c.problem, problem) &&
+    if (m->c.structure == structure && problem_compare(&m->c.problem, problem) == 0 &&
         (m->c.reference || !checked))
         return STATUS_OK;
     case_close(&m->c);
@@ -58,8 +53,10 @@ static bool too_large(const problem_t *p) {
     const double n = (double)p->tokens, r = (double)p->rank, b = (double)p->blocks;
     const double features = (double)p->in_features + (double)p->out_features;
     const double limit = 0x1p50;
-    return n * features > limit || (double)p->in_features * (double)p->out_features > limit ||
-           r * features > limit || n * b * r > limit || b * b * r > limit;
+    const double sequences = (double)p->batch * (n + (double)p->context);
+    return sequences * features > limit || n * features > limit ||
+           (double)p->in_features * (double)p->out_features > limit || r * features > limit ||
+           n * b * r > limit || b * b * r > limit;
 }
 
 static const variant_t *variant_of(const point_row_t *row, device_kind_t kind) {

@@ -128,6 +128,7 @@ static void describe(const sweep_t *s, const task_t *task, point_row_t *row) {
     row->out_features = (double)p.out_features;
     if (p.blocks > 0) row->blocks = (double)p.blocks;
     if (p.rank > 0) row->rank = (double)p.rank;
+    ROW_SET_ATTENTION(row, &p);
     row_set_text(row->cache, "%s", cache_name(s->options->cache));
     row_set_text(row->launch, "%s", s->worker->device.ops->fixed_sequence ? "graph" : "stream");
     row_set_text(row->counter_source, "%s", s->counters->source);

@@ -87,10 +87,11 @@ static const char *keep(comparison_t *c, const char *text, bool *complete) {
 
 /* What a point is known by on both sides. */
 static void make_key(const reader_t *r, const point_row_t *row, char key[KEY_LEN]) {
-    snprintf(key, KEY_LEN, "%s|%s|%s|%s|%s|%.0f|%.0f|%.0f|%.0f|%.0f|%s", row->workload, row->layer,
-             row->structure, row->variant, r->overlook[ROW_DTYPE] ? "" : row->dtype, row->tokens,
-             row->in_features, row->out_features, row->blocks, row->rank,
-             r->overlook[ROW_CACHE] ? "" : row->cache);
+    snprintf(key, KEY_LEN, "%s|%s|%s|%s|%s|%.0f|%.0f|%.0f|%.0f|%.0f|%.0f|%.0f|%.0f|%.0f|%.0f|%s",
+             row->workload, row->layer, row->structure, row->variant,
+             r->overlook[ROW_DTYPE] ? "" : row->dtype, row->tokens, row->in_features,
+             row->out_features, row->blocks, row->rank, row->batch, row->heads, row->kv_heads,
+             row->context, row->causal, r->overlook[ROW_CACHE] ? "" : row->cache);
 }
 
 /* ---- points.csv ---- */

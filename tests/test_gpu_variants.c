@@ -31,6 +31,28 @@ static const problem_t SHAPES[] = {
     {DTYPE_BF16, 150, 416, 1200, 2, 400},  {DTYPE_BF16, 2100, 256, 2048, 4, 96},
 };
 
+/* Head dims of every kind of tile and between them; ragged queries and keys, groups of heads,
+ * caches of keys before the queries; odd dims for the portable path. */
+static const problem_t ATTENTION[] = {
+    {.tokens = 333, .in_features = 256, .batch = 2, .heads = 2, .kv_heads = 1, .context = 333},
+    {.tokens = 1024, .in_features = 512, .batch = 1, .heads = 4, .kv_heads = 4, .context = 1024},
+    {.tokens = 65, .in_features = 384, .batch = 1, .heads = 3, .kv_heads = 3, .context = 1000},
+    {.tokens = 1, .in_features = 1024, .batch = 2, .heads = 8, .kv_heads = 2, .context = 777},
+    {.tokens = 16, .in_features = 512, .batch = 1, .heads = 8, .kv_heads = 8, .context = 130},
+    {.tokens = 197, .in_features = 768, .batch = 3, .heads = 12, .kv_heads = 12, .context = 197},
+    {.tokens = 130, .in_features = 512, .batch = 1, .heads = 8, .kv_heads = 2, .context = 400},
+    {.tokens = 513, .in_features = 128, .batch = 1, .heads = 2, .kv_heads = 1, .context = 600},
+    {.tokens = 500, .in_features = 144, .batch = 2, .heads = 2, .kv_heads = 2, .context = 500},
+    {.tokens = 193, .in_features = 288, .batch = 1, .heads = 4, .kv_heads = 2, .context = 1217},
+    {.tokens = 3, .in_features = 144, .batch = 1, .heads = 2, .kv_heads = 1, .context = 4000},
+    {.tokens = 100, .in_features = 192, .batch = 1, .heads = 2, .kv_heads = 2, .context = 177},
+    {.tokens = 77, .in_features = 160, .batch = 1, .heads = 2, .kv_heads = 1, .context = 78},
+    {.tokens = 50, .in_features = 32, .batch = 2, .heads = 2, .kv_heads = 2, .context = 50},
+    {.tokens = 66, .in_features = 21, .batch = 1, .heads = 3, .kv_heads = 1, .context = 200},
+    {.tokens = 40, .in_features = 400, .batch = 1, .heads = 2, .kv_heads = 2, .context = 90},
+    {.tokens = 1, .in_features = 64, .batch = 1, .heads = 1, .kv_heads = 1, .context = 1},
+};
+
 static device_t *gpu;
 
 static int open_gpu(void **state) {
@@ -88,9 +110,10 @@ static int check_plan(case_t *c, const variant_t *v, const variant_t *plan) {
         binding_close(&binding);
     }
     if (st == STATUS_OK && check.ok) return 0;
-    printf("# FAILED %s/%s %s %s n=%d in=%d out=%d b=%d r=%d: %s\n", v->structure, v->name,
-           plan == v ? "" : plan->name, dtype_name(p->dtype), (int)p->tokens, (int)p->in_features,
-           (int)p->out_features, (int)p->blocks, (int)p->rank,
+    printf("# FAILED %s/%s %s %s n=%d in=%d out=%d b=%d r=%d h=%d/%d context=%d%s: %s\n",
+           v->structure, v->name, plan == v ? "" : plan->name, dtype_name(p->dtype), (int)p->tokens,
+           (int)p->in_features, (int)p->out_features, (int)p->blocks, (int)p->rank, (int)p->heads,
+           (int)p->kv_heads, (int)p->context, p->causal ? " causal" : "",
            st == STATUS_OK ? check.reason : last_error());
     return 1;
 }
@@ -109,23 +132,30 @@ static int check_one(case_t *c, const variant_t *v, int *checked) {
     return failures;
 }
 
+/* Every variant of the structure; the baseline comes first. Returns how many failed. */
+static int check_problem(const char *name, const problem_t *problem, int *checked) {
+    char why[WHY_LEN];
+    int failures = 0;
+    case_t c;
+    if (!structure_find(name)->validate(problem, why, sizeof why)) return 0;
+    assert_int_equal(case_open(structure_find(name), problem, &c), STATUS_OK);
+    for (int v = 0; v < variant_count(); v++) {
+        const variant_t *variant = variant_at(v);
+        if (variant->device != DEVICE_CUDA || strcmp(variant->structure, name)) continue;
+        if (!(variant->dtypes & DTYPE_BIT(problem->dtype))) continue;
+        failures += check_one(&c, variant, checked);
+    }
+    case_close(&c);
+    return failures;
+}
+
 static void check_structure(const char *name) {
     if (!gpu) skip();
     int failures = 0, checked = 0;
     for (size_t i = 0; i < 2 * sizeof SHAPES / sizeof *SHAPES; i++) {
         problem_t problem = SHAPES[i / 2];
         problem.dtype = i % 2 ? DTYPE_FP16 : DTYPE_BF16;
-        char why[WHY_LEN];
-        if (!structure_find(name)->validate(&problem, why, sizeof why)) continue;
-        case_t c;
-        assert_int_equal(case_open(structure_find(name), &problem, &c), STATUS_OK);
-        for (int v = 0; v < variant_count(); v++) {
-            const variant_t *variant = variant_at(v);
-            if (variant->device != DEVICE_CUDA || strcmp(variant->structure, name)) continue;
-            if (!(variant->dtypes & DTYPE_BIT(problem.dtype))) continue;
-            failures += check_one(&c, variant, &checked);
-        }
-        case_close(&c);
+        failures += check_problem(name, &problem, &checked);
     }
     printf("# %s: %d checked\n", name, checked);
     assert_int_equal(failures, 0);
@@ -152,12 +182,27 @@ static void test_blast(void **state) {
     check_structure("blast");
 }
 
+static void test_attention(void **state) {
+    (void)state;
+    if (!gpu) skip();
+    int failures = 0, checked = 0;
+    for (size_t i = 0; i < 4 * sizeof ATTENTION / sizeof *ATTENTION; i++) {
+        problem_t problem = ATTENTION[i / 4];
+        problem.out_features = problem.in_features;
+        problem.causal = i / 2 % 2;
+        problem.dtype = i % 2 ? DTYPE_FP16 : DTYPE_BF16;
+        failures += check_problem("attention", &problem, &checked);
+    }
+    printf("# attention: %d checked\n", checked);
+    assert_int_equal(failures, 0);
+    assert_true(checked > 0);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_dense),
-        cmocka_unit_test(test_lowrank),
-        cmocka_unit_test(test_monarch),
-        cmocka_unit_test(test_blast),
+        cmocka_unit_test(test_dense),     cmocka_unit_test(test_lowrank),
+        cmocka_unit_test(test_monarch),   cmocka_unit_test(test_blast),
+        cmocka_unit_test(test_attention),
     };
     if (registry_check() != STATUS_OK) return 1;
     return cmocka_run_group_tests(tests, open_gpu, close_gpu);

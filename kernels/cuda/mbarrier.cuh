@@ -60,6 +60,11 @@ __device__ inline void named_barrier_sync(uint32_t id, uint32_t threads) {
     asm volatile("bar.sync %0, %1;" ::"r"(id), "r"(threads) : "memory");
 }
 
+/* Arrives at a barrier of `threads` threads, some of which wait in named_barrier_sync(). */
+__device__ inline void named_barrier_arrive(uint32_t id, uint32_t threads) {
+    asm volatile("bar.arrive %0, %1;" ::"r"(id), "r"(threads) : "memory");
+}
+
 /* The place of a reader or a writer in a ring: its slot, and the parity to wait with. A reader
  * starts as {0, 0}, the writer as {0, 1}. */
 struct ring_t {

@@ -25,23 +25,41 @@ static CUtensorMapSwizzle swizzle_of(int bytes) {
                          : CU_TENSOR_MAP_SWIZZLE_NONE;
 }
 
-status_t tensor_map_2d(CUtensorMap *map, dtype_t dtype, const void *base, int64_t rows,
-                       int64_t columns, int64_t row_elements, int box_rows, int box_columns,
+static status_t encode(CUtensorMap *map, dtype_t dtype, const void *base, int rank,
+                       const cuuint64_t *dims, const cuuint64_t *strides, const cuuint32_t *box,
                        int swizzle_bytes) {
-    PFN_cuTensorMapEncodeTiled_v12000 encode = NULL;
-    const status_t st = find_encoder(&encode);
+    PFN_cuTensorMapEncodeTiled_v12000 encoder = NULL;
+    const status_t st = find_encoder(&encoder);
     if (st != STATUS_OK) return st;
     const CUtensorMapDataType type = dtype == DTYPE_BF16   ? CU_TENSOR_MAP_DATA_TYPE_BFLOAT16
                                      : dtype == DTYPE_FP16 ? CU_TENSOR_MAP_DATA_TYPE_FLOAT16
                                                            : CU_TENSOR_MAP_DATA_TYPE_FLOAT32;
+    const cuuint32_t steps[4] = {1, 1, 1, 1};
+    const CUresult result =
+        encoder(map, type, (cuuint32_t)rank, (void *)base, dims, strides, box, steps,
+                CU_TENSOR_MAP_INTERLEAVE_NONE, swizzle_of(swizzle_bytes),
+                CU_TENSOR_MAP_L2_PROMOTION_L2_256B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
+    if (result == CUDA_SUCCESS) return STATUS_OK;
+    return fail(STATUS_DEVICE, "cuTensorMapEncodeTiled: error %d", (int)result);
+}
+
+status_t tensor_map_2d(CUtensorMap *map, dtype_t dtype, const void *base, int64_t rows,
+                       int64_t columns, int64_t row_elements, int box_rows, int box_columns,
+                       int swizzle_bytes) {
     const cuuint64_t dims[2] = {(cuuint64_t)columns, (cuuint64_t)rows};
     const cuuint64_t stride[1] = {(cuuint64_t)row_elements * dtype_size(dtype)};
     const cuuint32_t box[2] = {(cuuint32_t)box_columns, (cuuint32_t)box_rows};
-    const cuuint32_t steps[2] = {1, 1};
-    const CUresult result =
-        encode(map, type, 2, (void *)base, dims, stride, box, steps, CU_TENSOR_MAP_INTERLEAVE_NONE,
-               swizzle_of(swizzle_bytes), CU_TENSOR_MAP_L2_PROMOTION_L2_256B,
-               CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
-    if (result == CUDA_SUCCESS) return STATUS_OK;
-    return fail(STATUS_DEVICE, "cuTensorMapEncodeTiled: error %d", (int)result);
+    return encode(map, dtype, base, 2, dims, stride, box, swizzle_bytes);
+}
+
+status_t tensor_map_4d(CUtensorMap *map, dtype_t dtype, const void *base, const int64_t dims[4],
+                       const int64_t strides[4], const int box[4], int swizzle_bytes) {
+    cuuint64_t sizes[4], bytes[3];
+    cuuint32_t boxes[4];
+    for (int i = 0; i < 4; i++) {
+        sizes[i] = (cuuint64_t)dims[i];
+        boxes[i] = (cuuint32_t)box[i];
+        if (i > 0) bytes[i - 1] = (cuuint64_t)strides[i] * dtype_size(dtype);
+    }
+    return encode(map, dtype, base, 4, sizes, bytes, boxes, swizzle_bytes);
 }

@@ -21,6 +21,11 @@ status_t tensor_map_2d(CUtensorMap *map, dtype_t dtype, const void *base, int64_
                        int64_t columns, int64_t row_elements, int box_rows, int box_columns,
                        int swizzle_bytes);
 
+/* The same of four dimensions, the contiguous one first; strides in elements (the first is 1), each
+ * a multiple of 16 bytes. */
+status_t tensor_map_4d(CUtensorMap *map, dtype_t dtype, const void *base, const int64_t dims[4],
+                       const int64_t strides[4], const int box[4], int swizzle_bytes);
+
 #ifdef __cplusplus
 }
 #endif

@@ -38,11 +38,27 @@ __device__ inline void tma_load_2d(uint32_t smem, const CUtensorMap *map, int x,
                  : "memory");
 }
 
+__device__ inline void tma_load_4d(uint32_t smem, const CUtensorMap *map, int x, int y, int z,
+                                   int w, uint32_t barrier) {
+    asm volatile("cp.async.bulk.tensor.4d.shared::cluster.global.mbarrier::complete_tx::bytes "
+                 "[%0], [%1, {%2, %3, %4, %5}], [%6];" ::"r"(smem),
+                 "l"(map), "r"(x), "r"(y), "r"(z), "r"(w), "r"(barrier)
+                 : "memory");
+}
+
 __device__ inline void tma_load_2d_multicast(uint32_t smem, const CUtensorMap *map, int x, int y,
                                              uint32_t barrier, uint16_t blocks) {
     asm volatile("cp.async.bulk.tensor.2d.shared::cluster.global.mbarrier::complete_tx::bytes"
                  ".multicast::cluster [%0], [%1, {%2, %3}], [%4], %5;" ::"r"(smem),
                  "l"(map), "r"(x), "r"(y), "r"(barrier), "h"(blocks)
+                 : "memory");
+}
+
+__device__ inline void tma_load_4d_multicast(uint32_t smem, const CUtensorMap *map, int x, int y,
+                                             int z, int w, uint32_t barrier, uint16_t blocks) {
+    asm volatile("cp.async.bulk.tensor.4d.shared::cluster.global.mbarrier::complete_tx::bytes"
+                 ".multicast::cluster [%0], [%1, {%2, %3, %4, %5}], [%6], %7;" ::"r"(smem),
+                 "l"(map), "r"(x), "r"(y), "r"(z), "r"(w), "r"(barrier), "h"(blocks)
                  : "memory");
 }
 

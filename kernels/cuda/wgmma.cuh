@@ -66,10 +66,23 @@ __device__ inline uint64_t wgmma_tile_plain(uint32_t smem, uint32_t k_stride, ui
            (smem & 0x3ffff) >> 4;
 }
 
+/* B as K rows of N-contiguous elements (a row-major K x N matrix): columns in groups of 64, 128
+ * bytes wide, row after row and 128B-swizzled as above, group_stride bytes to the next 64 columns.
+ * K step s is 16 rows on: wgmma_across_step(descriptor, s). For wgmma_across<T>(). */
+__device__ inline uint64_t wgmma_across_tile(uint32_t smem, uint32_t group_stride) {
+    return UINT64_C(1) << 62 | UINT64_C(1024 / 16) << 32 | (uint64_t)(group_stride >> 4) << 16 |
+           (smem & 0x3ffff) >> 4;
+}
+
+__device__ inline uint64_t wgmma_across_step(uint64_t descriptor, int step) {
+    return descriptor + 128 * (uint64_t)step;
+}
+
 /*
  * wgmma<T>(d, a, b, accumulate): A and B as descriptors, or A as four words of registers; B always
- * a descriptor. accumulate 0 overwrites d. One pair of overloads for each length of d (N / 2)
- * follows: asm wants each operand written out.
+ * a descriptor. accumulate 0 overwrites d. wgmma_across<T>() takes A in registers and B as
+ * wgmma_across_tile() has it. Overloads for each length of d (N / 2) follow: asm wants each operand
+ * written out.
  */
 // clang-format off
 #define WGMMA_REGISTERS_8 "%0, %1, %2, %3"
@@ -143,11 +156,11 @@ __device__ inline uint64_t wgmma_tile_plain(uint32_t smem, uint32_t k_stride, ui
                  "wgmma.mma_async.sync.aligned.m64n" #N "k16.f32." TYPE "." TYPE                   \
                  " {" WGMMA_REGISTERS_##N "}, " A ", " B ", p, 1, 1, 0, 0;\n}"                     \
                  : WGMMA_OUTPUTS_##N : "l"(a), "l"(b), "r"(accumulate))
-#define WGMMA_REGISTER_ASM(N, TYPE, A0, A1, A2, A3, B, ACCUMULATE)                                 \
+#define WGMMA_REGISTER_ASM(N, TYPE, A0, A1, A2, A3, B, ACCUMULATE, ACROSS)                         \
     asm volatile("{\n.reg .pred p;\nsetp.ne.b32 p, " ACCUMULATE ", 0;\n"                           \
                  "wgmma.mma_async.sync.aligned.m64n" #N "k16.f32." TYPE "." TYPE                   \
                  " {" WGMMA_REGISTERS_##N "}, {" A0 "," A1 "," A2 "," A3 "}, " B             \
-                 ", p, 1, 1, 0;\n}"                                                               \
+                 ", p, 1, 1, " ACROSS ";\n}"                                                      \
                  : WGMMA_OUTPUTS_##N                                                               \
                  : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"(accumulate))
 
@@ -163,9 +176,17 @@ __device__ inline uint64_t wgmma_tile_plain(uint32_t smem, uint32_t k_stride, ui
     __device__ inline void wgmma(float (&d)[N / 2], const uint32_t *a, uint64_t b,                 \
                                  int accumulate) {                                                 \
         if constexpr (__is_same(T, __nv_bfloat16))                                                 \
-            WGMMA_REGISTER_ASM(N, "bf16", I0, I1, I2, I3, I4, I5);                                 \
+            WGMMA_REGISTER_ASM(N, "bf16", I0, I1, I2, I3, I4, I5, "0");                            \
         else                                                                                       \
-            WGMMA_REGISTER_ASM(N, "f16", I0, I1, I2, I3, I4, I5);                                  \
+            WGMMA_REGISTER_ASM(N, "f16", I0, I1, I2, I3, I4, I5, "0");                             \
+    }                                                                                              \
+    template <typename T>                                                                          \
+    __device__ inline void wgmma_across(float (&d)[N / 2], const uint32_t *a, uint64_t b,          \
+                                        int accumulate) {                                          \
+        if constexpr (__is_same(T, __nv_bfloat16))                                                 \
+            WGMMA_REGISTER_ASM(N, "bf16", I0, I1, I2, I3, I4, I5, "1");                            \
+        else                                                                                       \
+            WGMMA_REGISTER_ASM(N, "f16", I0, I1, I2, I3, I4, I5, "1");                             \
     }
 
 WGMMA_OF(8, "%4", "%5", "%6", "%7", "%8", "%9")
