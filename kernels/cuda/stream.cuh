@@ -26,9 +26,11 @@
 enum {
     STREAM_TOKENS = 64, /* the most */
     STREAM_WARPS = 8,
+    STREAM_CTAS = 3, /* an SM, of kernels that follow each other */
     STREAM_THREADS = 32 * STREAM_WARPS,
-    STREAM_GROUP = 4, /* fragments that are requested, waited for and multiplied together */
-    STREAM_DEPTH = 8, /* the most groups of a ring */
+    STREAM_GROUP = 4,  /* fragments that are requested, waited for and multiplied together */
+    STREAM_DEPTH = 8,  /* the most groups of a ring */
+    STREAM_DIRECT = 4, /* chunks a thread up to which operands come through registers */
     FRAGMENT_SIDE = 16,
     FRAGMENT_ELEMENTS = FRAGMENT_SIDE * FRAGMENT_SIDE,
     FRAGMENT_BYTES = 2 * FRAGMENT_ELEMENTS,
@@ -403,38 +405,77 @@ __device__ inline void input_stage_elements(const input_t &in, int padded, uint1
     __syncthreads();
 }
 
+/* A thread's way through `rows` rows of `chunks` times 16 bytes: which one, and how it goes on. */
+typedef struct {
+    int row, chunk, rows, chunks, row_step, chunk_step;
+} chunk_t;
+
+__device__ inline chunk_t chunk_first(int rows, int chunks) {
+    return {(int)threadIdx.x / chunks, (int)threadIdx.x % chunks, rows, chunks,
+            STREAM_THREADS / chunks,   STREAM_THREADS % chunks};
+}
+
+__device__ inline void chunk_next(chunk_t &c) {
+    c.row += c.row_step, c.chunk += c.chunk_step;
+    if (c.chunk >= c.chunks) c.chunk -= c.chunks, c.row++;
+}
+
+/* Stores load(row, chunk) to rows of `pitch` elements, BATCH loads under way at once. */
+template <int BATCH, typename LOAD>
+__device__ inline void chunks_stage(chunk_t c, uint16_t *operand, int pitch, LOAD load) {
+#pragma unroll 1
+    while (c.row < c.rows) {
+        uint4 words[BATCH];
+        int to[BATCH];
+#pragma unroll
+        for (int i = 0; i < BATCH; i++) {
+            to[i] = c.row < c.rows ? c.row * pitch + c.chunk * 8 : -1;
+            if (to[i] >= 0) words[i] = load(c.row, c.chunk);
+            chunk_next(c);
+        }
+#pragma unroll
+        for (int i = 0; i < BATCH; i++)
+            if (to[i] >= 0) *(uint4 *)(operand + to[i]) = words[i];
+    }
+    __syncthreads();
+}
+
+/* True if input_stage() can take it 16 bytes at a time: then the pieces are neighbours. */
+__device__ inline bool input_whole(const input_t &in, int padded) {
+    return in.vector && padded == in.width;
+}
+
 /*
  * Copies it to rows of `pitch` elements, each piece padded with zeros to `padded` columns, and
- * waits until all of it is there. `barrier` is in its first phase.
+ * waits until all of it is there. `first` is this thread's chunk_first(), worked out earlier.
+ * Much of it comes by bulk copies, for which `barrier` is in its first phase; a little comes sooner
+ * through registers.
  */
-__device__ inline void input_stage(const input_t &in, int padded, uint16_t *operand, int pitch,
-                                   uint64_t *barrier) {
-    if (!in.vector || padded != in.width) {
+__device__ inline void input_stage(const input_t &in, int padded, const chunk_t &first,
+                                   uint16_t *operand, int pitch, uint64_t *barrier) {
+    if (!input_whole(in, padded)) {
         input_stage_elements(in, padded, operand, pitch);
         return;
     }
-    const uint16_t *const x = (const uint16_t *)in.x + in.first; /* the pieces are neighbours */
+    const uint16_t *const x = (const uint16_t *)in.x + in.first;
 #if __CUDA_ARCH__ >= 900
-    const int bytes = in.blocks * padded * 2;
-    if (threadIdx.x == 0) barrier_expect(barrier, in.tokens * bytes);
-    if (threadIdx.x < 32) {
-        __syncwarp();
+    if (in.tokens * first.chunks > STREAM_DIRECT * STREAM_THREADS) {
+        const int bytes = in.blocks * padded * 2;
+        if (threadIdx.x == 0) barrier_expect(barrier, in.tokens * bytes);
+        if (threadIdx.x < 32) {
+            __syncwarp();
 #pragma unroll 1
-        for (int token = (int)threadIdx.x; token < in.tokens; token += 32)
-            bulk_copy(operand + token * pitch, x + token * in.ld, bytes, barrier);
+            for (int token = (int)threadIdx.x; token < in.tokens; token += 32)
+                bulk_copy(operand + token * pitch, x + token * in.ld, bytes, barrier);
+        }
+        barrier_wait(barrier, 0);
+        return;
     }
-    barrier_wait(barrier, 0);
-#else
-    (void)barrier;
-    const int chunks = in.blocks * padded / 8;
-#pragma unroll 2
-    for (int i = (int)threadIdx.x; i < in.tokens * chunks; i += STREAM_THREADS) {
-        const int token = i / chunks, chunk = i % chunks;
-        *(uint4 *)(operand + token * pitch + chunk * 8) =
-            __ldcg((const uint4 *)(x + token * in.ld + chunk * 8));
-    }
-    __syncthreads();
 #endif
+    (void)barrier;
+    chunks_stage<4>(first, operand, pitch, [&](int token, int chunk) {
+        return __ldcg((const uint4 *)(x + token * in.ld + chunk * 8));
+    });
 }
 
 /* Initialises the barriers at the start of shared memory; before they are used. */
@@ -478,16 +519,24 @@ static inline status_t stream_device_current(stream_device_t *out) {
 }
 
 /*
- * How deep the rings can be beside `fixed` bytes: as deep as two CTAs an SM allow, of this launch
- * and of the next, which then requests its weights early; else one CTA. 0 if nothing fits.
+ * How deep the rings can be beside `fixed` bytes where a warp has `groups` groups to read: as deep
+ * as three CTAs an SM allow, else two, so that those of the next kernels have requested their
+ * weights before they may begin; else one. 0 if nothing fits.
  */
-static inline int stream_depth(const stream_device_t *device, int64_t fixed) {
-    const int64_t shared = (device->smem_bytes + 1024) / 2 - 1024;
+static inline int stream_depth(const stream_device_t *device, int64_t fixed, int groups) {
+    const int64_t most = groups < STREAM_DEPTH ? groups : STREAM_DEPTH;
+    for (int ctas = STREAM_CTAS; ctas > 0; ctas--) {
+        const int64_t shared = (device->smem_bytes + 1024) / ctas - 1024;
+        const int64_t depth = (shared - fixed) / STREAM_GROUP_BYTES;
+        if (depth >= (ctas > 1 ? (most < 4 ? most : 4) : 2))
+            return (int)(depth < most ? depth : most);
+    }
+    return 0;
+}
 
-    int64_t depth = (shared - fixed) / STREAM_GROUP_BYTES;
-    if (depth < 3) depth = (device->smem_bytes - fixed) / STREAM_GROUP_BYTES;
-    if (depth < 2) return 0;
-    return depth > STREAM_DEPTH ? STREAM_DEPTH : (int)depth;
+/* The groups of a warp that has `segments` segments of `steps` fragments. */
+static inline int stream_groups(int segments, int steps) {
+    return segments * (int)ceil_div(steps, STREAM_GROUP);
 }
 
 /* The most segments that a warp has of `count` tiles. */

@@ -1,10 +1,11 @@
 #include "kernels/cuda/stream_stages.h"
 
-enum {
-    MOST_SHARES = 8,
-    PARTIALS_BYTES = 32 << 10,
-    MANY = 2
-}; /* MANY: CTAs an SM that registers must allow */
+enum { MOST_SHARES = 8, PARTIALS_BYTES = 32 << 10 };
+
+/* CTAs an SM that registers must allow. */
+__host__ __device__ constexpr int many(int columns) {
+    return columns <= 2 ? STREAM_CTAS : 2;
+}
 
 __device__ inline bool aligned16(const void *p) {
     return ((uintptr_t)p & 15) == 0;
@@ -96,7 +97,7 @@ __device__ inline void scales_stage(const stream_down_t &a, const down_item_t &i
 }
 
 template <typename T, int NT, bool SCALED>
-static __global__ void __launch_bounds__(STREAM_THREADS, MANY)
+static __global__ void __launch_bounds__(STREAM_THREADS, many(NT))
     stream_down_kernel(const __grid_constant__ stream_down_t a) {
     extern __shared__ uint4 smem[];
     uint64_t *const barriers = (uint64_t *)((char *)smem + a.depth * STREAM_GROUP_BYTES);
@@ -116,8 +117,9 @@ static __global__ void __launch_bounds__(STREAM_THREADS, MANY)
     ring_start(ring);
     input_prefetch(item.input);
     if constexpr (SCALED) scales_stage(a, item, (uint4 *)scales);
+    const chunk_t first = chunk_first(a.tokens, item.input.blocks * item.padded / 8);
     dependency_wait();
-    input_stage(item.input, item.padded, operand, a.pitch, barriers + STREAM_BARRIERS - 1);
+    input_stage(item.input, item.padded, first, operand, a.pitch, barriers + STREAM_BARRIERS - 1);
     if constexpr (SCALED) __syncthreads(); /* for the scales */
     const T *const x = (const T *)operand;
     if constexpr (SCALED) {
@@ -167,7 +169,8 @@ bool stream_down_fit(stream_down_t *a, const stream_device_t *device) {
     const int64_t y = a->scaled ? results : 0;
     const int64_t scales =
         a->scaled ? (int64_t)tiles * blocks * a->out_blocks * FRAGMENT_SIDE * 2 : 0;
-    a->depth = stream_depth(device, operand + partials + y + scales);
+    const int groups = stream_groups(a->segments, (int)ceil_div(deep, a->parts));
+    a->depth = stream_depth(device, operand + partials + y + scales, groups);
     a->partials_at = (int)(a->depth * STREAM_GROUP_BYTES + operand);
     a->y_at = (int)(a->partials_at + partials);
     a->s_at = (int)(a->y_at + y);
@@ -251,41 +254,35 @@ template <typename T> __device__ inline uint4 t_sum(const T *from, int shares, i
 
 /* The CTA's columns of T_k. */
 template <typename T>
-__device__ inline void t_stage(const stream_up_t &a, const up_item_t &item, T *operand,
-                               uint64_t *barrier) {
+__device__ inline void t_stage(const stream_up_t &a, const up_item_t &item, const chunk_t &first,
+                               T *operand, uint64_t *barrier) {
     const int64_t ld = (int64_t)a.rank_tiles * FRAGMENT_SIDE;
-    const int64_t first = item.k * a.tokens * ld + item.rank0 * FRAGMENT_SIDE;
+    const int64_t begin = item.k * a.tokens * ld + item.rank0 * FRAGMENT_SIDE;
     if (a.shares == 1) {
         const input_t input = {.x = a.t,
                                .ld = ld,
-                               .first = first,
+                               .first = begin,
                                .tokens = a.tokens,
                                .blocks = 1,
                                .width = item.ranks * FRAGMENT_SIDE,
                                .block_stride = 0,
                                .vector = true};
-        input_stage(input, input.width, (uint16_t *)operand, a.t_pitch, barrier);
+        input_stage(input, input.width, first, (uint16_t *)operand, a.t_pitch, barrier);
         return;
     }
-    const int chunks = item.ranks * 2;
     const int64_t stride = a.out_blocks * (int64_t)a.tokens * ld;
-#pragma unroll 1
-    for (int i = (int)threadIdx.x; i < a.tokens * chunks; i += STREAM_THREADS) {
-        const int token = i / chunks, column = i % chunks * 8;
-        *(uint4 *)(operand + token * a.t_pitch + column) =
-            t_sum((const T *)a.t + first + token * ld + column, a.shares, stride);
-    }
-    __syncthreads();
+    chunks_stage<1>(first, (uint16_t *)operand, a.t_pitch, [&](int token, int chunk) {
+        return t_sum((const T *)a.t + begin + token * ld + chunk * 8, a.shares, stride);
+    });
 }
 
 /* The same computed here, T_lk = X_l V_lk. */
 template <typename T, int NT>
 __device__ inline void t_compute(const stream_up_t &a, const up_item_t &item, const input_t &input,
-                                 stream_ring_t &ring, int end, uint16_t *x, T *t, float4 *partials,
-                                 uint64_t *barrier) {
-    input_stage(input, tiles_of(a.width) * FRAGMENT_SIDE, x, a.x_pitch, barrier);
+                                 const chunk_t &first, stream_ring_t &ring, int end, uint16_t *x,
+                                 T *t, float4 *partials, uint64_t *barrier) {
+    input_stage(input, tiles_of(a.width) * FRAGMENT_SIDE, first, x, a.x_pitch, barrier);
     stream_multiply_sum<T, NT>(ring, end, item.down, (const T *)x, a.x_pitch, a.tokens, partials,
-
                                [&](int tile, int j, float4 sum) {
                                    fragment_store<T>(t + tile * FRAGMENT_SIDE, a.t_pitch, j,
                                                      a.tokens, sum);
@@ -360,7 +357,7 @@ __device__ inline void y_compute(const stream_up_t &a, const up_item_t &item, st
 }
 
 template <typename T, int NT, bool PAIRED>
-static __global__ void __launch_bounds__(STREAM_THREADS, MANY)
+static __global__ void __launch_bounds__(STREAM_THREADS, many(NT))
     stream_up_kernel(const __grid_constant__ stream_up_t a) {
     extern __shared__ uint4 smem[];
     uint64_t *const barriers = (uint64_t *)((char *)smem + a.depth * STREAM_GROUP_BYTES);
@@ -396,13 +393,16 @@ static __global__ void __launch_bounds__(STREAM_THREADS, MANY)
                                .block_stride = a.width,
                                .vector =
                                    a.width % 8 == 0 && a.in_features % 8 == 0 && aligned16(a.x)};
+        const chunk_t chunk =
+            chunk_first(a.tokens, input.blocks * tiles_of(a.width) * FRAGMENT_SIDE / 8);
         input_prefetch(input);
         dependency_wait();
-        t_compute<T, NT>(a, item, input, ring, down_end, x, t, partials, operand_barrier);
+        t_compute<T, NT>(a, item, input, chunk, ring, down_end, x, t, partials, operand_barrier);
         __syncthreads();
     } else {
+        const chunk_t chunk = chunk_first(a.tokens, item.ranks * FRAGMENT_SIDE / 8);
         dependency_wait();
-        t_stage<T>(a, item, t, operand_barrier);
+        t_stage<T>(a, item, chunk, t, operand_barrier);
     }
     y_compute<T, NT>(a, item, ring, t, received);
 }
@@ -438,13 +438,19 @@ bool stream_up_fit(stream_up_t *a, const stream_device_t *device) {
     a->up_parts =
         stream_parts(tiles, least, (int)(PARTIALS_BYTES / (owned * columns * FRAGMENT_BYTES)));
     a->t_pitch = operand_pitch(ranks * FRAGMENT_SIDE);
-    a->segments =
-        stream_segments(tiles, a->up_parts) + (a->paired ? stream_segments(ranks, a->parts) : 0);
+    const int up_segments = stream_segments(tiles, a->up_parts);
+    int groups = stream_groups(up_segments, (int)ceil_div(ranks, a->up_parts));
+    a->segments = up_segments;
+    if (a->paired) {
+        const int segments = stream_segments(ranks, a->parts);
+        a->segments += segments;
+        groups += stream_groups(segments, (int)ceil_div(steps, a->parts));
+    }
     operand += stream_head_bytes(a->segments);
     const int64_t t = (int64_t)a->tokens * a->t_pitch * 2;
     const int64_t received =
         a->cluster * a->up_parts > 1 ? owned * a->up_parts * columns * FRAGMENT_BYTES : 0;
-    a->depth = stream_depth(device, operand + partials + t + received);
+    a->depth = stream_depth(device, operand + partials + t + received, groups);
     a->t_at = (int)(a->depth * STREAM_GROUP_BYTES + operand);
     a->partials_at = (int)(a->t_at + t);
     a->received_at = (int)(a->partials_at + partials);
