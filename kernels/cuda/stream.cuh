@@ -527,9 +527,9 @@ static inline int stream_depth(const stream_device_t *device, int64_t fixed, int
     const int64_t most = groups < STREAM_DEPTH ? groups : STREAM_DEPTH;
     for (int ctas = STREAM_CTAS; ctas > 0; ctas--) {
         const int64_t shared = (device->smem_bytes + 1024) / ctas - 1024;
-        const int64_t depth = (shared - fixed) / STREAM_GROUP_BYTES;
-        if (depth >= (ctas > 1 ? (most < 4 ? most : 4) : 2))
-            return (int)(depth < most ? depth : most);
+        const int64_t depth = (shared - fixed) / STREAM_GROUP_BYTES, least = ctas + 1;
+        if (depth >= most) return (int)most;
+        if (depth >= least) return (int)depth;
     }
     return 0;
 }

@@ -56,7 +56,7 @@ __device__ inline down_item_t down_item(const stream_down_t &a) {
     return item;
 }
 
-/* Z_k of this CTA's blocks from their Y, fragments in shared memory. */
+/* Z_k of this CTA's blocks from their Y: in shared memory, where the first part of each was. */
 template <typename T, int NT>
 __device__ inline void scale_blocks(const stream_down_t &a, const down_item_t &item,
                                     const float4 *y, const uint16_t *scales) {
@@ -67,13 +67,13 @@ __device__ inline void scale_blocks(const stream_down_t &a, const down_item_t &i
     for (int k = (int)threadIdx.x / 32; k < a.out_blocks; k += STREAM_WARPS)
         for (int i = 0; i < tiles * NT; i++) {
             const int tile = i / NT, j = i % NT;
-            const float4 *const from = y + (tile * blocks * NT + j) * 32 + lane;
+            const float4 *const from = y + (tile * blocks * a.parts * NT + j) * 32 + lane;
             const uint32_t *const s = (const uint32_t *)scales + tile * blocks * stride +
                                       k * FRAGMENT_SIDE / 2 + lane / 4;
             float4 sum = make_float4(0, 0, 0, 0);
 #pragma unroll 4
             for (int l = 0; l < blocks; l++) {
-                const float4 part = from[l * NT * 32];
+                const float4 part = from[l * a.parts * NT * 32];
                 const float2 factor = widen_pair<T>(s[l * stride]);
                 sum.x += part.x * factor.x, sum.y += part.y * factor.x;
                 sum.z += part.z * factor.y, sum.w += part.w * factor.y;
@@ -124,12 +124,12 @@ static __global__ void __launch_bounds__(STREAM_THREADS, many(NT))
     const T *const x = (const T *)operand;
     if constexpr (SCALED) {
         const int lane = (int)threadIdx.x % 32;
-        float4 *const y = (float4 *)((char *)smem + a.y_at);
-        stream_multiply_sum<T, NT>(
-            ring, ring.segments, item.tiles, x, a.pitch, a.tokens, partials,
-            [&](int tile, int j, float4 sum) { y[(tile * NT + j) * 32 + lane] = sum; });
+        stream_multiply_sum<T, NT>(ring, ring.segments, item.tiles, x, a.pitch, a.tokens, partials,
+                                   [&](int tile, int j, float4 sum) {
+                                       partials[(tile * a.parts * NT + j) * 32 + lane] = sum;
+                                   });
         __syncthreads();
-        scale_blocks<T, NT>(a, item, y, scales);
+        scale_blocks<T, NT>(a, item, partials, scales);
     } else {
         const int64_t ld = (int64_t)a.rank_tiles * FRAGMENT_SIDE;
         stream_multiply_sum<T, NT>(
@@ -147,33 +147,33 @@ static __global__ void __launch_bounds__(STREAM_THREADS, many(NT))
     }
 }
 
+/* The most groups of `each` items that a share of at most `most` items touches. */
+static int most_inputs(share_t share, int most, int each) {
+    if (share.more == 0 && each % most == 0) return 1;
+    if (share.more == 0 && most % each == 0) return most / each;
+    return (most - 2) / each + 2;
+}
+
 bool stream_down_fit(stream_down_t *a, const stream_device_t *device) {
     const int columns = stream_columns(a->tokens), steps = tiles_of(a->width);
     const int tiles = (int)ceil_div(a->tiles, a->sets), share = a->blocks > 1 ? a->blocks : steps;
     const int most = (int)ceil_div(share, a->shares);
     const int blocks = a->blocks > 1 ? most : 1, deep = a->blocks > 1 ? steps : most;
-    int inputs = blocks;
+    const int inputs = a->blocks > 1 ? blocks : most_inputs(a->set_share, tiles, a->input_tiles);
     a->set_share = share_of(a->tiles, a->sets);
     a->unit_share = share_of(share, a->shares);
-    for (int i = 0; a->blocks == 1 && i < a->sets; i++) {
-        const int first = share_begin(a->set_share, i) / a->input_tiles;
-        const int last = (share_begin(a->set_share, i + 1) - 1) / a->input_tiles;
-        if (last - first + 1 > inputs) inputs = last - first + 1;
-    }
     const int64_t results = (int64_t)tiles * blocks * columns * FRAGMENT_BYTES;
     a->parts = stream_parts(tiles * blocks, deep, (int)(PARTIALS_BYTES / results));
     a->pitch = operand_pitch(inputs * deep * FRAGMENT_SIDE);
     a->segments = stream_segments(tiles * blocks, a->parts);
     const int64_t operand = stream_head_bytes(a->segments) + (int64_t)a->tokens * a->pitch * 2;
-    const int64_t partials = a->parts > 1 ? results * a->parts : 0;
-    const int64_t y = a->scaled ? results : 0;
+    const int64_t partials = a->parts > 1 || a->scaled ? results * a->parts : 0;
     const int64_t scales =
         a->scaled ? (int64_t)tiles * blocks * a->out_blocks * FRAGMENT_SIDE * 2 : 0;
     const int groups = stream_groups(a->segments, (int)ceil_div(deep, a->parts));
-    a->depth = stream_depth(device, operand + partials + y + scales, groups);
+    a->depth = stream_depth(device, operand + partials + scales, groups);
     a->partials_at = (int)(a->depth * STREAM_GROUP_BYTES + operand);
-    a->y_at = (int)(a->partials_at + partials);
-    a->s_at = (int)(a->y_at + y);
+    a->s_at = (int)(a->partials_at + partials);
     a->smem_bytes = (int)(a->s_at + scales);
     return a->depth > 0 && a->pitch <= UINT16_MAX;
 }
@@ -407,17 +407,6 @@ static __global__ void __launch_bounds__(STREAM_THREADS, many(NT))
     y_compute<T, NT>(a, item, ring, t, received);
 }
 
-/* The most blocks of X that the tiles of T_k of one CTA read. */
-static int up_inputs(const stream_up_t *a) {
-    int most = 0;
-    for (int i = 0; i < a->cluster; i++) {
-        const int first = share_begin(a->rank_share, i) / a->pair_tiles;
-        const int last = (share_begin(a->rank_share, i + 1) - 1) / a->pair_tiles;
-        if (last - first + 1 > most) most = last - first + 1;
-    }
-    return most;
-}
-
 bool stream_up_fit(stream_up_t *a, const stream_device_t *device) {
     const int columns = stream_columns(a->tokens), steps = tiles_of(a->width);
     const int ranks = (int)ceil_div(a->rank_tiles, a->cluster);
@@ -431,7 +420,8 @@ bool stream_up_fit(stream_up_t *a, const stream_device_t *device) {
     a->parts = 1;
     if (a->paired) {
         a->parts = stream_parts(ranks, steps, (int)(PARTIALS_BYTES / results));
-        a->x_pitch = operand_pitch(up_inputs(a) * steps * FRAGMENT_SIDE);
+        a->x_pitch =
+            operand_pitch(most_inputs(a->rank_share, ranks, a->pair_tiles) * steps * FRAGMENT_SIDE);
         operand = (int64_t)a->tokens * a->x_pitch * 2;
         partials = a->parts > 1 ? results * a->parts : 0;
     }
@@ -469,9 +459,17 @@ static status_t up_launch(const stream_up_t *a, const stream_device_t *device,
 
 /* ---- Shapes of a chain ---- */
 
-enum { MOST_TILES = 32, CLUSTER_COST = 48 << 10 };
+/*
+ * Cuts are compared by the bytes that pass through the busiest SM, and what costs as much time as
+ * so many bytes: a cluster's exchange, and CTAs so large that those of the next kernel cannot
+ * begin beside them.
+ */
+enum { MOST_TILES = 32, CLUSTER_COST = 48 << 10, ALONE_COST = 48 << 10 };
 
-/* Bytes that pass through the busiest SM: what latency is hidden behind. */
+static int64_t alone_cost(int64_t smem_bytes, const stream_device_t *device) {
+    return 2 * (smem_bytes + 1024) > device->smem_bytes + 1024 ? ALONE_COST : 0;
+}
+
 static int64_t down_cost(const stream_down_t *a, const stream_device_t *device) {
     const int steps = tiles_of(a->width), units = a->blocks > 1 ? a->blocks : steps;
     const int64_t deep = ceil_div(units, a->shares) * (a->blocks > 1 ? steps : 1);
@@ -495,8 +493,10 @@ static bool down_choose(stream_down_t *best, int shares, const stream_device_t *
         stream_down_t a = given;
         a.shares = shares;
         a.sets = (int)ceil_div(a.tiles, tiles);
-        const int64_t now = down_cost(&a, device);
-        if (now < *cost && stream_down_fit(&a, device)) *best = a, *cost = now;
+        int64_t now = down_cost(&a, device);
+        if (now >= *cost || !stream_down_fit(&a, device)) continue;
+        now += alone_cost(a.smem_bytes, device);
+        if (now < *cost) *best = a, *cost = now;
     }
     return *cost < INT64_MAX;
 }
@@ -511,8 +511,10 @@ static bool up_choose(stream_up_t *best, int shares, const stream_device_t *devi
         int sets = device->sms / (a.out_blocks * cluster);
         sets = sets < 1 ? 1 : sets > tiles ? tiles : sets;
         a.sets = (int)ceil_div(tiles, ceil_div(tiles, sets));
-        const int64_t now = up_cost(&a, device);
-        if (now < *cost && stream_up_fit(&a, device)) *best = a, *cost = now;
+        int64_t now = up_cost(&a, device);
+        if (now >= *cost || !stream_up_fit(&a, device)) continue;
+        now += alone_cost(a.smem_bytes, device);
+        if (now < *cost) *best = a, *cost = now;
     }
     return *cost < INT64_MAX;
 }

@@ -1,11 +1,12 @@
 /*
  * The two kernels from which the decode plans are made, for 1 to 64 tokens (see stream.cuh).
  *
- *  stream_down  T = X V: every CTA a set of 16-feature tiles of T over a share of the depth.
- * `scaled`: , Z_k = sum_l s_lk * (X_l V_l) leaves instead of T. stream_up    Y_k = T_k U_k: every
- * CTA a set of tiles of Y_k over the depth, or, in a cluster, over a share of it; the shares are
- * summed through distributed shared memory. With `paired`, T is not read: each CTA computes its
- * share of it, T_lk = X_l V_lk, on chip.
+ * stream_down: T = X V. Every CTA computes a set of 16-feature tiles of T over a share of the
+ * depth. With `scaled`, Z_k = sum_l s_lk * (X_l V_l) leaves it instead of T.
+ *
+ * stream_up: Y_k = T_k U_k. Every CTA computes a set of tiles of Y_k over the depth, or, in a
+ * cluster, over a share of it; the shares are summed through distributed shared memory. With
+ * `paired`, T is not read: each CTA computes its share of it, T_lk = X_l V_lk, on chip.
  *
  * Both add in a fixed order, so results repeat bit for bit.
  */
@@ -29,8 +30,8 @@ typedef struct {
     bool scaled;
     int sets, shares; /* how it is cut into CTAs */
     share_t set_share, unit_share;
-    int depth, segments, parts;         /* rings, and warps a tile */
-    int pitch, partials_at, y_at, s_at; /* of the operand; bytes into shared memory */
+    int depth, segments, parts;   /* rings, and warps a tile */
+    int pitch, partials_at, s_at; /* of the operand; bytes into shared memory */
     int smem_bytes;
 } stream_down_t;
 
