@@ -21,7 +21,7 @@
 #define BLROOF_STREAM_CUH
 
 #include "kernels/cuda/launch.cuh"
-#include "kernels/cuda/ptx.cuh"
+#include "kernels/cuda/stream_ptx.cuh"
 
 enum {
     STREAM_TOKENS = 64, /* the most */
@@ -64,95 +64,6 @@ __host__ __device__ inline int share_count(share_t share, int i) {
 /* Elements a row of an operand in shared memory: rows begin 32 bytes apart modulo 128. */
 __host__ __device__ inline int operand_pitch(int columns) {
     return (columns + 63) / 64 * 64 + 16;
-}
-
-/* ---- Dependent launch and clusters: nothing below compute capability 9.0. ---- */
-
-__device__ inline void dependents_launch() {
-#if __CUDA_ARCH__ >= 900
-    asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
-#endif
-}
-
-/* Until the kernels before have ended and their writes are visible. */
-__device__ inline void dependency_wait() {
-#if __CUDA_ARCH__ >= 900
-    asm volatile("griddepcontrol.wait;" ::: "memory");
-#endif
-}
-
-__device__ inline void cluster_arrive() {
-#if __CUDA_ARCH__ >= 900
-    asm volatile("barrier.cluster.arrive.release.aligned;" ::: "memory");
-#endif
-}
-
-__device__ inline void cluster_wait() {
-#if __CUDA_ARCH__ >= 900
-    asm volatile("barrier.cluster.wait.acquire.aligned;" ::: "memory");
-#endif
-}
-
-/* 16 bytes into the shared memory of CTA `rank` of the cluster, where that CTA has `smem`. */
-__device__ inline void cluster_store(float4 *smem, int rank, float4 value) {
-#if __CUDA_ARCH__ >= 900
-    unsigned address;
-    asm("mapa.shared::cluster.u32 %0, %1, %2;"
-        : "=r"(address)
-        : "r"(smem_address(smem)), "r"((unsigned)rank));
-    asm volatile("st.shared::cluster.v4.f32 [%0], {%1, %2, %3, %4};" ::"r"(address), "f"(value.x),
-                 "f"(value.y), "f"(value.z), "f"(value.w)
-                 : "memory");
-#else
-    (void)smem, (void)rank, (void)value;
-    __trap();
-#endif
-}
-
-/* Barriers of shared memory that count the bytes of bulk copies; one arrival a phase. */
-__device__ inline void barrier_init(uint64_t *barrier) {
-#if __CUDA_ARCH__ >= 900
-    asm volatile("mbarrier.init.shared::cta.b64 [%0], 1;" ::"r"(smem_address(barrier)) : "memory");
-#else
-    (void)barrier;
-#endif
-}
-
-/* After the initialisations of a thread, before a barrier of the CTA. */
-__device__ inline void barrier_init_fence() {
-#if __CUDA_ARCH__ >= 900
-    asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
-    asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
-#endif
-}
-
-#if __CUDA_ARCH__ >= 900
-__device__ inline void barrier_expect(uint64_t *barrier, int bytes) {
-    asm volatile(
-        "mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(smem_address(barrier)),
-        "r"(bytes)
-        : "memory");
-}
-
-__device__ inline void barrier_wait(uint64_t *barrier, unsigned phase) {
-    asm volatile("{\n.reg .pred done;\n"
-                 "again%=: mbarrier.try_wait.parity.shared::cta.b64 done, [%0], %1;\n"
-                 "@!done bra again%=;\n}" ::"r"(smem_address(barrier)),
-                 "r"(phase)
-                 : "memory");
-}
-
-/* `bytes`, addresses: multiples of 16. */
-__device__ inline void bulk_copy(void *smem, const void *global, int bytes, uint64_t *barrier) {
-    asm volatile("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes "
-                 "[%0], [%1], %2, [%3];" ::"r"(smem_address(smem)),
-                 "l"(__cvta_generic_to_global(global)), "r"(bytes), "r"(smem_address(barrier))
-                 : "memory");
-}
-#endif
-
-__device__ inline void prefetch_l2(const void *global) {
-    asm volatile("prefetch.global.L2 [%0];" ::"l"(__cvta_generic_to_global(global)));
 }
 
 /* ---- The stream of one warp. ---- */
@@ -494,6 +405,11 @@ __device__ inline void fragment_store(T *rows, int64_t ld, int column, int token
     if (token + 1 < tokens) *(uint32_t *)(to + ld) = round_pair<T>(sum.y, sum.w);
 }
 
+/* Bytes of the barriers and of the tables of segments, which follow the rings. */
+__host__ __device__ inline int stream_head_bytes(int segments) {
+    return STREAM_BARRIER_BYTES + STREAM_WARPS * segments * (int)sizeof(segment_t);
+}
+
 /* ---- Host side. ---- */
 
 /* What of a device decides shapes; supports() and launch() must come to the same ones. */
@@ -516,50 +432,6 @@ static inline status_t stream_device_current(stream_device_t *out) {
     out->capability = 10 * major + minor;
     out->smem_bytes = bytes;
     return STATUS_OK;
-}
-
-/*
- * How deep the rings can be beside `fixed` bytes where a warp has `groups` groups to read: as deep
- * as three CTAs an SM allow, else two, so that those of the next kernels have requested their
- * weights before they may begin; else one. 0 if nothing fits.
- */
-static inline int stream_depth(const stream_device_t *device, int64_t fixed, int groups) {
-    const int64_t most = groups < STREAM_DEPTH ? groups : STREAM_DEPTH;
-    for (int ctas = STREAM_CTAS; ctas > 0; ctas--) {
-        const int64_t shared = (device->smem_bytes + 1024) / ctas - 1024;
-        const int64_t depth = (shared - fixed) / STREAM_GROUP_BYTES, least = ctas + 1;
-        if (depth >= most) return (int)most;
-        if (depth >= least) return (int)depth;
-    }
-    return 0;
-}
-
-/* The groups of a warp that has `segments` segments of `steps` fragments. */
-static inline int stream_groups(int segments, int steps) {
-    return segments * (int)ceil_div(steps, STREAM_GROUP);
-}
-
-/* The most segments that a warp has of `count` tiles. */
-static inline int stream_segments(int count, int parts) {
-    return (int)ceil_div((int64_t)count * parts, STREAM_WARPS);
-}
-
-/* Bytes of the barriers and of the tables of segments, which follow the rings. */
-__host__ __device__ inline int stream_head_bytes(int segments) {
-    return STREAM_BARRIER_BYTES + STREAM_WARPS * segments * (int)sizeof(segment_t);
-}
-
-/* Among how many warps to share a tile's depth, so that the busiest warp has the least to do. */
-static inline int stream_parts(int count, int steps, int most) {
-    int best = 1;
-    int64_t best_cost = INT64_MAX;
-    for (int parts = 1; parts <= most && parts <= STREAM_WARPS && parts <= steps; parts++) {
-        if (ceil_div(steps, ceil_div(steps, parts)) != parts) continue; /* one would be empty */
-        const int64_t cost = ceil_div((int64_t)count * parts, STREAM_WARPS) *
-                             (ceil_div(steps, parts) + 1); /* 1: opening a segment */
-        if (cost < best_cost) best = parts, best_cost = cost;
-    }
-    return best;
 }
 
 /* The NT of stream_multiply(). */

@@ -15,6 +15,8 @@
 
 #include "kernels/cuda/stream.cuh"
 
+enum { MOST_SHARES = 8 }; /* of a tile's depth in stream_down */
+
 /*
  * V is packed [tile][block][step]: `tiles` tiles of T, each `blocks` blocks of `width` features
  * deep (blocks is 1 without scales). Tile i reads X from column i / input_tiles * width on.

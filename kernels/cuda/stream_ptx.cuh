@@ -1,0 +1,99 @@
+/*
+ * What weight streaming needs of compute capability 9.0: dependent launch, stores into a cluster's
+ * shared memory, bulk copies and the barriers that count their bytes. Below it dependent launch is
+ * nothing, clusters trap, and bulk copies are not there.
+ */
+#ifndef BLROOF_STREAM_PTX_CUH
+#define BLROOF_STREAM_PTX_CUH
+
+#include "kernels/cuda/ptx.cuh"
+
+/* Lets the next kernel begin, up to its dependency_wait(). */
+__device__ inline void dependents_launch() {
+#if __CUDA_ARCH__ >= 900
+    asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
+#endif
+}
+
+/* Until the kernels before have ended and their writes are visible. */
+__device__ inline void dependency_wait() {
+#if __CUDA_ARCH__ >= 900
+    asm volatile("griddepcontrol.wait;" ::: "memory");
+#endif
+}
+
+__device__ inline void cluster_arrive() {
+#if __CUDA_ARCH__ >= 900
+    asm volatile("barrier.cluster.arrive.release.aligned;" ::: "memory");
+#endif
+}
+
+__device__ inline void cluster_wait() {
+#if __CUDA_ARCH__ >= 900
+    asm volatile("barrier.cluster.wait.acquire.aligned;" ::: "memory");
+#endif
+}
+
+/* 16 bytes into the shared memory of CTA `rank` of the cluster, where that CTA has `smem`. */
+__device__ inline void cluster_store(float4 *smem, int rank, float4 value) {
+#if __CUDA_ARCH__ >= 900
+    unsigned address;
+    asm("mapa.shared::cluster.u32 %0, %1, %2;"
+        : "=r"(address)
+        : "r"(smem_address(smem)), "r"((unsigned)rank));
+    asm volatile("st.shared::cluster.v4.f32 [%0], {%1, %2, %3, %4};" ::"r"(address), "f"(value.x),
+                 "f"(value.y), "f"(value.z), "f"(value.w)
+                 : "memory");
+#else
+    (void)smem, (void)rank, (void)value;
+    __trap();
+#endif
+}
+
+/* Barriers of shared memory that count the bytes of bulk copies; one arrival a phase. */
+__device__ inline void barrier_init(uint64_t *barrier) {
+#if __CUDA_ARCH__ >= 900
+    asm volatile("mbarrier.init.shared::cta.b64 [%0], 1;" ::"r"(smem_address(barrier)) : "memory");
+#else
+    (void)barrier;
+#endif
+}
+
+/* After the initialisations of a thread, before a barrier of the CTA. */
+__device__ inline void barrier_init_fence() {
+#if __CUDA_ARCH__ >= 900
+    asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
+    asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
+#endif
+}
+
+#if __CUDA_ARCH__ >= 900
+__device__ inline void barrier_expect(uint64_t *barrier, int bytes) {
+    asm volatile(
+        "mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(smem_address(barrier)),
+        "r"(bytes)
+        : "memory");
+}
+
+__device__ inline void barrier_wait(uint64_t *barrier, unsigned phase) {
+    asm volatile("{\n.reg .pred done;\n"
+                 "again%=: mbarrier.try_wait.parity.shared::cta.b64 done, [%0], %1;\n"
+                 "@!done bra again%=;\n}" ::"r"(smem_address(barrier)),
+                 "r"(phase)
+                 : "memory");
+}
+
+/* `bytes`, addresses: multiples of 16. */
+__device__ inline void bulk_copy(void *smem, const void *global, int bytes, uint64_t *barrier) {
+    asm volatile("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes "
+                 "[%0], [%1], %2, [%3];" ::"r"(smem_address(smem)),
+                 "l"(__cvta_generic_to_global(global)), "r"(bytes), "r"(smem_address(barrier))
+                 : "memory");
+}
+#endif
+
+__device__ inline void prefetch_l2(const void *global) {
+    asm volatile("prefetch.global.L2 [%0];" ::"l"(__cvta_generic_to_global(global)));
+}
+
+#endif
