@@ -54,9 +54,9 @@ bool stream_down_fit(stream_down_t *a, const stream_device_t *device) {
     const int tiles = (int)ceil_div(a->tiles, a->sets), share = a->blocks > 1 ? a->blocks : steps;
     const int most = (int)ceil_div(share, a->shares);
     const int blocks = a->blocks > 1 ? most : 1, deep = a->blocks > 1 ? steps : most;
-    const int inputs = a->blocks > 1 ? blocks : most_inputs(a->set_share, tiles, a->input_tiles);
     a->set_share = share_of(a->tiles, a->sets);
     a->unit_share = share_of(share, a->shares);
+    const int inputs = a->blocks > 1 ? blocks : most_inputs(a->set_share, tiles, a->input_tiles);
     const int64_t results = (int64_t)tiles * blocks * columns * FRAGMENT_BYTES;
     a->parts = stream_parts(tiles * blocks, deep, (int)(PARTIALS_BYTES / results));
     a->pitch = operand_pitch(inputs * deep * FRAGMENT_SIDE);
