@@ -34,7 +34,10 @@ enum {
     FRAGMENT_SIDE = 16,
     FRAGMENT_ELEMENTS = FRAGMENT_SIDE * FRAGMENT_SIDE,
     FRAGMENT_BYTES = 2 * FRAGMENT_ELEMENTS,
-    STREAM_BARRIERS = STREAM_WARPS * STREAM_DEPTH + 1, /* of all rings, and of the operand */
+    /* Barriers: of all rings, of the operand, of what peers in the cluster send. */
+    STREAM_OPERAND = STREAM_WARPS * STREAM_DEPTH,
+    STREAM_RECEIVED,
+    STREAM_BARRIERS,
     STREAM_BARRIER_BYTES = (STREAM_BARRIERS * 8 + 127) / 128 * 128,
     STREAM_GROUP_BYTES = STREAM_WARPS * STREAM_GROUP * FRAGMENT_BYTES, /* of all rings */
 };
@@ -61,6 +64,14 @@ __host__ __device__ inline int share_count(share_t share, int i) {
     return share.each + (i < share.more);
 }
 
+/*
+ * n / d for n, d < 2^20 in a few instructions: (n + 1/2) / d is at least 1/2d away from a whole
+ * number, and what it is rounded by is less.
+ */
+__device__ inline unsigned quotient(unsigned n, unsigned d) {
+    return (unsigned)__fdividef((float)n + 0.5f, (float)d);
+}
+
 /* Elements a row of an operand in shared memory: rows begin 32 bytes apart modulo 128. */
 __host__ __device__ inline int operand_pitch(int columns) {
     return (columns + 63) / 64 * 64 + 16;
@@ -79,44 +90,81 @@ typedef struct {
     int count, inner, outer_stride, inner_stride, steps, parts, part_steps;
 } tiles_t;
 
+/* Where in the operand a tile's depth begins, and a number of the caller's: where it goes. */
+typedef struct {
+    int column;
+    unsigned out;
+} place_t;
+
 /* One warp's part of a tile: `steps` fragments from `at` on, the operand from `column` on. */
 typedef struct {
     const uint4 *at;
+    unsigned out;
     uint16_t tile, part, steps, column;
 } segment_t;
 
 /*
  * A ring of `depth` groups that runs through the warp's segments. Their table is worked out by all
- * lanes at once before anything is waited for: the divisions cost nothing there, and the code that
- * is left for later is short, which counts where every instruction is fetched for the first time.
+ * lanes at once before anything is waited for: the divisions cost nothing there.
  */
 typedef struct {
-    segment_t *table;
-    int segments, next, left; /* segments; the next to request; fragments left of the one before */
-    const uint4 *at;          /* the next of them */
-    uint4 *ring;              /* this warp's first fragment */
-    uint64_t *full;           /* a barrier for each group */
+    segment_t *tables, *table; /* of warp 0 (the others follow), of this warp */
+    int most;                  /* room in each */
+    int segments, next, left;  /* segments; the next to request; fragments left of the one before */
+    const uint4 *at;           /* the next of them */
+    uint4 *ring;               /* this warp's first fragment */
+    uint64_t *full;            /* a barrier for each group */
     int depth, in, out;
     unsigned phase; /* of the barriers, at `out` */
     int read;       /* segments multiplied */
 } stream_ring_t;
 
-/* Appends this warp's segments of `tiles`; the operand of a tile begins at column(tile). */
-template <typename COLUMN>
-__device__ inline void ring_add(stream_ring_t &r, const tiles_t &tiles, COLUMN column) {
+/*
+ * A ring of this warp in smem (depth * STREAM_GROUP_BYTES), with room for STREAM_BARRIERS barriers
+ * in `full` and for `segments` segments a warp in `tables`. Only this warp uses its barriers.
+ */
+__device__ inline stream_ring_t ring_make(uint4 *smem, uint64_t *full, segment_t *tables,
+                                          int segments, int depth) {
+    const int warp = (int)threadIdx.x / 32;
+    stream_ring_t r = {};
+    r.tables = tables, r.table = tables + warp * segments, r.most = segments;
+    r.ring = smem + warp * depth * STREAM_GROUP * 32;
+    r.full = full + warp * STREAM_DEPTH;
+    r.depth = depth;
+    if (threadIdx.x % 32 == 0) {
+#pragma unroll 1
+        for (int i = 0; i < depth; i++) barrier_init(r.full + i);
+        barrier_init_fence();
+    }
+    return r;
+}
+
+/* Appends this warp's segments of `tiles`; place(tile) is a place_t. */
+template <typename PLACE>
+__device__ inline void ring_add(stream_ring_t &r, const tiles_t &tiles, PLACE place) {
     const int warp = (int)threadIdx.x / 32, lane = (int)threadIdx.x % 32;
     const int total = tiles.count * tiles.parts;
 #pragma unroll 1
     for (int i = lane; warp + i * STREAM_WARPS < total; i += 32) {
-        const int s = warp + i * STREAM_WARPS, tile = s / tiles.parts, part = s % tiles.parts;
-        const int begin = part * tiles.part_steps;
-        const int64_t fragment = (int64_t)(tile / tiles.inner) * tiles.outer_stride +
-                                 tile % tiles.inner * tiles.inner_stride + begin;
-        r.table[r.segments + i] = {tiles.first + fragment * 32, (uint16_t)tile, (uint16_t)part,
+        const unsigned s = warp + i * STREAM_WARPS, tile = quotient(s, tiles.parts);
+        const int part = (int)(s - tile * tiles.parts), begin = part * tiles.part_steps;
+        const unsigned outer = quotient(tile, tiles.inner), inner = tile - outer * tiles.inner;
+        const int64_t fragment =
+            (int64_t)outer * tiles.outer_stride + (int)inner * tiles.inner_stride + begin;
+        const place_t to = place((int)tile);
+        r.table[r.segments + i] = {tiles.first + fragment * 32,
+                                   to.out,
+                                   (uint16_t)tile,
+                                   (uint16_t)part,
                                    (uint16_t)max(min(tiles.part_steps, tiles.steps - begin), 0),
-                                   (uint16_t)(column(tile) + begin * FRAGMENT_SIDE)};
+                                   (uint16_t)(to.column + begin * FRAGMENT_SIDE)};
     }
     r.segments += max(total - warp + STREAM_WARPS - 1, 0) / STREAM_WARPS;
+}
+
+/* Segment `s` of the first tiles that were added, whichever warp has it. */
+__device__ inline const segment_t &ring_segment(const stream_ring_t &r, int s) {
+    return r.tables[s % STREAM_WARPS * r.most + s / STREAM_WARPS];
 }
 
 /* Requests the next group, if there is one. Before 9.0 groups are counted, empty ones too. */
@@ -128,8 +176,9 @@ __device__ inline void ring_fetch(stream_ring_t &r) {
     const int lane = (int)threadIdx.x % 32, count = min(r.left, (int)STREAM_GROUP);
     uint4 *const to = r.ring + r.in * STREAM_GROUP * 32;
 #if __CUDA_ARCH__ >= 900
+    if (count == 0) return;
     __syncwarp(); /* all lanes have read what was there */
-    if (count > 0 && lane == 0) {
+    if (lane == 0) {
         barrier_expect(r.full + r.in, count * FRAGMENT_BYTES);
         bulk_copy(to, r.at, count * FRAGMENT_BYTES, r.full + r.in);
     }
@@ -142,21 +191,6 @@ __device__ inline void ring_fetch(stream_ring_t &r) {
     r.at += STREAM_GROUP * 32;
     r.left -= count;
     if (++r.in == r.depth) r.in = 0;
-}
-
-/*
- * A ring of this warp in smem (depth * STREAM_GROUP_BYTES), with `full`, STREAM_WARPS *
- * STREAM_DEPTH initialised barriers, and `table`, room for `segments` segments a warp.
- */
-__device__ inline stream_ring_t ring_make(uint4 *smem, uint64_t *full, segment_t *table,
-                                          int segments, int depth) {
-    const int warp = (int)threadIdx.x / 32;
-    stream_ring_t r = {};
-    r.table = table + warp * segments;
-    r.ring = smem + warp * depth * STREAM_GROUP * 32;
-    r.full = full + warp * STREAM_DEPTH;
-    r.depth = depth;
-    return r;
 }
 
 /* Begins to request, once all segments were added. */
@@ -205,7 +239,7 @@ __device__ inline const uint4 *ring_take(stream_ring_t &r) {
 
 /*
  * Multiplies this warp's segments up to number `end` of its table.
- * operand: tokens x depth in shared memory, `pitch` elements a row. done(tile, part, acc): acc[j]
+ * operand: tokens x depth in shared memory, `pitch` elements a row. done(segment, acc): acc[j]
  * holds the lane's results of tokens 8j to 8j+7, in the order {token 2t, 2t+1 of feature 2g, then
  * of 2g+1}. NT 8-token columns; those beyond `tokens` hold copies of the last token.
  */
@@ -213,27 +247,43 @@ template <typename T, int NT, typename DONE>
 __device__ inline void stream_multiply(stream_ring_t &ring, int end, const T *operand, int pitch,
                                        int tokens, DONE done) {
     constexpr int CHAINS = NT == 1 ? 4 : NT == 2 ? 2 : 1; /* independent sums hide mma's latency */
+    constexpr int BATCH = NT <= 2 ? STREAM_GROUP : NT == 4 ? 2 : 1;
     const int lane = (int)threadIdx.x % 32;
     int row[NT];
 #pragma unroll
     for (int j = 0; j < NT; j++) row[j] = min(j * 8 + lane / 4, tokens - 1) * pitch + lane % 4 * 4;
+#pragma unroll 1
     for (; ring.read < end; ring.read++) {
         const segment_t s = ring.table[ring.read];
-        int left = s.steps;
         const T *b = operand + s.column;
         float acc[CHAINS][NT][4] = {};
-        for (; left > 0; left -= STREAM_GROUP, b += STREAM_GROUP * FRAGMENT_SIDE) {
+#pragma unroll 1
+        for (int left = s.steps; left > 0;
+             left -= STREAM_GROUP, b += STREAM_GROUP * FRAGMENT_SIDE) {
             const uint4 *const group = ring_take(ring);
+            /* No branches here: then the loads of BATCH fragments are under way at once. */
 #pragma unroll
-            for (int i = 0; i < STREAM_GROUP; i++) {
-                if (i >= left) break;
-                const uint4 a = group[i * 32];
-                const uint32_t a_part[4] = {a.x, a.y, a.z, a.w};
+            for (int i0 = 0; i0 < STREAM_GROUP; i0 += BATCH) {
+                uint4 a[BATCH];
+                uint2 words[BATCH][NT];
 #pragma unroll
-                for (int j = 0; j < NT; j++) {
-                    const uint2 word = *(const uint2 *)(b + row[j] + i * FRAGMENT_SIDE);
-                    const uint32_t b_part[2] = {word.x, word.y};
-                    mma_16816<T>(acc[i % CHAINS][j], a_part, b_part);
+                for (int i = 0; i < BATCH; i++) {
+                    const bool there = i0 + i < left;
+                    a[i] = there ? group[(i0 + i) * 32] : make_uint4(0, 0, 0, 0);
+#pragma unroll
+                    for (int j = 0; j < NT; j++)
+                        words[i][j] = there
+                                          ? *(const uint2 *)(b + row[j] + (i0 + i) * FRAGMENT_SIDE)
+                                          : make_uint2(0, 0);
+                }
+#pragma unroll
+                for (int i = 0; i < BATCH; i++) {
+                    const uint32_t a_part[4] = {a[i].x, a[i].y, a[i].z, a[i].w};
+#pragma unroll
+                    for (int j = 0; j < NT; j++) {
+                        const uint32_t b_part[2] = {words[i][j].x, words[i][j].y};
+                        mma_16816<T>(acc[(i0 + i) % CHAINS][j], a_part, b_part);
+                    }
                 }
             }
             ring_fetch(ring);
@@ -244,18 +294,27 @@ __device__ inline void stream_multiply(stream_ring_t &ring, int end, const T *op
             for (int j = 0; j < NT; j++)
 #pragma unroll
                 for (int e = 0; e < 4; e++) acc[0][j][e] += acc[i][j][e];
-        done(s.tile, s.part, acc[0]);
+        done(s, acc[0]);
     }
 }
 
-__device__ inline float4 fragment_add(float4 a, float4 b) {
-    return make_float4(a.x + b.x, a.y + b.y, a.z + b.z, a.w + b.w);
+/* The sum of `count` vectors `stride` apart, in their order; four loads are under way at once. */
+__device__ inline float4 vectors_sum(const float4 *from, int stride, int count) {
+    float4 sum = make_float4(0, 0, 0, 0);
+#pragma unroll 1
+    for (int i = 0; i < count; i += 4)
+#pragma unroll
+        for (int e = 0; e < 4; e++) {
+            const float4 v = i + e < count ? from[(i + e) * stride] : make_float4(0, 0, 0, 0);
+            sum.x += v.x, sum.y += v.y, sum.z += v.z, sum.w += v.w;
+        }
+    return sum;
 }
 
 /*
- * stream_multiply() with done(tile, j, results) called once for each tile and 8-token column, after
- * the parts were added in order through `partials` (count * parts * NT * 512 bytes, where parts is
- * more than 1). All threads of the CTA call it.
+ * stream_multiply() of the tiles that were added first, with done(tile, out, j, results) called
+ * once for each tile and 8-token column, after the parts were added in order through `partials`
+ * (count * parts * NT * 512 bytes, where parts is more than 1). All threads of the CTA call it.
  */
 template <typename T, int NT, typename DONE>
 __device__ inline void stream_multiply_sum(stream_ring_t &ring, int end, const tiles_t &tiles,
@@ -263,23 +322,23 @@ __device__ inline void stream_multiply_sum(stream_ring_t &ring, int end, const t
                                            float4 *partials, DONE done) {
     const int lane = (int)threadIdx.x % 32, parts = tiles.parts;
     stream_multiply<T, NT>(
-        ring, end, operand, pitch, tokens, [&](int tile, int part, const float(*acc)[4]) {
+        ring, end, operand, pitch, tokens, [&](const segment_t &s, const float(*acc)[4]) {
 #pragma unroll
             for (int j = 0; j < NT; j++) {
                 const float4 sum = make_float4(acc[j][0], acc[j][1], acc[j][2], acc[j][3]);
                 if (parts == 1)
-                    done(tile, j, sum);
+                    done(s.tile, s.out, j, sum);
                 else
-                    partials[((tile * parts + part) * NT + j) * 32 + lane] = sum;
+                    partials[((s.tile * parts + s.part) * NT + j) * 32 + lane] = sum;
             }
         });
     if (parts == 1) return;
     __syncthreads();
+#pragma unroll 1
     for (int i = (int)threadIdx.x / 32; i < tiles.count * NT; i += STREAM_WARPS) {
-        const float4 *const from = partials + (i / NT * parts * NT + i % NT) * 32 + lane;
-        float4 sum = from[0];
-        for (int part = 1; part < parts; part++) sum = fragment_add(sum, from[part * NT * 32]);
-        done(i / NT, i % NT, sum);
+        const int tile = i / NT, j = i % NT;
+        const float4 *const from = partials + (tile * parts * NT + j) * 32 + lane;
+        done(tile, ring_segment(ring, tile * parts).out, j, vectors_sum(from, NT * 32, parts));
     }
 }
 
@@ -297,8 +356,9 @@ __device__ inline void input_prefetch(const input_t &in) {
     const int row_bytes = ((in.blocks - 1) * in.block_stride + in.width) * 2;
     const int lines = row_bytes / 128 + 1;
     for (int i = (int)threadIdx.x; i < in.tokens * lines; i += STREAM_THREADS) {
-        const char *const row = (const char *)in.x + (i / lines * in.ld + in.first) * 2;
-        prefetch_l2(row + min(i % lines * 128, row_bytes - 1));
+        const int token = (int)quotient(i, lines), line = i - token * lines;
+        const char *const row = (const char *)in.x + (token * in.ld + in.first) * 2;
+        prefetch_l2(row + min(line * 128, row_bytes - 1));
     }
 }
 
@@ -322,8 +382,10 @@ typedef struct {
 } chunk_t;
 
 __device__ inline chunk_t chunk_first(int rows, int chunks) {
-    return {(int)threadIdx.x / chunks, (int)threadIdx.x % chunks, rows, chunks,
-            STREAM_THREADS / chunks,   STREAM_THREADS % chunks};
+    const int row = (int)quotient(threadIdx.x, chunks),
+              step = (int)quotient(STREAM_THREADS, chunks);
+    return {row,  (int)threadIdx.x - row * chunks, rows, chunks,
+            step, STREAM_THREADS - step * chunks};
 }
 
 __device__ inline void chunk_next(chunk_t &c) {
@@ -389,11 +451,12 @@ __device__ inline void input_stage(const input_t &in, int padded, const chunk_t 
     });
 }
 
-/* Initialises the barriers at the start of shared memory; before they are used. */
-__device__ inline void barriers_open(uint64_t *barriers) {
-    if (threadIdx.x < STREAM_BARRIERS) barrier_init(barriers + threadIdx.x);
+/* Initialises the barriers that all warps use; __syncthreads() before they do. */
+__device__ inline void shared_barriers_open(uint64_t *barriers) {
+    if (threadIdx.x > 0) return;
+    barrier_init(barriers + STREAM_OPERAND);
+    barrier_init(barriers + STREAM_RECEIVED);
     barrier_init_fence();
-    __syncthreads();
 }
 
 /* Rounds a lane's results of one 8-token column into rows of `ld` elements, pairs of features. */

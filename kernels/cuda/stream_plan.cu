@@ -49,6 +49,8 @@ static int most_inputs(share_t share, int most, int each) {
     return (most - 2) / each + 2;
 }
 
+enum { MOST_COUNT = 1 << 20 }; /* of what quotient() divides */
+
 bool stream_down_fit(stream_down_t *a, const stream_device_t *device) {
     const int columns = stream_columns(a->tokens), steps = tiles_of(a->width);
     const int tiles = (int)ceil_div(a->tiles, a->sets), share = a->blocks > 1 ? a->blocks : steps;
@@ -70,7 +72,7 @@ bool stream_down_fit(stream_down_t *a, const stream_device_t *device) {
     a->partials_at = (int)(a->depth * STREAM_GROUP_BYTES + operand);
     a->s_at = (int)(a->partials_at + partials);
     a->smem_bytes = (int)(a->s_at + scales);
-    return a->depth > 0 && a->pitch <= UINT16_MAX;
+    return a->depth > 0 && a->pitch <= UINT16_MAX && a->tiles < MOST_COUNT;
 }
 
 bool stream_up_fit(stream_up_t *a, const stream_device_t *device) {
@@ -78,7 +80,8 @@ bool stream_up_fit(stream_up_t *a, const stream_device_t *device) {
     const int ranks = (int)ceil_div(a->rank_tiles, a->cluster);
     const int least = a->rank_tiles / a->cluster; /* ranks of the smallest share */
     const int tiles = (int)ceil_div(tiles_of(a->out_width), a->sets);
-    const int64_t owned = ceil_div(tiles, a->cluster) * a->cluster;
+    a->owned = (int)ceil_div(tiles, a->cluster);
+    const int64_t owned = (int64_t)a->owned * a->cluster;
     const int64_t results = (int64_t)ranks * columns * FRAGMENT_BYTES;
     int64_t operand = 0, partials = 0;
     a->set_share = share_of(tiles_of(a->out_width), a->sets);

@@ -34,18 +34,25 @@ __device__ inline void cluster_wait() {
 #endif
 }
 
-/* 16 bytes into the shared memory of CTA `rank` of the cluster, where that CTA has `smem`. */
-__device__ inline void cluster_store(float4 *smem, int rank, float4 value) {
+/*
+ * 16 bytes into the shared memory of CTA `rank` of the cluster, where that CTA has `smem`; its
+ * `barrier` counts them.
+ */
+__device__ inline void cluster_store(float4 *smem, uint64_t *barrier, int rank, float4 value) {
 #if __CUDA_ARCH__ >= 900
-    unsigned address;
+    unsigned to, counter;
     asm("mapa.shared::cluster.u32 %0, %1, %2;"
-        : "=r"(address)
+        : "=r"(to)
         : "r"(smem_address(smem)), "r"((unsigned)rank));
-    asm volatile("st.shared::cluster.v4.f32 [%0], {%1, %2, %3, %4};" ::"r"(address), "f"(value.x),
-                 "f"(value.y), "f"(value.z), "f"(value.w)
+    asm("mapa.shared::cluster.u32 %0, %1, %2;"
+        : "=r"(counter)
+        : "r"(smem_address(barrier)), "r"((unsigned)rank));
+    asm volatile("st.async.weak.shared::cluster.mbarrier::complete_tx::bytes.v4.f32 "
+                 "[%0], {%1, %2, %3, %4}, [%5];" ::"r"(to),
+                 "f"(value.x), "f"(value.y), "f"(value.z), "f"(value.w), "r"(counter)
                  : "memory");
 #else
-    (void)smem, (void)rank, (void)value;
+    (void)smem, (void)barrier, (void)rank, (void)value;
     __trap();
 #endif
 }
@@ -59,30 +66,38 @@ __device__ inline void barrier_init(uint64_t *barrier) {
 #endif
 }
 
-/* After the initialisations of a thread, before a barrier of the CTA. */
+/* After the initialisations of a thread, before others may use them. */
 __device__ inline void barrier_init_fence() {
 #if __CUDA_ARCH__ >= 900
-    asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
-    asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
+    asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory"); /* for stores by peers */
+    asm volatile("fence.proxy.async.shared::cta;" ::: "memory");       /* for bulk copies */
 #endif
 }
 
-#if __CUDA_ARCH__ >= 900
 __device__ inline void barrier_expect(uint64_t *barrier, int bytes) {
+#if __CUDA_ARCH__ >= 900
     asm volatile(
         "mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(smem_address(barrier)),
         "r"(bytes)
         : "memory");
+#else
+    (void)barrier, (void)bytes;
+#endif
 }
 
 __device__ inline void barrier_wait(uint64_t *barrier, unsigned phase) {
+#if __CUDA_ARCH__ >= 900
     asm volatile("{\n.reg .pred done;\n"
                  "again%=: mbarrier.try_wait.parity.shared::cta.b64 done, [%0], %1;\n"
                  "@!done bra again%=;\n}" ::"r"(smem_address(barrier)),
                  "r"(phase)
                  : "memory");
+#else
+    (void)barrier, (void)phase;
+#endif
 }
 
+#if __CUDA_ARCH__ >= 900
 /* `bytes`, addresses: multiples of 16. */
 __device__ inline void bulk_copy(void *smem, const void *global, int bytes, uint64_t *barrier) {
     asm volatile("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes "

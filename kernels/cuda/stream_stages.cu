@@ -38,9 +38,9 @@ __device__ inline down_item_t down_item(const stream_down_t &a) {
                   .inner_stride = steps,
                   .steps = deep,
                   .parts = a.parts,
-                  .part_steps = (deep + a.parts - 1) / a.parts};
-    item.input0 = item.tile0 / a.input_tiles;
-    const int inputs = (item.tile0 + tiles - 1) / a.input_tiles - item.input0 + 1;
+                  .part_steps = (int)quotient(deep + a.parts - 1, a.parts)};
+    item.input0 = (int)quotient(item.tile0, a.input_tiles);
+    const int inputs = (int)quotient(item.tile0 + tiles - 1, a.input_tiles) - item.input0 + 1;
     const int column = step0 * FRAGMENT_SIDE;
     item.padded = deep * FRAGMENT_SIDE;
     item.input = {.x = a.x,
@@ -54,31 +54,45 @@ __device__ inline down_item_t down_item(const stream_down_t &a) {
     return item;
 }
 
-/* Z_k of this CTA's blocks from their Y: in shared memory, where the first part of each was. */
+/*
+ * Z_k of this CTA's blocks from their Y: in shared memory, where the first part of each was. A warp
+ * takes a tile, 8 tokens and KS output blocks at a time, so that it reads Y once for these.
+ */
 template <typename T, int NT>
 __device__ inline void scale_blocks(const stream_down_t &a, const down_item_t &item,
                                     const float4 *y, const uint16_t *scales) {
-    const int lane = (int)threadIdx.x % 32, blocks = item.tiles.inner;
-    const int tiles = share_count(a.set_share, (int)blockIdx.x);
+    constexpr int KS = NT == 1 ? 2 : 4;
+    const int lane = (int)threadIdx.x % 32, blocks = item.tiles.inner, each = a.parts * NT * 32;
+    const int columns = item.tiles.count / blocks * NT; /* of 8 tokens, of all tiles */
     const int64_t ld = (int64_t)a.rank_tiles * FRAGMENT_SIDE;
     const int stride = a.out_blocks * FRAGMENT_SIDE / 2; /* words from one l to the next */
-    for (int k = (int)threadIdx.x / 32; k < a.out_blocks; k += STREAM_WARPS)
-        for (int i = 0; i < tiles * NT; i++) {
-            const int tile = i / NT, j = i % NT;
-            const float4 *const from = y + (tile * blocks * a.parts * NT + j) * 32 + lane;
-            const uint32_t *const s = (const uint32_t *)scales + tile * blocks * stride +
-                                      k * FRAGMENT_SIDE / 2 + lane / 4;
-            float4 sum = make_float4(0, 0, 0, 0);
+    int k0 = (int)threadIdx.x / 32 * KS, column = 0;
+#pragma unroll 1
+    for (;; k0 += STREAM_WARPS * KS) {
+        while (k0 >= a.out_blocks) k0 -= (a.out_blocks + KS - 1) / KS * KS, column++;
+        if (column >= columns) break;
+        const int tile = column / NT, j = column % NT;
+        const float4 *const from = y + tile * blocks * each + j * 32 + lane;
+        const uint32_t *const s = (const uint32_t *)scales + tile * blocks * stride + lane / 4;
+        float4 sum[KS] = {};
 #pragma unroll 4
-            for (int l = 0; l < blocks; l++) {
-                const float4 part = from[l * a.parts * NT * 32];
-                const float2 factor = widen_pair<T>(s[l * stride]);
-                sum.x += part.x * factor.x, sum.y += part.y * factor.x;
-                sum.z += part.z * factor.y, sum.w += part.w * factor.y;
+        for (int l = 0; l < blocks; l++) {
+            const float4 part = from[l * each];
+#pragma unroll
+            for (int i = 0; i < KS; i++) {
+                const int k = min(k0 + i, a.out_blocks - 1);
+                const float2 factor = widen_pair<T>(s[l * stride + k * FRAGMENT_SIDE / 2]);
+                sum[i].x += part.x * factor.x, sum[i].y += part.y * factor.x;
+                sum[i].z += part.z * factor.y, sum[i].w += part.w * factor.y;
             }
-            T *const to = (T *)a.t + (int64_t)(item.share * a.out_blocks + k) * a.tokens * ld;
-            fragment_store<T>(to + (item.tile0 + tile) * FRAGMENT_SIDE, ld, j, a.tokens, sum);
         }
+        T *const rows = (T *)a.t + (int64_t)item.share * a.out_blocks * a.tokens * ld +
+                        (item.tile0 + tile) * FRAGMENT_SIDE;
+#pragma unroll
+        for (int i = 0; i < KS; i++)
+            if (k0 + i < a.out_blocks)
+                fragment_store<T>(rows + (k0 + i) * a.tokens * ld, ld, j, a.tokens, sum[i]);
+    }
 }
 
 /* The scales of a CTA: contiguous within each of its tiles. */
@@ -94,6 +108,22 @@ __device__ inline void scales_stage(const stream_down_t &a, const down_item_t &i
     }
 }
 
+/* Y_l of a tile stays here: only its operand has a place. */
+__device__ inline place_t scaled_place(const down_item_t &item, int tile) {
+    const int blocks = item.tiles.inner;
+    return {(tile - (int)quotient(tile, blocks) * blocks) * item.padded, 0};
+}
+
+/* Where T_lk of a tile goes, from the CTA's share of T on. */
+__device__ inline place_t t_place(const stream_down_t &a, const down_item_t &item, int tile) {
+    const unsigned from = (unsigned)(item.tile0 + tile), input = quotient(from, a.input_tiles);
+    const int column = ((int)input - item.input0) * item.padded;
+    if (a.out_blocks == 1) return {column, from * FRAGMENT_SIDE};
+    const unsigned pair = from - input * a.input_tiles, k = quotient(pair, a.pair_tiles);
+    const unsigned to = input * a.pair_tiles + pair - k * a.pair_tiles;
+    return {column, (k * a.tokens * a.rank_tiles + to) * FRAGMENT_SIDE};
+}
+
 template <typename T, int NT, bool SCALED>
 static __global__ void __launch_bounds__(STREAM_THREADS, many(NT))
     stream_down_kernel(const __grid_constant__ stream_down_t a) {
@@ -104,44 +134,34 @@ static __global__ void __launch_bounds__(STREAM_THREADS, many(NT))
     float4 *const partials = (float4 *)((char *)smem + a.partials_at);
     uint16_t *const scales = (uint16_t *)((char *)smem + a.s_at);
     dependents_launch();
-    barriers_open(barriers);
+    shared_barriers_open(barriers);
     const down_item_t item = down_item(a);
     stream_ring_t ring = ring_make(smem, barriers, table, a.segments, a.depth);
-    ring_add(ring, item.tiles, [&](int tile) {
-        const int block =
-            SCALED ? tile % item.tiles.inner : (item.tile0 + tile) / a.input_tiles - item.input0;
-        return block * item.padded;
-    });
+    ring_add(ring, item.tiles,
+             [&](int tile) { return SCALED ? scaled_place(item, tile) : t_place(a, item, tile); });
     ring_start(ring);
     input_prefetch(item.input);
     if constexpr (SCALED) scales_stage(a, item, (uint4 *)scales);
     const chunk_t first = chunk_first(a.tokens, item.input.blocks * item.padded / 8);
+    __syncthreads(); /* for the barriers and the scales */
     dependency_wait();
-    input_stage(item.input, item.padded, first, operand, a.pitch, barriers + STREAM_BARRIERS - 1);
-    if constexpr (SCALED) __syncthreads(); /* for the scales */
+    input_stage(item.input, item.padded, first, operand, a.pitch, barriers + STREAM_OPERAND);
     const T *const x = (const T *)operand;
     if constexpr (SCALED) {
         const int lane = (int)threadIdx.x % 32;
         stream_multiply_sum<T, NT>(ring, ring.segments, item.tiles, x, a.pitch, a.tokens, partials,
-                                   [&](int tile, int j, float4 sum) {
+                                   [&](int tile, unsigned, int j, float4 sum) {
                                        partials[(tile * a.parts * NT + j) * 32 + lane] = sum;
                                    });
         __syncthreads();
         scale_blocks<T, NT>(a, item, partials, scales);
     } else {
         const int64_t ld = (int64_t)a.rank_tiles * FRAGMENT_SIDE;
-        stream_multiply_sum<T, NT>(
-            ring, ring.segments, item.tiles, x, a.pitch, a.tokens, partials,
-            [&](int tile, int j, float4 sum) {
-                int k = 0, to = item.tile0 + tile;
-                if (a.out_blocks > 1) {
-                    const int input = to / a.input_tiles, pair = to % a.input_tiles;
-                    k = pair / a.pair_tiles;
-                    to = input * a.pair_tiles + pair % a.pair_tiles;
-                }
-                T *const rows = (T *)a.t + (item.share * a.out_blocks + k) * a.tokens * ld;
-                fragment_store<T>(rows + to * FRAGMENT_SIDE, ld, j, a.tokens, sum);
-            });
+        T *const t = (T *)a.t + (int64_t)item.share * a.out_blocks * a.tokens * ld;
+        stream_multiply_sum<T, NT>(ring, ring.segments, item.tiles, x, a.pitch, a.tokens, partials,
+                                   [&](int, unsigned out, int j, float4 sum) {
+                                       fragment_store<T>(t + out, ld, j, a.tokens, sum);
+                                   });
     }
 }
 
@@ -181,7 +201,7 @@ template <bool PAIRED> __device__ inline up_item_t up_item(const stream_up_t &a)
                .inner_stride = 0,
                .steps = item.ranks,
                .parts = a.up_parts,
-               .part_steps = (item.ranks + a.up_parts - 1) / a.up_parts};
+               .part_steps = (int)quotient(item.ranks + a.up_parts - 1, a.up_parts)};
     if constexpr (PAIRED) {
         const int steps = tiles_of(a.width);
         const int64_t tile = (int64_t)item.k * a.rank_tiles + item.rank0;
@@ -192,7 +212,7 @@ template <bool PAIRED> __device__ inline up_item_t up_item(const stream_up_t &a)
                      .inner_stride = 0,
                      .steps = steps,
                      .parts = a.parts,
-                     .part_steps = (steps + a.parts - 1) / a.parts};
+                     .part_steps = (int)quotient(steps + a.parts - 1, a.parts)};
     }
     return item;
 }
@@ -202,10 +222,8 @@ template <typename T> __device__ inline uint4 t_sum(const T *from, int shares, i
     float2 sum[4] = {};
     uint4 part[MOST_SHARES];
 #pragma unroll
-    for (int i = 0; i < MOST_SHARES; i++) {
-        part[i] = make_uint4(0, 0, 0, 0);
-        if (i < shares) part[i] = __ldcg((const uint4 *)(from + i * stride));
-    }
+    for (int i = 0; i < MOST_SHARES; i++, from += stride)
+        part[i] = i < shares ? __ldcg((const uint4 *)from) : make_uint4(0, 0, 0, 0);
 #pragma unroll
     for (int i = 0; i < MOST_SHARES; i++) {
         const uint32_t word[4] = {part[i].x, part[i].y, part[i].z, part[i].w};
@@ -243,19 +261,6 @@ __device__ inline void t_stage(const stream_up_t &a, const up_item_t &item, cons
     });
 }
 
-/* The same computed here, T_lk = X_l V_lk. */
-template <typename T, int NT>
-__device__ inline void t_compute(const stream_up_t &a, const up_item_t &item, const input_t &input,
-                                 const chunk_t &first, stream_ring_t &ring, int end, uint16_t *x,
-                                 T *t, float4 *partials, uint64_t *barrier) {
-    input_stage(input, tiles_of(a.width) * FRAGMENT_SIDE, first, x, a.x_pitch, barrier);
-    stream_multiply_sum<T, NT>(ring, end, item.down, (const T *)x, a.x_pitch, a.tokens, partials,
-                               [&](int tile, int j, float4 sum) {
-                                   fragment_store<T>(t + tile * FRAGMENT_SIDE, a.t_pitch, j,
-                                                     a.tokens, sum);
-                               });
-}
-
 template <typename T>
 __device__ inline void y_store(const stream_up_t &a, const up_item_t &item, int tile, int j,
                                float4 sum) {
@@ -280,47 +285,51 @@ __device__ inline void y_store(const stream_up_t &a, const up_item_t &item, int 
 
 /*
  * Y from T and U. Where several warps or CTAs share the depth of a tile, they send their results
- * to the CTA that owns the tile, which adds them in the order of their depths.
+ * to the CTA that owns the tile, which adds them in the order of their depths. A segment's `out`
+ * is the owner (high half) and the tile's number there.
  */
 template <typename T, int NT>
 __device__ inline void y_compute(const stream_up_t &a, const up_item_t &item, stream_ring_t &ring,
-                                 const T *t, float4 *received) {
+                                 const T *t, float4 *received, uint64_t *barrier) {
     const int lane = (int)threadIdx.x % 32, sources = a.cluster * a.up_parts;
-    const int owned = (int)((item.tiles + a.cluster - 1) / a.cluster);
-    if (a.cluster > 1) cluster_wait(); /* that all CTAs of the cluster have begun */
     stream_multiply<T, NT>(
-        ring, ring.segments, t, a.t_pitch, a.tokens, [&](int tile, int part, const float(*acc)[4]) {
-            const int source = item.rank * a.up_parts + part;
-            const int owner = a.cluster > 1 ? tile / owned : 0;
-            float4 *const to = received + (source * owned + tile - owner * owned) * NT * 32 + lane;
+        ring, ring.segments, t, a.t_pitch, a.tokens, [&](const segment_t &s, const float(*acc)[4]) {
+            const int source = item.rank * a.up_parts + s.part;
+            float4 *const to =
+                received + (source * a.owned + (int)(s.out & 0xffff)) * NT * 32 + lane;
 #pragma unroll
             for (int j = 0; j < NT; j++) {
                 const float4 sum = make_float4(acc[j][0], acc[j][1], acc[j][2], acc[j][3]);
                 if (sources == 1)
-                    y_store<T>(a, item, tile, j, sum);
+                    y_store<T>(a, item, s.tile, j, sum);
                 else if (a.cluster == 1)
                     to[j * 32] = sum;
                 else
-                    cluster_store(to + j * 32, owner, sum);
+                    cluster_store(to + j * 32, barrier, (int)(s.out >> 16), sum);
             }
         });
     if (sources == 1) return;
-    if (a.cluster > 1) {
-        cluster_arrive();
-        cluster_wait();
-    } else {
+    if (a.cluster > 1)
+        barrier_wait(barrier, 0);
+    else
         __syncthreads();
-    }
-    for (int i = (int)threadIdx.x / 32; i < owned * NT; i += STREAM_WARPS) {
-        const int tile = item.rank * owned + i / NT;
+#pragma unroll 1
+    for (int i = (int)threadIdx.x / 32; i < a.owned * NT; i += STREAM_WARPS) {
+        const int tile = item.rank * a.owned + i / NT;
         if (tile >= item.tiles) break;
-        const float4 *const from = received + i * 32 + lane;
-        float4 sum = from[0];
-#pragma unroll 8
-        for (int source = 1; source < sources; source++)
-            sum = fragment_add(sum, from[source * owned * NT * 32]);
-        y_store<T>(a, item, tile, i % NT, sum);
+        y_store<T>(a, item, tile, i % NT,
+                   vectors_sum(received + i * 32 + lane, a.owned * NT * 32, sources));
     }
+}
+
+/* Tells the peers of the cluster that this CTA has begun, and expects what they will send. */
+template <int NT>
+__device__ inline void peers_meet(const stream_up_t &a, const up_item_t &item, uint64_t *barrier) {
+    const int tiles = min(a.owned, max(item.tiles - item.rank * a.owned, 0));
+    if (threadIdx.x == 0)
+        barrier_expect(barrier, tiles * NT * a.cluster * a.up_parts * FRAGMENT_BYTES);
+    cluster_arrive();
+    cluster_wait();
 }
 
 template <typename T, int NT, bool PAIRED>
@@ -328,50 +337,57 @@ static __global__ void __launch_bounds__(STREAM_THREADS, many(NT))
     stream_up_kernel(const __grid_constant__ stream_up_t a) {
     extern __shared__ uint4 smem[];
     uint64_t *const barriers = (uint64_t *)((char *)smem + a.depth * STREAM_GROUP_BYTES);
-    uint64_t *const operand_barrier = barriers + STREAM_BARRIERS - 1;
     segment_t *const table = (segment_t *)((char *)barriers + STREAM_BARRIER_BYTES);
     uint16_t *const x = (uint16_t *)((char *)barriers + stream_head_bytes(a.segments));
     T *const t = (T *)((char *)smem + a.t_at);
     float4 *const partials = (float4 *)((char *)smem + a.partials_at);
     float4 *const received = (float4 *)((char *)smem + a.received_at);
     dependents_launch();
-    barriers_open(barriers);
+    shared_barriers_open(barriers);
     const up_item_t item = up_item<PAIRED>(a);
-    if (a.cluster > 1) cluster_arrive();
     stream_ring_t ring = ring_make(smem, barriers, table, a.segments, a.depth);
-    if constexpr (PAIRED) {
-        const int first = item.rank0 / a.pair_tiles;
-        ring_add(ring, item.down, [&](int tile) {
-            return ((item.rank0 + tile) / a.pair_tiles - first) * tiles_of(a.width) * FRAGMENT_SIDE;
+    const int padded = tiles_of(a.width) * FRAGMENT_SIDE,
+              input0 = PAIRED ? (int)quotient(item.rank0, a.pair_tiles) : 0;
+    if constexpr (PAIRED)
+        ring_add(ring, item.down, [&](int tile) -> place_t {
+            return {((int)quotient(item.rank0 + tile, a.pair_tiles) - input0) * padded, 0};
         });
-    }
     const int down_end = ring.segments;
-    ring_add(ring, item.up, [](int) { return 0; });
+    ring_add(ring, item.up, [&](int tile) -> place_t {
+        const unsigned owner = quotient(tile, a.owned);
+        return {0, owner << 16 | (tile - owner * a.owned)};
+    });
     ring_start(ring);
+    input_t input = {};
     if constexpr (PAIRED) {
-        const int first = item.rank0 / a.pair_tiles;
-        const int last = (item.rank0 + item.ranks - 1) / a.pair_tiles;
-        const input_t input = {.x = a.x,
-                               .ld = a.in_features,
-                               .first = (int64_t)first * a.width,
-                               .tokens = a.tokens,
-                               .blocks = last - first + 1,
-                               .width = a.width,
-                               .block_stride = a.width,
-                               .vector =
-                                   a.width % 8 == 0 && a.in_features % 8 == 0 && aligned16(a.x)};
-        const chunk_t chunk =
-            chunk_first(a.tokens, input.blocks * tiles_of(a.width) * FRAGMENT_SIDE / 8);
+        const int last = (int)quotient(item.rank0 + item.ranks - 1, a.pair_tiles);
+        input = {.x = a.x,
+                 .ld = a.in_features,
+                 .first = (int64_t)input0 * a.width,
+                 .tokens = a.tokens,
+                 .blocks = last - input0 + 1,
+                 .width = a.width,
+                 .block_stride = a.width,
+                 .vector = a.width % 8 == 0 && a.in_features % 8 == 0 && aligned16(a.x)};
         input_prefetch(input);
-        dependency_wait();
-        t_compute<T, NT>(a, item, input, chunk, ring, down_end, x, t, partials, operand_barrier);
+    }
+    const chunk_t first =
+        chunk_first(a.tokens, (PAIRED ? input.blocks * padded : item.ranks * FRAGMENT_SIDE) / 8);
+    if (a.cluster > 1) peers_meet<NT>(a, item, barriers + STREAM_RECEIVED);
+    __syncthreads(); /* for the barriers */
+    dependency_wait();
+    if constexpr (PAIRED) {
+        input_stage(input, padded, first, x, a.x_pitch, barriers + STREAM_OPERAND);
+        stream_multiply_sum<T, NT>(ring, down_end, item.down, (const T *)x, a.x_pitch, a.tokens,
+                                   partials, [&](int tile, unsigned, int j, float4 sum) {
+                                       fragment_store<T>(t + tile * FRAGMENT_SIDE, a.t_pitch, j,
+                                                         a.tokens, sum);
+                                   });
         __syncthreads();
     } else {
-        const chunk_t chunk = chunk_first(a.tokens, item.ranks * FRAGMENT_SIDE / 8);
-        dependency_wait();
-        t_stage<T>(a, item, chunk, t, operand_barrier);
+        t_stage<T>(a, item, first, t, barriers + STREAM_OPERAND);
     }
-    y_compute<T, NT>(a, item, ring, t, received);
+    y_compute<T, NT>(a, item, ring, t, received, barriers + STREAM_RECEIVED);
 }
 
 template <typename T, int NT>

@@ -51,6 +51,7 @@ typedef struct {
     int sets, cluster;
     share_t set_share, rank_share;
     int depth, segments, parts, up_parts;
+    int owned; /* tiles of Y_k that each CTA of a cluster adds up; the last ones fewer */
     int x_pitch, t_pitch, t_at, partials_at, received_at;
     int smem_bytes;
 } stream_up_t;
