@@ -206,3 +206,15 @@ size_t stream_chain_bytes(const stream_down_t *a) {
     return (size_t)a->shares * (size_t)a->out_blocks * (size_t)a->tokens * (size_t)a->rank_tiles *
            FRAGMENT_SIDE * 2;
 }
+
+bool stream_key_same(stream_key_t *last, const problem_t *problem, const stream_device_t *device) {
+    const problem_t *const a = &last->problem;
+    const bool same = a->dtype == problem->dtype && a->tokens == problem->tokens &&
+                      a->in_features == problem->in_features &&
+                      a->out_features == problem->out_features && a->blocks == problem->blocks &&
+                      a->rank == problem->rank && last->device.sms == device->sms &&
+                      last->device.capability == device->capability &&
+                      last->device.smem_bytes == device->smem_bytes;
+    if (!same) *last = {*problem, *device};
+    return same;
+}

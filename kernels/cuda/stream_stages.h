@@ -70,6 +70,17 @@ bool stream_up_fit(stream_up_t *up, const stream_device_t *device);
 bool stream_chain_choose(stream_down_t *down, stream_up_t *up, const stream_device_t *device,
                          char *why, size_t why_len);
 
+/*
+ * Choosing takes longer than launching, so launch() keeps what it chose last. True if *last is this
+ * problem on this device; else it becomes it.
+ */
+typedef struct {
+    problem_t problem;
+    stream_device_t device;
+} stream_key_t;
+
+bool stream_key_same(stream_key_t *last, const problem_t *problem, const stream_device_t *device);
+
 /* Bytes of T between them. */
 size_t stream_chain_bytes(const stream_down_t *down);
 
