@@ -446,7 +446,7 @@ __device__ inline void input_stage(const input_t &in, int padded, const chunk_t 
     }
 #endif
     (void)barrier;
-    chunks_stage<4>(first, operand, pitch, [&](int token, int chunk) {
+    chunks_stage<2>(first, operand, pitch, [&](int token, int chunk) {
         return __ldcg((const uint4 *)(x + token * in.ld + chunk * 8));
     });
 }
@@ -500,6 +500,16 @@ static inline status_t stream_device_current(stream_device_t *out) {
 /* The NT of stream_multiply(). */
 static inline int stream_columns(int64_t tokens) {
     return tokens <= 8 ? 1 : tokens <= 16 ? 2 : tokens <= 32 ? 4 : 8;
+}
+
+/*
+ * How many clusters to launch for `count`: as many as there are SMs for, the rest idle until the
+ * kernel may begin. Each kernel then has one CTA on every SM and leaves its place there to the same
+ * one of a later kernel. Otherwise two CTAs of a kernel would meet on one SM, which all wait for.
+ */
+static inline unsigned stream_places(int count, int cluster, const stream_device_t *device) {
+    const int most = cluster <= 2 ? device->sms / cluster : 0; /* larger ones do not fill a GPU */
+    return (unsigned)(count > most ? count : most);
 }
 
 /*

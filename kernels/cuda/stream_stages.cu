@@ -20,8 +20,9 @@ typedef struct {
 
 __device__ inline down_item_t down_item(const stream_down_t &a) {
     down_item_t item;
-    const int set = (int)blockIdx.x, steps = tiles_of(a.width);
-    item.share = (int)blockIdx.y;
+    const int steps = tiles_of(a.width);
+    item.share = (int)quotient(blockIdx.x, a.sets);
+    const int set = (int)blockIdx.x - item.share * a.sets;
     item.tile0 = share_begin(a.set_share, set);
     const int tiles = share_count(a.set_share, set);
     /* A share is whole blocks where there are several, else steps. */
@@ -75,7 +76,7 @@ __device__ inline void scale_blocks(const stream_down_t &a, const down_item_t &i
         const float4 *const from = y + tile * blocks * each + j * 32 + lane;
         const uint32_t *const s = (const uint32_t *)scales + tile * blocks * stride + lane / 4;
         float4 sum[KS] = {};
-#pragma unroll 4
+#pragma unroll 1 /* KS sums are enough at once; code that runs once costs its fetching */
         for (int l = 0; l < blocks; l++) {
             const float4 part = from[l * each];
 #pragma unroll
@@ -134,6 +135,10 @@ static __global__ void __launch_bounds__(STREAM_THREADS, many(NT))
     float4 *const partials = (float4 *)((char *)smem + a.partials_at);
     uint16_t *const scales = (uint16_t *)((char *)smem + a.s_at);
     dependents_launch();
+    if (blockIdx.x >= a.sets * a.shares) { /* keeps its place: see stream_places() */
+        dependency_wait();
+        return;
+    }
     shared_barriers_open(barriers);
     const down_item_t item = down_item(a);
     stream_ring_t ring = ring_make(smem, barriers, table, a.segments, a.depth);
@@ -171,8 +176,8 @@ static status_t down_launch(const stream_down_t *a, const stream_device_t *devic
     static uint64_t opted_in[2];
     return stream_launch(a->scaled ? stream_down_kernel<T, NT, true>
                                    : stream_down_kernel<T, NT, false>,
-                         *a, dim3((unsigned)a->sets, (unsigned)a->shares), 1, a->smem_bytes, device,
-                         &opted_in[a->scaled], stream);
+                         *a, dim3(stream_places(a->sets * a->shares, 1, device)), 1, a->smem_bytes,
+                         device, &opted_in[a->scaled], stream);
 }
 
 /* ---- up ---- */
@@ -186,8 +191,9 @@ typedef struct {
 
 template <bool PAIRED> __device__ inline up_item_t up_item(const stream_up_t &a) {
     up_item_t item;
-    const int set = (int)blockIdx.y, out_tiles = tiles_of(a.out_width);
-    item.k = (int)blockIdx.z;
+    const int out_tiles = tiles_of(a.out_width);
+    item.k = (int)quotient(blockIdx.y, a.sets);
+    const int set = (int)blockIdx.y - item.k * a.sets;
     item.rank = (int)blockIdx.x;
     item.tile0 = share_begin(a.set_share, set);
     item.tiles = share_count(a.set_share, set);
@@ -261,6 +267,7 @@ __device__ inline void t_stage(const stream_up_t &a, const up_item_t &item, cons
     });
 }
 
+/* Results of one 8-token column of a tile of Y_k. a.pairs: pairs of features are aligned words. */
 template <typename T>
 __device__ inline void y_store(const stream_up_t &a, const up_item_t &item, int tile, int j,
                                float4 sum) {
@@ -272,13 +279,13 @@ __device__ inline void y_store(const stream_up_t &a, const up_item_t &item, int 
     const uint32_t pairs[2] = {round_pair<T>(sum.x, sum.z), round_pair<T>(sum.y, sum.w)};
 #pragma unroll
     for (int i = 0; i < 2; i++) {
-        T *const to = y + i * a.out_features;
+        uint16_t *const to = (uint16_t *)(y + i * a.out_features);
         if (token + i >= a.tokens) break;
-        if (left > 1 && ((uintptr_t)to & 3) == 0) {
+        if (a.pairs) {
             *(uint32_t *)to = pairs[i];
         } else {
-            ((uint16_t *)to)[0] = (uint16_t)pairs[i];
-            if (left > 1) ((uint16_t *)to)[1] = (uint16_t)(pairs[i] >> 16);
+            to[0] = (uint16_t)pairs[i];
+            if (left > 1) to[1] = (uint16_t)(pairs[i] >> 16);
         }
     }
 }
@@ -343,6 +350,10 @@ static __global__ void __launch_bounds__(STREAM_THREADS, many(NT))
     float4 *const partials = (float4 *)((char *)smem + a.partials_at);
     float4 *const received = (float4 *)((char *)smem + a.received_at);
     dependents_launch();
+    if (blockIdx.y >= a.sets * a.out_blocks) {
+        dependency_wait();
+        return;
+    }
     shared_barriers_open(barriers);
     const up_item_t item = up_item<PAIRED>(a);
     stream_ring_t ring = ring_make(smem, barriers, table, a.segments, a.depth);
@@ -394,9 +405,12 @@ template <typename T, int NT>
 static status_t up_launch(const stream_up_t *a, const stream_device_t *device,
                           cudaStream_t stream) {
     static uint64_t opted_in[2];
+    stream_up_t args = *a;
+    args.pairs = a->out_width % 2 == 0 && (uintptr_t)a->y % 4 == 0;
+    const unsigned places = stream_places(a->sets * a->out_blocks, a->cluster, device);
     return stream_launch(a->paired ? stream_up_kernel<T, NT, true> : stream_up_kernel<T, NT, false>,
-                         *a, dim3((unsigned)a->cluster, (unsigned)a->sets, (unsigned)a->out_blocks),
-                         a->cluster, a->smem_bytes, device, &opted_in[a->paired], stream);
+                         args, dim3((unsigned)a->cluster, places), a->cluster, a->smem_bytes,
+                         device, &opted_in[a->paired], stream);
 }
 
 /* ---- The dtype and the columns of tokens, from run time to compile time ---- */

@@ -48,6 +48,7 @@ typedef struct {
     int tokens, out_blocks, out_width, rank_tiles, shares;
     int width, pair_tiles;
     bool paired; /* T is computed from X and V */
+    bool pairs;  /* pairs of Y are aligned words; found out at the launch */
     int sets, cluster;
     share_t set_share, rank_share;
     int depth, segments, parts, up_parts;
