@@ -21,18 +21,23 @@
 #define BLROOF_STREAM_CUH
 
 #include "kernels/cuda/launch.cuh"
-#include "kernels/cuda/ptx.cuh"
+#include "kernels/cuda/stream_ptx.cuh"
 
 enum {
     STREAM_TOKENS = 64, /* the most */
     STREAM_WARPS = 8,
+    STREAM_CTAS = 3, /* an SM, of kernels that follow each other */
     STREAM_THREADS = 32 * STREAM_WARPS,
-    STREAM_GROUP = 4, /* fragments that are requested, waited for and multiplied together */
-    STREAM_DEPTH = 8, /* the most groups of a ring */
+    STREAM_GROUP = 4,  /* fragments that are requested, waited for and multiplied together */
+    STREAM_DEPTH = 8,  /* the most groups of a ring */
+    STREAM_DIRECT = 4, /* chunks a thread up to which operands come through registers */
     FRAGMENT_SIDE = 16,
     FRAGMENT_ELEMENTS = FRAGMENT_SIDE * FRAGMENT_SIDE,
     FRAGMENT_BYTES = 2 * FRAGMENT_ELEMENTS,
-    STREAM_BARRIERS = STREAM_WARPS * STREAM_DEPTH + 1, /* of all rings, and of the operand */
+    /* Barriers: of all rings, of the operand, of what peers in the cluster send. */
+    STREAM_OPERAND = STREAM_WARPS * STREAM_DEPTH,
+    STREAM_RECEIVED,
+    STREAM_BARRIERS,
     STREAM_BARRIER_BYTES = (STREAM_BARRIERS * 8 + 127) / 128 * 128,
     STREAM_GROUP_BYTES = STREAM_WARPS * STREAM_GROUP * FRAGMENT_BYTES, /* of all rings */
 };
@@ -59,85 +64,17 @@ __host__ __device__ inline int share_count(share_t share, int i) {
     return share.each + (i < share.more);
 }
 
+/*
+ * n / d for n, d < 2^20 in a few instructions: (n + 1/2) / d is at least 1/2d away from a whole
+ * number, and what it is rounded by is less.
+ */
+__device__ inline unsigned quotient(unsigned n, unsigned d) {
+    return (unsigned)__fdividef((float)n + 0.5f, (float)d);
+}
+
 /* Elements a row of an operand in shared memory: rows begin 32 bytes apart modulo 128. */
 __host__ __device__ inline int operand_pitch(int columns) {
     return (columns + 63) / 64 * 64 + 16;
-}
-
-/* ---- Clusters: nothing below compute capability 9.0. ---- */
-
-__device__ inline void cluster_arrive() {
-#if __CUDA_ARCH__ >= 900
-    asm volatile("barrier.cluster.arrive.release.aligned;" ::: "memory");
-#endif
-}
-
-__device__ inline void cluster_wait() {
-#if __CUDA_ARCH__ >= 900
-    asm volatile("barrier.cluster.wait.acquire.aligned;" ::: "memory");
-#endif
-}
-
-/* 16 bytes into the shared memory of CTA `rank` of the cluster, where that CTA has `smem`. */
-__device__ inline void cluster_store(float4 *smem, int rank, float4 value) {
-#if __CUDA_ARCH__ >= 900
-    unsigned address;
-    asm("mapa.shared::cluster.u32 %0, %1, %2;"
-        : "=r"(address)
-        : "r"(smem_address(smem)), "r"((unsigned)rank));
-    asm volatile("st.shared::cluster.v4.f32 [%0], {%1, %2, %3, %4};" ::"r"(address), "f"(value.x),
-                 "f"(value.y), "f"(value.z), "f"(value.w)
-                 : "memory");
-#else
-    (void)smem, (void)rank, (void)value;
-    __trap();
-#endif
-}
-
-/* Barriers of shared memory that count the bytes of bulk copies; one arrival a phase. */
-__device__ inline void barrier_init(uint64_t *barrier) {
-#if __CUDA_ARCH__ >= 900
-    asm volatile("mbarrier.init.shared::cta.b64 [%0], 1;" ::"r"(smem_address(barrier)) : "memory");
-#else
-    (void)barrier;
-#endif
-}
-
-/* After the initialisations of a thread, before a barrier of the CTA. */
-__device__ inline void barrier_init_fence() {
-#if __CUDA_ARCH__ >= 900
-    asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
-    asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
-#endif
-}
-
-#if __CUDA_ARCH__ >= 900
-__device__ inline void barrier_expect(uint64_t *barrier, int bytes) {
-    asm volatile(
-        "mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(smem_address(barrier)),
-        "r"(bytes)
-        : "memory");
-}
-
-__device__ inline void barrier_wait(uint64_t *barrier, unsigned phase) {
-    asm volatile("{\n.reg .pred done;\n"
-                 "again%=: mbarrier.try_wait.parity.shared::cta.b64 done, [%0], %1;\n"
-                 "@!done bra again%=;\n}" ::"r"(smem_address(barrier)),
-                 "r"(phase)
-                 : "memory");
-}
-
-/* `bytes`, addresses: multiples of 16. */
-__device__ inline void bulk_copy(void *smem, const void *global, int bytes, uint64_t *barrier) {
-    asm volatile("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes "
-                 "[%0], [%1], %2, [%3];" ::"r"(smem_address(smem)),
-                 "l"(__cvta_generic_to_global(global)), "r"(bytes), "r"(smem_address(barrier))
-                 : "memory");
-}
-#endif
-
-__device__ inline void prefetch_l2(const void *global) {
-    asm volatile("prefetch.global.L2 [%0];" ::"l"(__cvta_generic_to_global(global)));
 }
 
 /* ---- The stream of one warp. ---- */
@@ -153,44 +90,81 @@ typedef struct {
     int count, inner, outer_stride, inner_stride, steps, parts, part_steps;
 } tiles_t;
 
+/* Where in the operand a tile's depth begins, and a number of the caller's: where it goes. */
+typedef struct {
+    int column;
+    unsigned out;
+} place_t;
+
 /* One warp's part of a tile: `steps` fragments from `at` on, the operand from `column` on. */
 typedef struct {
     const uint4 *at;
+    unsigned out;
     uint16_t tile, part, steps, column;
 } segment_t;
 
 /*
  * A ring of `depth` groups that runs through the warp's segments. Their table is worked out by all
- * lanes at once before anything is waited for: the divisions cost nothing there, and the code that
- * is left for later is short, which counts where every instruction is fetched for the first time.
+ * lanes at once before anything is waited for: the divisions cost nothing there.
  */
 typedef struct {
-    segment_t *table;
-    int segments, next, left; /* segments; the next to request; fragments left of the one before */
-    const uint4 *at;          /* the next of them */
-    uint4 *ring;              /* this warp's first fragment */
-    uint64_t *full;           /* a barrier for each group */
+    segment_t *tables, *table; /* of warp 0 (the others follow), of this warp */
+    int most;                  /* room in each */
+    int segments, next, left;  /* segments; the next to request; fragments left of the one before */
+    const uint4 *at;           /* the next of them */
+    uint4 *ring;               /* this warp's first fragment */
+    uint64_t *full;            /* a barrier for each group */
     int depth, in, out;
     unsigned phase; /* of the barriers, at `out` */
     int read;       /* segments multiplied */
 } stream_ring_t;
 
-/* Appends this warp's segments of `tiles`; the operand of a tile begins at column(tile). */
-template <typename COLUMN>
-__device__ inline void ring_add(stream_ring_t &r, const tiles_t &tiles, COLUMN column) {
+/*
+ * A ring of this warp in smem (depth * STREAM_GROUP_BYTES), with room for STREAM_BARRIERS barriers
+ * in `full` and for `segments` segments a warp in `tables`. Only this warp uses its barriers.
+ */
+__device__ inline stream_ring_t ring_make(uint4 *smem, uint64_t *full, segment_t *tables,
+                                          int segments, int depth) {
+    const int warp = (int)threadIdx.x / 32;
+    stream_ring_t r = {};
+    r.tables = tables, r.table = tables + warp * segments, r.most = segments;
+    r.ring = smem + warp * depth * STREAM_GROUP * 32;
+    r.full = full + warp * STREAM_DEPTH;
+    r.depth = depth;
+    if (threadIdx.x % 32 == 0) {
+#pragma unroll 1
+        for (int i = 0; i < depth; i++) barrier_init(r.full + i);
+        barrier_init_fence();
+    }
+    return r;
+}
+
+/* Appends this warp's segments of `tiles`; place(tile) is a place_t. */
+template <typename PLACE>
+__device__ inline void ring_add(stream_ring_t &r, const tiles_t &tiles, PLACE place) {
     const int warp = (int)threadIdx.x / 32, lane = (int)threadIdx.x % 32;
     const int total = tiles.count * tiles.parts;
 #pragma unroll 1
     for (int i = lane; warp + i * STREAM_WARPS < total; i += 32) {
-        const int s = warp + i * STREAM_WARPS, tile = s / tiles.parts, part = s % tiles.parts;
-        const int begin = part * tiles.part_steps;
-        const int64_t fragment = (int64_t)(tile / tiles.inner) * tiles.outer_stride +
-                                 tile % tiles.inner * tiles.inner_stride + begin;
-        r.table[r.segments + i] = {tiles.first + fragment * 32, (uint16_t)tile, (uint16_t)part,
+        const unsigned s = warp + i * STREAM_WARPS, tile = quotient(s, tiles.parts);
+        const int part = (int)(s - tile * tiles.parts), begin = part * tiles.part_steps;
+        const unsigned outer = quotient(tile, tiles.inner), inner = tile - outer * tiles.inner;
+        const int64_t fragment =
+            (int64_t)outer * tiles.outer_stride + (int)inner * tiles.inner_stride + begin;
+        const place_t to = place((int)tile);
+        r.table[r.segments + i] = {tiles.first + fragment * 32,
+                                   to.out,
+                                   (uint16_t)tile,
+                                   (uint16_t)part,
                                    (uint16_t)max(min(tiles.part_steps, tiles.steps - begin), 0),
-                                   (uint16_t)(column(tile) + begin * FRAGMENT_SIDE)};
+                                   (uint16_t)(to.column + begin * FRAGMENT_SIDE)};
     }
     r.segments += max(total - warp + STREAM_WARPS - 1, 0) / STREAM_WARPS;
+}
+
+/* Segment `s` of the first tiles that were added, whichever warp has it. */
+__device__ inline const segment_t &ring_segment(const stream_ring_t &r, int s) {
+    return r.tables[s % STREAM_WARPS * r.most + s / STREAM_WARPS];
 }
 
 /* Requests the next group, if there is one. Before 9.0 groups are counted, empty ones too. */
@@ -202,8 +176,9 @@ __device__ inline void ring_fetch(stream_ring_t &r) {
     const int lane = (int)threadIdx.x % 32, count = min(r.left, (int)STREAM_GROUP);
     uint4 *const to = r.ring + r.in * STREAM_GROUP * 32;
 #if __CUDA_ARCH__ >= 900
+    if (count == 0) return;
     __syncwarp(); /* all lanes have read what was there */
-    if (count > 0 && lane == 0) {
+    if (lane == 0) {
         barrier_expect(r.full + r.in, count * FRAGMENT_BYTES);
         bulk_copy(to, r.at, count * FRAGMENT_BYTES, r.full + r.in);
     }
@@ -216,21 +191,6 @@ __device__ inline void ring_fetch(stream_ring_t &r) {
     r.at += STREAM_GROUP * 32;
     r.left -= count;
     if (++r.in == r.depth) r.in = 0;
-}
-
-/*
- * A ring of this warp in smem (depth * STREAM_GROUP_BYTES), with `full`, STREAM_WARPS *
- * STREAM_DEPTH initialised barriers, and `table`, room for `segments` segments a warp.
- */
-__device__ inline stream_ring_t ring_make(uint4 *smem, uint64_t *full, segment_t *table,
-                                          int segments, int depth) {
-    const int warp = (int)threadIdx.x / 32;
-    stream_ring_t r = {};
-    r.table = table + warp * segments;
-    r.ring = smem + warp * depth * STREAM_GROUP * 32;
-    r.full = full + warp * STREAM_DEPTH;
-    r.depth = depth;
-    return r;
 }
 
 /* Begins to request, once all segments were added. */
@@ -279,7 +239,7 @@ __device__ inline const uint4 *ring_take(stream_ring_t &r) {
 
 /*
  * Multiplies this warp's segments up to number `end` of its table.
- * operand: tokens x depth in shared memory, `pitch` elements a row. done(tile, part, acc): acc[j]
+ * operand: tokens x depth in shared memory, `pitch` elements a row. done(segment, acc): acc[j]
  * holds the lane's results of tokens 8j to 8j+7, in the order {token 2t, 2t+1 of feature 2g, then
  * of 2g+1}. NT 8-token columns; those beyond `tokens` hold copies of the last token.
  */
@@ -287,27 +247,43 @@ template <typename T, int NT, typename DONE>
 __device__ inline void stream_multiply(stream_ring_t &ring, int end, const T *operand, int pitch,
                                        int tokens, DONE done) {
     constexpr int CHAINS = NT == 1 ? 4 : NT == 2 ? 2 : 1; /* independent sums hide mma's latency */
+    constexpr int BATCH = NT <= 2 ? STREAM_GROUP : NT == 4 ? 2 : 1;
     const int lane = (int)threadIdx.x % 32;
     int row[NT];
 #pragma unroll
     for (int j = 0; j < NT; j++) row[j] = min(j * 8 + lane / 4, tokens - 1) * pitch + lane % 4 * 4;
+#pragma unroll 1
     for (; ring.read < end; ring.read++) {
         const segment_t s = ring.table[ring.read];
-        int left = s.steps;
         const T *b = operand + s.column;
         float acc[CHAINS][NT][4] = {};
-        for (; left > 0; left -= STREAM_GROUP, b += STREAM_GROUP * FRAGMENT_SIDE) {
+#pragma unroll 1
+        for (int left = s.steps; left > 0;
+             left -= STREAM_GROUP, b += STREAM_GROUP * FRAGMENT_SIDE) {
             const uint4 *const group = ring_take(ring);
+            /* No branches here: then the loads of BATCH fragments are under way at once. */
 #pragma unroll
-            for (int i = 0; i < STREAM_GROUP; i++) {
-                if (i >= left) break;
-                const uint4 a = group[i * 32];
-                const uint32_t a_part[4] = {a.x, a.y, a.z, a.w};
+            for (int i0 = 0; i0 < STREAM_GROUP; i0 += BATCH) {
+                uint4 a[BATCH];
+                uint2 words[BATCH][NT];
 #pragma unroll
-                for (int j = 0; j < NT; j++) {
-                    const uint2 word = *(const uint2 *)(b + row[j] + i * FRAGMENT_SIDE);
-                    const uint32_t b_part[2] = {word.x, word.y};
-                    mma_16816<T>(acc[i % CHAINS][j], a_part, b_part);
+                for (int i = 0; i < BATCH; i++) {
+                    const bool there = i0 + i < left;
+                    a[i] = there ? group[(i0 + i) * 32] : make_uint4(0, 0, 0, 0);
+#pragma unroll
+                    for (int j = 0; j < NT; j++)
+                        words[i][j] = there
+                                          ? *(const uint2 *)(b + row[j] + (i0 + i) * FRAGMENT_SIDE)
+                                          : make_uint2(0, 0);
+                }
+#pragma unroll
+                for (int i = 0; i < BATCH; i++) {
+                    const uint32_t a_part[4] = {a[i].x, a[i].y, a[i].z, a[i].w};
+#pragma unroll
+                    for (int j = 0; j < NT; j++) {
+                        const uint32_t b_part[2] = {words[i][j].x, words[i][j].y};
+                        mma_16816<T>(acc[(i0 + i) % CHAINS][j], a_part, b_part);
+                    }
                 }
             }
             ring_fetch(ring);
@@ -318,18 +294,27 @@ __device__ inline void stream_multiply(stream_ring_t &ring, int end, const T *op
             for (int j = 0; j < NT; j++)
 #pragma unroll
                 for (int e = 0; e < 4; e++) acc[0][j][e] += acc[i][j][e];
-        done(s.tile, s.part, acc[0]);
+        done(s, acc[0]);
     }
 }
 
-__device__ inline float4 fragment_add(float4 a, float4 b) {
-    return make_float4(a.x + b.x, a.y + b.y, a.z + b.z, a.w + b.w);
+/* The sum of `count` vectors `stride` apart, in their order; four loads are under way at once. */
+__device__ inline float4 vectors_sum(const float4 *from, int stride, int count) {
+    float4 sum = make_float4(0, 0, 0, 0);
+#pragma unroll 1
+    for (int i = 0; i < count; i += 4)
+#pragma unroll
+        for (int e = 0; e < 4; e++) {
+            const float4 v = i + e < count ? from[(i + e) * stride] : make_float4(0, 0, 0, 0);
+            sum.x += v.x, sum.y += v.y, sum.z += v.z, sum.w += v.w;
+        }
+    return sum;
 }
 
 /*
- * stream_multiply() with done(tile, j, results) called once for each tile and 8-token column, after
- * the parts were added in order through `partials` (count * parts * NT * 512 bytes, where parts is
- * more than 1). All threads of the CTA call it.
+ * stream_multiply() of the tiles that were added first, with done(tile, out, j, results) called
+ * once for each tile and 8-token column, after the parts were added in order through `partials`
+ * (count * parts * NT * 512 bytes, where parts is more than 1). All threads of the CTA call it.
  */
 template <typename T, int NT, typename DONE>
 __device__ inline void stream_multiply_sum(stream_ring_t &ring, int end, const tiles_t &tiles,
@@ -337,23 +322,23 @@ __device__ inline void stream_multiply_sum(stream_ring_t &ring, int end, const t
                                            float4 *partials, DONE done) {
     const int lane = (int)threadIdx.x % 32, parts = tiles.parts;
     stream_multiply<T, NT>(
-        ring, end, operand, pitch, tokens, [&](int tile, int part, const float(*acc)[4]) {
+        ring, end, operand, pitch, tokens, [&](const segment_t &s, const float(*acc)[4]) {
 #pragma unroll
             for (int j = 0; j < NT; j++) {
                 const float4 sum = make_float4(acc[j][0], acc[j][1], acc[j][2], acc[j][3]);
                 if (parts == 1)
-                    done(tile, j, sum);
+                    done(s.tile, s.out, j, sum);
                 else
-                    partials[((tile * parts + part) * NT + j) * 32 + lane] = sum;
+                    partials[((s.tile * parts + s.part) * NT + j) * 32 + lane] = sum;
             }
         });
     if (parts == 1) return;
     __syncthreads();
+#pragma unroll 1
     for (int i = (int)threadIdx.x / 32; i < tiles.count * NT; i += STREAM_WARPS) {
-        const float4 *const from = partials + (i / NT * parts * NT + i % NT) * 32 + lane;
-        float4 sum = from[0];
-        for (int part = 1; part < parts; part++) sum = fragment_add(sum, from[part * NT * 32]);
-        done(i / NT, i % NT, sum);
+        const int tile = i / NT, j = i % NT;
+        const float4 *const from = partials + (tile * parts * NT + j) * 32 + lane;
+        done(tile, ring_segment(ring, tile * parts).out, j, vectors_sum(from, NT * 32, parts));
     }
 }
 
@@ -371,8 +356,9 @@ __device__ inline void input_prefetch(const input_t &in) {
     const int row_bytes = ((in.blocks - 1) * in.block_stride + in.width) * 2;
     const int lines = row_bytes / 128 + 1;
     for (int i = (int)threadIdx.x; i < in.tokens * lines; i += STREAM_THREADS) {
-        const char *const row = (const char *)in.x + (i / lines * in.ld + in.first) * 2;
-        prefetch_l2(row + min(i % lines * 128, row_bytes - 1));
+        const int token = (int)quotient(i, lines), line = i - token * lines;
+        const char *const row = (const char *)in.x + (token * in.ld + in.first) * 2;
+        prefetch_l2(row + min(line * 128, row_bytes - 1));
     }
 }
 
@@ -390,45 +376,87 @@ __device__ inline void input_stage_elements(const input_t &in, int padded, uint1
     __syncthreads();
 }
 
+/* A thread's way through `rows` rows of `chunks` times 16 bytes: which one, and how it goes on. */
+typedef struct {
+    int row, chunk, rows, chunks, row_step, chunk_step;
+} chunk_t;
+
+__device__ inline chunk_t chunk_first(int rows, int chunks) {
+    const int row = (int)quotient(threadIdx.x, chunks),
+              step = (int)quotient(STREAM_THREADS, chunks);
+    return {row,  (int)threadIdx.x - row * chunks, rows, chunks,
+            step, STREAM_THREADS - step * chunks};
+}
+
+__device__ inline void chunk_next(chunk_t &c) {
+    c.row += c.row_step, c.chunk += c.chunk_step;
+    if (c.chunk >= c.chunks) c.chunk -= c.chunks, c.row++;
+}
+
+/* Stores load(row, chunk) to rows of `pitch` elements, BATCH loads under way at once. */
+template <int BATCH, typename LOAD>
+__device__ inline void chunks_stage(chunk_t c, uint16_t *operand, int pitch, LOAD load) {
+#pragma unroll 1
+    while (c.row < c.rows) {
+        uint4 words[BATCH];
+        int to[BATCH];
+#pragma unroll
+        for (int i = 0; i < BATCH; i++) {
+            to[i] = c.row < c.rows ? c.row * pitch + c.chunk * 8 : -1;
+            if (to[i] >= 0) words[i] = load(c.row, c.chunk);
+            chunk_next(c);
+        }
+#pragma unroll
+        for (int i = 0; i < BATCH; i++)
+            if (to[i] >= 0) *(uint4 *)(operand + to[i]) = words[i];
+    }
+    __syncthreads();
+}
+
+/* True if input_stage() can take it 16 bytes at a time: then the pieces are neighbours. */
+__device__ inline bool input_whole(const input_t &in, int padded) {
+    return in.vector && padded == in.width;
+}
+
 /*
  * Copies it to rows of `pitch` elements, each piece padded with zeros to `padded` columns, and
- * waits until all of it is there. `barrier` is in its first phase.
+ * waits until all of it is there. `first` is this thread's chunk_first(), worked out earlier.
+ * Much of it comes by bulk copies, for which `barrier` is in its first phase; a little comes sooner
+ * through registers.
  */
-__device__ inline void input_stage(const input_t &in, int padded, uint16_t *operand, int pitch,
-                                   uint64_t *barrier) {
-    if (!in.vector || padded != in.width) {
+__device__ inline void input_stage(const input_t &in, int padded, const chunk_t &first,
+                                   uint16_t *operand, int pitch, uint64_t *barrier) {
+    if (!input_whole(in, padded)) {
         input_stage_elements(in, padded, operand, pitch);
         return;
     }
-    const uint16_t *const x = (const uint16_t *)in.x + in.first; /* the pieces are neighbours */
+    const uint16_t *const x = (const uint16_t *)in.x + in.first;
 #if __CUDA_ARCH__ >= 900
-    const int bytes = in.blocks * padded * 2;
-    if (threadIdx.x == 0) barrier_expect(barrier, in.tokens * bytes);
-    if (threadIdx.x < 32) {
-        __syncwarp();
+    if (in.tokens * first.chunks > STREAM_DIRECT * STREAM_THREADS) {
+        const int bytes = in.blocks * padded * 2;
+        if (threadIdx.x == 0) barrier_expect(barrier, in.tokens * bytes);
+        if (threadIdx.x < 32) {
+            __syncwarp();
 #pragma unroll 1
-        for (int token = (int)threadIdx.x; token < in.tokens; token += 32)
-            bulk_copy(operand + token * pitch, x + token * in.ld, bytes, barrier);
+            for (int token = (int)threadIdx.x; token < in.tokens; token += 32)
+                bulk_copy(operand + token * pitch, x + token * in.ld, bytes, barrier);
+        }
+        barrier_wait(barrier, 0);
+        return;
     }
-    barrier_wait(barrier, 0);
-#else
-    (void)barrier;
-    const int chunks = in.blocks * padded / 8;
-#pragma unroll 2
-    for (int i = (int)threadIdx.x; i < in.tokens * chunks; i += STREAM_THREADS) {
-        const int token = i / chunks, chunk = i % chunks;
-        *(uint4 *)(operand + token * pitch + chunk * 8) =
-            __ldcg((const uint4 *)(x + token * in.ld + chunk * 8));
-    }
-    __syncthreads();
 #endif
+    (void)barrier;
+    chunks_stage<2>(first, operand, pitch, [&](int token, int chunk) {
+        return __ldcg((const uint4 *)(x + token * in.ld + chunk * 8));
+    });
 }
 
-/* Initialises the barriers at the start of shared memory; before they are used. */
-__device__ inline void barriers_open(uint64_t *barriers) {
-    if (threadIdx.x < STREAM_BARRIERS) barrier_init(barriers + threadIdx.x);
+/* Initialises the barriers that all warps use; __syncthreads() before they do. */
+__device__ inline void shared_barriers_open(uint64_t *barriers) {
+    if (threadIdx.x > 0) return;
+    barrier_init(barriers + STREAM_OPERAND);
+    barrier_init(barriers + STREAM_RECEIVED);
     barrier_init_fence();
-    __syncthreads();
 }
 
 /* Rounds a lane's results of one 8-token column into rows of `ld` elements, pairs of features. */
@@ -438,6 +466,11 @@ __device__ inline void fragment_store(T *rows, int64_t ld, int column, int token
     T *const to = rows + token * ld + lane / 4 * 2;
     if (token < tokens) *(uint32_t *)to = round_pair<T>(sum.x, sum.z);
     if (token + 1 < tokens) *(uint32_t *)(to + ld) = round_pair<T>(sum.y, sum.w);
+}
+
+/* Bytes of the barriers and of the tables of segments, which follow the rings. */
+__host__ __device__ inline int stream_head_bytes(int segments) {
+    return STREAM_BARRIER_BYTES + STREAM_WARPS * segments * (int)sizeof(segment_t);
 }
 
 /* ---- Host side. ---- */
@@ -464,45 +497,19 @@ static inline status_t stream_device_current(stream_device_t *out) {
     return STATUS_OK;
 }
 
-/*
- * How deep the rings can be beside `fixed` bytes: as deep as two CTAs an SM allow, of this launch
- * and of the next, which then requests its weights early; else one CTA. 0 if nothing fits.
- */
-static inline int stream_depth(const stream_device_t *device, int64_t fixed) {
-    const int64_t shared = (device->smem_bytes + 1024) / 2 - 1024;
-
-    int64_t depth = (shared - fixed) / STREAM_GROUP_BYTES;
-    if (depth < 3) depth = (device->smem_bytes - fixed) / STREAM_GROUP_BYTES;
-    if (depth < 2) return 0;
-    return depth > STREAM_DEPTH ? STREAM_DEPTH : (int)depth;
-}
-
-/* The most segments that a warp has of `count` tiles. */
-static inline int stream_segments(int count, int parts) {
-    return (int)ceil_div((int64_t)count * parts, STREAM_WARPS);
-}
-
-/* Bytes of the barriers and of the tables of segments, which follow the rings. */
-__host__ __device__ inline int stream_head_bytes(int segments) {
-    return STREAM_BARRIER_BYTES + STREAM_WARPS * segments * (int)sizeof(segment_t);
-}
-
-/* Among how many warps to share a tile's depth, so that the busiest warp has the least to do. */
-static inline int stream_parts(int count, int steps, int most) {
-    int best = 1;
-    int64_t best_cost = INT64_MAX;
-    for (int parts = 1; parts <= most && parts <= STREAM_WARPS && parts <= steps; parts++) {
-        if (ceil_div(steps, ceil_div(steps, parts)) != parts) continue; /* one would be empty */
-        const int64_t cost = ceil_div((int64_t)count * parts, STREAM_WARPS) *
-                             (ceil_div(steps, parts) + 1); /* 1: opening a segment */
-        if (cost < best_cost) best = parts, best_cost = cost;
-    }
-    return best;
-}
-
 /* The NT of stream_multiply(). */
 static inline int stream_columns(int64_t tokens) {
     return tokens <= 8 ? 1 : tokens <= 16 ? 2 : tokens <= 32 ? 4 : 8;
+}
+
+/*
+ * How many clusters to launch for `count`: as many as there are SMs for, the rest idle until the
+ * kernel may begin. Each kernel then has one CTA on every SM and leaves its place there to the same
+ * one of a later kernel. Otherwise two CTAs of a kernel would meet on one SM, which all wait for.
+ */
+static inline unsigned stream_places(int count, int cluster, const stream_device_t *device) {
+    const int most = cluster <= 2 ? device->sms / cluster : 0; /* larger ones do not fill a GPU */
+    return (unsigned)(count > most ? count : most);
 }
 
 /*

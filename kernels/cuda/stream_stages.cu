@@ -1,10 +1,9 @@
 #include "kernels/cuda/stream_stages.h"
 
-enum {
-    MOST_SHARES = 8,
-    PARTIALS_BYTES = 32 << 10,
-    MANY = 2
-}; /* MANY: CTAs an SM that registers must allow */
+/* CTAs an SM that registers must allow. */
+__host__ __device__ constexpr int many(int columns) {
+    return columns <= 2 ? STREAM_CTAS : 2;
+}
 
 __device__ inline bool aligned16(const void *p) {
     return ((uintptr_t)p & 15) == 0;
@@ -21,8 +20,9 @@ typedef struct {
 
 __device__ inline down_item_t down_item(const stream_down_t &a) {
     down_item_t item;
-    const int set = (int)blockIdx.x, steps = tiles_of(a.width);
-    item.share = (int)blockIdx.y;
+    const int steps = tiles_of(a.width);
+    item.share = (int)quotient(blockIdx.x, a.sets);
+    const int set = (int)blockIdx.x - item.share * a.sets;
     item.tile0 = share_begin(a.set_share, set);
     const int tiles = share_count(a.set_share, set);
     /* A share is whole blocks where there are several, else steps. */
@@ -39,9 +39,9 @@ __device__ inline down_item_t down_item(const stream_down_t &a) {
                   .inner_stride = steps,
                   .steps = deep,
                   .parts = a.parts,
-                  .part_steps = (deep + a.parts - 1) / a.parts};
-    item.input0 = item.tile0 / a.input_tiles;
-    const int inputs = (item.tile0 + tiles - 1) / a.input_tiles - item.input0 + 1;
+                  .part_steps = (int)quotient(deep + a.parts - 1, a.parts)};
+    item.input0 = (int)quotient(item.tile0, a.input_tiles);
+    const int inputs = (int)quotient(item.tile0 + tiles - 1, a.input_tiles) - item.input0 + 1;
     const int column = step0 * FRAGMENT_SIDE;
     item.padded = deep * FRAGMENT_SIDE;
     item.input = {.x = a.x,
@@ -55,31 +55,45 @@ __device__ inline down_item_t down_item(const stream_down_t &a) {
     return item;
 }
 
-/* Z_k of this CTA's blocks from their Y, fragments in shared memory. */
+/*
+ * Z_k of this CTA's blocks from their Y: in shared memory, where the first part of each was. A warp
+ * takes a tile, 8 tokens and KS output blocks at a time, so that it reads Y once for these.
+ */
 template <typename T, int NT>
 __device__ inline void scale_blocks(const stream_down_t &a, const down_item_t &item,
                                     const float4 *y, const uint16_t *scales) {
-    const int lane = (int)threadIdx.x % 32, blocks = item.tiles.inner;
-    const int tiles = share_count(a.set_share, (int)blockIdx.x);
+    constexpr int KS = NT == 1 ? 2 : 4;
+    const int lane = (int)threadIdx.x % 32, blocks = item.tiles.inner, each = a.parts * NT * 32;
+    const int columns = item.tiles.count / blocks * NT; /* of 8 tokens, of all tiles */
     const int64_t ld = (int64_t)a.rank_tiles * FRAGMENT_SIDE;
     const int stride = a.out_blocks * FRAGMENT_SIDE / 2; /* words from one l to the next */
-    for (int k = (int)threadIdx.x / 32; k < a.out_blocks; k += STREAM_WARPS)
-        for (int i = 0; i < tiles * NT; i++) {
-            const int tile = i / NT, j = i % NT;
-            const float4 *const from = y + (tile * blocks * NT + j) * 32 + lane;
-            const uint32_t *const s = (const uint32_t *)scales + tile * blocks * stride +
-                                      k * FRAGMENT_SIDE / 2 + lane / 4;
-            float4 sum = make_float4(0, 0, 0, 0);
-#pragma unroll 4
-            for (int l = 0; l < blocks; l++) {
-                const float4 part = from[l * NT * 32];
-                const float2 factor = widen_pair<T>(s[l * stride]);
-                sum.x += part.x * factor.x, sum.y += part.y * factor.x;
-                sum.z += part.z * factor.y, sum.w += part.w * factor.y;
+    int k0 = (int)threadIdx.x / 32 * KS, column = 0;
+#pragma unroll 1
+    for (;; k0 += STREAM_WARPS * KS) {
+        while (k0 >= a.out_blocks) k0 -= (a.out_blocks + KS - 1) / KS * KS, column++;
+        if (column >= columns) break;
+        const int tile = column / NT, j = column % NT;
+        const float4 *const from = y + tile * blocks * each + j * 32 + lane;
+        const uint32_t *const s = (const uint32_t *)scales + tile * blocks * stride + lane / 4;
+        float4 sum[KS] = {};
+#pragma unroll 1 /* KS sums are enough at once; code that runs once costs its fetching */
+        for (int l = 0; l < blocks; l++) {
+            const float4 part = from[l * each];
+#pragma unroll
+            for (int i = 0; i < KS; i++) {
+                const int k = min(k0 + i, a.out_blocks - 1);
+                const float2 factor = widen_pair<T>(s[l * stride + k * FRAGMENT_SIDE / 2]);
+                sum[i].x += part.x * factor.x, sum[i].y += part.y * factor.x;
+                sum[i].z += part.z * factor.y, sum[i].w += part.w * factor.y;
             }
-            T *const to = (T *)a.t + (int64_t)(item.share * a.out_blocks + k) * a.tokens * ld;
-            fragment_store<T>(to + (item.tile0 + tile) * FRAGMENT_SIDE, ld, j, a.tokens, sum);
         }
+        T *const rows = (T *)a.t + (int64_t)item.share * a.out_blocks * a.tokens * ld +
+                        (item.tile0 + tile) * FRAGMENT_SIDE;
+#pragma unroll
+        for (int i = 0; i < KS; i++)
+            if (k0 + i < a.out_blocks)
+                fragment_store<T>(rows + (k0 + i) * a.tokens * ld, ld, j, a.tokens, sum[i]);
+    }
 }
 
 /* The scales of a CTA: contiguous within each of its tiles. */
@@ -95,8 +109,24 @@ __device__ inline void scales_stage(const stream_down_t &a, const down_item_t &i
     }
 }
 
+/* Y_l of a tile stays here: only its operand has a place. */
+__device__ inline place_t scaled_place(const down_item_t &item, int tile) {
+    const int blocks = item.tiles.inner;
+    return {(tile - (int)quotient(tile, blocks) * blocks) * item.padded, 0};
+}
+
+/* Where T_lk of a tile goes, from the CTA's share of T on. */
+__device__ inline place_t t_place(const stream_down_t &a, const down_item_t &item, int tile) {
+    const unsigned from = (unsigned)(item.tile0 + tile), input = quotient(from, a.input_tiles);
+    const int column = ((int)input - item.input0) * item.padded;
+    if (a.out_blocks == 1) return {column, from * FRAGMENT_SIDE};
+    const unsigned pair = from - input * a.input_tiles, k = quotient(pair, a.pair_tiles);
+    const unsigned to = input * a.pair_tiles + pair - k * a.pair_tiles;
+    return {column, (k * a.tokens * a.rank_tiles + to) * FRAGMENT_SIDE};
+}
+
 template <typename T, int NT, bool SCALED>
-static __global__ void __launch_bounds__(STREAM_THREADS, MANY)
+static __global__ void __launch_bounds__(STREAM_THREADS, many(NT))
     stream_down_kernel(const __grid_constant__ stream_down_t a) {
     extern __shared__ uint4 smem[];
     uint64_t *const barriers = (uint64_t *)((char *)smem + a.depth * STREAM_GROUP_BYTES);
@@ -105,74 +135,39 @@ static __global__ void __launch_bounds__(STREAM_THREADS, MANY)
     float4 *const partials = (float4 *)((char *)smem + a.partials_at);
     uint16_t *const scales = (uint16_t *)((char *)smem + a.s_at);
     dependents_launch();
-    barriers_open(barriers);
+    if (blockIdx.x >= a.sets * a.shares) { /* keeps its place: see stream_places() */
+        dependency_wait();
+        return;
+    }
+    shared_barriers_open(barriers);
     const down_item_t item = down_item(a);
     stream_ring_t ring = ring_make(smem, barriers, table, a.segments, a.depth);
-    ring_add(ring, item.tiles, [&](int tile) {
-        const int block =
-            SCALED ? tile % item.tiles.inner : (item.tile0 + tile) / a.input_tiles - item.input0;
-        return block * item.padded;
-    });
+    ring_add(ring, item.tiles,
+             [&](int tile) { return SCALED ? scaled_place(item, tile) : t_place(a, item, tile); });
     ring_start(ring);
     input_prefetch(item.input);
     if constexpr (SCALED) scales_stage(a, item, (uint4 *)scales);
+    const chunk_t first = chunk_first(a.tokens, item.input.blocks * item.padded / 8);
+    __syncthreads(); /* for the barriers and the scales */
     dependency_wait();
-    input_stage(item.input, item.padded, operand, a.pitch, barriers + STREAM_BARRIERS - 1);
-    if constexpr (SCALED) __syncthreads(); /* for the scales */
+    input_stage(item.input, item.padded, first, operand, a.pitch, barriers + STREAM_OPERAND);
     const T *const x = (const T *)operand;
     if constexpr (SCALED) {
         const int lane = (int)threadIdx.x % 32;
-        float4 *const y = (float4 *)((char *)smem + a.y_at);
-        stream_multiply_sum<T, NT>(
-            ring, ring.segments, item.tiles, x, a.pitch, a.tokens, partials,
-            [&](int tile, int j, float4 sum) { y[(tile * NT + j) * 32 + lane] = sum; });
+        stream_multiply_sum<T, NT>(ring, ring.segments, item.tiles, x, a.pitch, a.tokens, partials,
+                                   [&](int tile, unsigned, int j, float4 sum) {
+                                       partials[(tile * a.parts * NT + j) * 32 + lane] = sum;
+                                   });
         __syncthreads();
-        scale_blocks<T, NT>(a, item, y, scales);
+        scale_blocks<T, NT>(a, item, partials, scales);
     } else {
         const int64_t ld = (int64_t)a.rank_tiles * FRAGMENT_SIDE;
-        stream_multiply_sum<T, NT>(
-            ring, ring.segments, item.tiles, x, a.pitch, a.tokens, partials,
-            [&](int tile, int j, float4 sum) {
-                int k = 0, to = item.tile0 + tile;
-                if (a.out_blocks > 1) {
-                    const int input = to / a.input_tiles, pair = to % a.input_tiles;
-                    k = pair / a.pair_tiles;
-                    to = input * a.pair_tiles + pair % a.pair_tiles;
-                }
-                T *const rows = (T *)a.t + (item.share * a.out_blocks + k) * a.tokens * ld;
-                fragment_store<T>(rows + to * FRAGMENT_SIDE, ld, j, a.tokens, sum);
-            });
+        T *const t = (T *)a.t + (int64_t)item.share * a.out_blocks * a.tokens * ld;
+        stream_multiply_sum<T, NT>(ring, ring.segments, item.tiles, x, a.pitch, a.tokens, partials,
+                                   [&](int, unsigned out, int j, float4 sum) {
+                                       fragment_store<T>(t + out, ld, j, a.tokens, sum);
+                                   });
     }
-}
-
-bool stream_down_fit(stream_down_t *a, const stream_device_t *device) {
-    const int columns = stream_columns(a->tokens), steps = tiles_of(a->width);
-    const int tiles = (int)ceil_div(a->tiles, a->sets), share = a->blocks > 1 ? a->blocks : steps;
-    const int most = (int)ceil_div(share, a->shares);
-    const int blocks = a->blocks > 1 ? most : 1, deep = a->blocks > 1 ? steps : most;
-    int inputs = blocks;
-    a->set_share = share_of(a->tiles, a->sets);
-    a->unit_share = share_of(share, a->shares);
-    for (int i = 0; a->blocks == 1 && i < a->sets; i++) {
-        const int first = share_begin(a->set_share, i) / a->input_tiles;
-        const int last = (share_begin(a->set_share, i + 1) - 1) / a->input_tiles;
-        if (last - first + 1 > inputs) inputs = last - first + 1;
-    }
-    const int64_t results = (int64_t)tiles * blocks * columns * FRAGMENT_BYTES;
-    a->parts = stream_parts(tiles * blocks, deep, (int)(PARTIALS_BYTES / results));
-    a->pitch = operand_pitch(inputs * deep * FRAGMENT_SIDE);
-    a->segments = stream_segments(tiles * blocks, a->parts);
-    const int64_t operand = stream_head_bytes(a->segments) + (int64_t)a->tokens * a->pitch * 2;
-    const int64_t partials = a->parts > 1 ? results * a->parts : 0;
-    const int64_t y = a->scaled ? results : 0;
-    const int64_t scales =
-        a->scaled ? (int64_t)tiles * blocks * a->out_blocks * FRAGMENT_SIDE * 2 : 0;
-    a->depth = stream_depth(device, operand + partials + y + scales);
-    a->partials_at = (int)(a->depth * STREAM_GROUP_BYTES + operand);
-    a->y_at = (int)(a->partials_at + partials);
-    a->s_at = (int)(a->y_at + y);
-    a->smem_bytes = (int)(a->s_at + scales);
-    return a->depth > 0 && a->pitch <= UINT16_MAX;
 }
 
 template <typename T, int NT>
@@ -181,8 +176,8 @@ static status_t down_launch(const stream_down_t *a, const stream_device_t *devic
     static uint64_t opted_in[2];
     return stream_launch(a->scaled ? stream_down_kernel<T, NT, true>
                                    : stream_down_kernel<T, NT, false>,
-                         *a, dim3((unsigned)a->sets, (unsigned)a->shares), 1, a->smem_bytes, device,
-                         &opted_in[a->scaled], stream);
+                         *a, dim3(stream_places(a->sets * a->shares, 1, device)), 1, a->smem_bytes,
+                         device, &opted_in[a->scaled], stream);
 }
 
 /* ---- up ---- */
@@ -196,8 +191,9 @@ typedef struct {
 
 template <bool PAIRED> __device__ inline up_item_t up_item(const stream_up_t &a) {
     up_item_t item;
-    const int set = (int)blockIdx.y, out_tiles = tiles_of(a.out_width);
-    item.k = (int)blockIdx.z;
+    const int out_tiles = tiles_of(a.out_width);
+    item.k = (int)quotient(blockIdx.y, a.sets);
+    const int set = (int)blockIdx.y - item.k * a.sets;
     item.rank = (int)blockIdx.x;
     item.tile0 = share_begin(a.set_share, set);
     item.tiles = share_count(a.set_share, set);
@@ -211,7 +207,7 @@ template <bool PAIRED> __device__ inline up_item_t up_item(const stream_up_t &a)
                .inner_stride = 0,
                .steps = item.ranks,
                .parts = a.up_parts,
-               .part_steps = (item.ranks + a.up_parts - 1) / a.up_parts};
+               .part_steps = (int)quotient(item.ranks + a.up_parts - 1, a.up_parts)};
     if constexpr (PAIRED) {
         const int steps = tiles_of(a.width);
         const int64_t tile = (int64_t)item.k * a.rank_tiles + item.rank0;
@@ -222,7 +218,7 @@ template <bool PAIRED> __device__ inline up_item_t up_item(const stream_up_t &a)
                      .inner_stride = 0,
                      .steps = steps,
                      .parts = a.parts,
-                     .part_steps = (steps + a.parts - 1) / a.parts};
+                     .part_steps = (int)quotient(steps + a.parts - 1, a.parts)};
     }
     return item;
 }
@@ -232,10 +228,8 @@ template <typename T> __device__ inline uint4 t_sum(const T *from, int shares, i
     float2 sum[4] = {};
     uint4 part[MOST_SHARES];
 #pragma unroll
-    for (int i = 0; i < MOST_SHARES; i++) {
-        part[i] = make_uint4(0, 0, 0, 0);
-        if (i < shares) part[i] = __ldcg((const uint4 *)(from + i * stride));
-    }
+    for (int i = 0; i < MOST_SHARES; i++, from += stride)
+        part[i] = i < shares ? __ldcg((const uint4 *)from) : make_uint4(0, 0, 0, 0);
 #pragma unroll
     for (int i = 0; i < MOST_SHARES; i++) {
         const uint32_t word[4] = {part[i].x, part[i].y, part[i].z, part[i].w};
@@ -251,47 +245,29 @@ template <typename T> __device__ inline uint4 t_sum(const T *from, int shares, i
 
 /* The CTA's columns of T_k. */
 template <typename T>
-__device__ inline void t_stage(const stream_up_t &a, const up_item_t &item, T *operand,
-                               uint64_t *barrier) {
+__device__ inline void t_stage(const stream_up_t &a, const up_item_t &item, const chunk_t &first,
+                               T *operand, uint64_t *barrier) {
     const int64_t ld = (int64_t)a.rank_tiles * FRAGMENT_SIDE;
-    const int64_t first = item.k * a.tokens * ld + item.rank0 * FRAGMENT_SIDE;
+    const int64_t begin = item.k * a.tokens * ld + item.rank0 * FRAGMENT_SIDE;
     if (a.shares == 1) {
         const input_t input = {.x = a.t,
                                .ld = ld,
-                               .first = first,
+                               .first = begin,
                                .tokens = a.tokens,
                                .blocks = 1,
                                .width = item.ranks * FRAGMENT_SIDE,
                                .block_stride = 0,
                                .vector = true};
-        input_stage(input, input.width, (uint16_t *)operand, a.t_pitch, barrier);
+        input_stage(input, input.width, first, (uint16_t *)operand, a.t_pitch, barrier);
         return;
     }
-    const int chunks = item.ranks * 2;
     const int64_t stride = a.out_blocks * (int64_t)a.tokens * ld;
-#pragma unroll 1
-    for (int i = (int)threadIdx.x; i < a.tokens * chunks; i += STREAM_THREADS) {
-        const int token = i / chunks, column = i % chunks * 8;
-        *(uint4 *)(operand + token * a.t_pitch + column) =
-            t_sum((const T *)a.t + first + token * ld + column, a.shares, stride);
-    }
-    __syncthreads();
+    chunks_stage<1>(first, (uint16_t *)operand, a.t_pitch, [&](int token, int chunk) {
+        return t_sum((const T *)a.t + begin + token * ld + chunk * 8, a.shares, stride);
+    });
 }
 
-/* The same computed here, T_lk = X_l V_lk. */
-template <typename T, int NT>
-__device__ inline void t_compute(const stream_up_t &a, const up_item_t &item, const input_t &input,
-                                 stream_ring_t &ring, int end, uint16_t *x, T *t, float4 *partials,
-                                 uint64_t *barrier) {
-    input_stage(input, tiles_of(a.width) * FRAGMENT_SIDE, x, a.x_pitch, barrier);
-    stream_multiply_sum<T, NT>(ring, end, item.down, (const T *)x, a.x_pitch, a.tokens, partials,
-
-                               [&](int tile, int j, float4 sum) {
-                                   fragment_store<T>(t + tile * FRAGMENT_SIDE, a.t_pitch, j,
-                                                     a.tokens, sum);
-                               });
-}
-
+/* Results of one 8-token column of a tile of Y_k. a.pairs: pairs of features are aligned words. */
 template <typename T>
 __device__ inline void y_store(const stream_up_t &a, const up_item_t &item, int tile, int j,
                                float4 sum) {
@@ -303,243 +279,141 @@ __device__ inline void y_store(const stream_up_t &a, const up_item_t &item, int 
     const uint32_t pairs[2] = {round_pair<T>(sum.x, sum.z), round_pair<T>(sum.y, sum.w)};
 #pragma unroll
     for (int i = 0; i < 2; i++) {
-        T *const to = y + i * a.out_features;
+        uint16_t *const to = (uint16_t *)(y + i * a.out_features);
         if (token + i >= a.tokens) break;
-        if (left > 1 && ((uintptr_t)to & 3) == 0) {
+        if (a.pairs) {
             *(uint32_t *)to = pairs[i];
         } else {
-            ((uint16_t *)to)[0] = (uint16_t)pairs[i];
-            if (left > 1) ((uint16_t *)to)[1] = (uint16_t)(pairs[i] >> 16);
+            to[0] = (uint16_t)pairs[i];
+            if (left > 1) to[1] = (uint16_t)(pairs[i] >> 16);
         }
     }
 }
 
 /*
  * Y from T and U. Where several warps or CTAs share the depth of a tile, they send their results
- * to the CTA that owns the tile, which adds them in the order of their depths.
+ * to the CTA that owns the tile, which adds them in the order of their depths. A segment's `out`
+ * is the owner (high half) and the tile's number there.
  */
 template <typename T, int NT>
 __device__ inline void y_compute(const stream_up_t &a, const up_item_t &item, stream_ring_t &ring,
-                                 const T *t, float4 *received) {
+                                 const T *t, float4 *received, uint64_t *barrier) {
     const int lane = (int)threadIdx.x % 32, sources = a.cluster * a.up_parts;
-    const int owned = (int)((item.tiles + a.cluster - 1) / a.cluster);
-    if (a.cluster > 1) cluster_wait(); /* that all CTAs of the cluster have begun */
     stream_multiply<T, NT>(
-        ring, ring.segments, t, a.t_pitch, a.tokens, [&](int tile, int part, const float(*acc)[4]) {
-            const int source = item.rank * a.up_parts + part;
-            const int owner = a.cluster > 1 ? tile / owned : 0;
-            float4 *const to = received + (source * owned + tile - owner * owned) * NT * 32 + lane;
+        ring, ring.segments, t, a.t_pitch, a.tokens, [&](const segment_t &s, const float(*acc)[4]) {
+            const int source = item.rank * a.up_parts + s.part;
+            float4 *const to =
+                received + (source * a.owned + (int)(s.out & 0xffff)) * NT * 32 + lane;
 #pragma unroll
             for (int j = 0; j < NT; j++) {
                 const float4 sum = make_float4(acc[j][0], acc[j][1], acc[j][2], acc[j][3]);
                 if (sources == 1)
-                    y_store<T>(a, item, tile, j, sum);
+                    y_store<T>(a, item, s.tile, j, sum);
                 else if (a.cluster == 1)
                     to[j * 32] = sum;
                 else
-                    cluster_store(to + j * 32, owner, sum);
+                    cluster_store(to + j * 32, barrier, (int)(s.out >> 16), sum);
             }
         });
     if (sources == 1) return;
-    if (a.cluster > 1) {
-        cluster_arrive();
-        cluster_wait();
-    } else {
+    if (a.cluster > 1)
+        barrier_wait(barrier, 0);
+    else
         __syncthreads();
-    }
-    for (int i = (int)threadIdx.x / 32; i < owned * NT; i += STREAM_WARPS) {
-        const int tile = item.rank * owned + i / NT;
+#pragma unroll 1
+    for (int i = (int)threadIdx.x / 32; i < a.owned * NT; i += STREAM_WARPS) {
+        const int tile = item.rank * a.owned + i / NT;
         if (tile >= item.tiles) break;
-        const float4 *const from = received + i * 32 + lane;
-        float4 sum = from[0];
-#pragma unroll 8
-        for (int source = 1; source < sources; source++)
-            sum = fragment_add(sum, from[source * owned * NT * 32]);
-        y_store<T>(a, item, tile, i % NT, sum);
+        y_store<T>(a, item, tile, i % NT,
+                   vectors_sum(received + i * 32 + lane, a.owned * NT * 32, sources));
     }
 }
 
+/* Tells the peers of the cluster that this CTA has begun, and expects what they will send. */
+template <int NT>
+__device__ inline void peers_meet(const stream_up_t &a, const up_item_t &item, uint64_t *barrier) {
+    const int tiles = min(a.owned, max(item.tiles - item.rank * a.owned, 0));
+    if (threadIdx.x == 0)
+        barrier_expect(barrier, tiles * NT * a.cluster * a.up_parts * FRAGMENT_BYTES);
+    cluster_arrive();
+    cluster_wait();
+}
+
 template <typename T, int NT, bool PAIRED>
-static __global__ void __launch_bounds__(STREAM_THREADS, MANY)
+static __global__ void __launch_bounds__(STREAM_THREADS, many(NT))
     stream_up_kernel(const __grid_constant__ stream_up_t a) {
     extern __shared__ uint4 smem[];
     uint64_t *const barriers = (uint64_t *)((char *)smem + a.depth * STREAM_GROUP_BYTES);
-    uint64_t *const operand_barrier = barriers + STREAM_BARRIERS - 1;
     segment_t *const table = (segment_t *)((char *)barriers + STREAM_BARRIER_BYTES);
     uint16_t *const x = (uint16_t *)((char *)barriers + stream_head_bytes(a.segments));
     T *const t = (T *)((char *)smem + a.t_at);
     float4 *const partials = (float4 *)((char *)smem + a.partials_at);
     float4 *const received = (float4 *)((char *)smem + a.received_at);
     dependents_launch();
-    barriers_open(barriers);
-    const up_item_t item = up_item<PAIRED>(a);
-    if (a.cluster > 1) cluster_arrive();
-    stream_ring_t ring = ring_make(smem, barriers, table, a.segments, a.depth);
-    if constexpr (PAIRED) {
-        const int first = item.rank0 / a.pair_tiles;
-        ring_add(ring, item.down, [&](int tile) {
-            return ((item.rank0 + tile) / a.pair_tiles - first) * tiles_of(a.width) * FRAGMENT_SIDE;
-        });
-    }
-    const int down_end = ring.segments;
-    ring_add(ring, item.up, [](int) { return 0; });
-    ring_start(ring);
-    if constexpr (PAIRED) {
-        const int first = item.rank0 / a.pair_tiles;
-        const int last = (item.rank0 + item.ranks - 1) / a.pair_tiles;
-        const input_t input = {.x = a.x,
-                               .ld = a.in_features,
-                               .first = (int64_t)first * a.width,
-                               .tokens = a.tokens,
-                               .blocks = last - first + 1,
-                               .width = a.width,
-                               .block_stride = a.width,
-                               .vector =
-                                   a.width % 8 == 0 && a.in_features % 8 == 0 && aligned16(a.x)};
-        input_prefetch(input);
+    if (blockIdx.y >= a.sets * a.out_blocks) {
         dependency_wait();
-        t_compute<T, NT>(a, item, input, ring, down_end, x, t, partials, operand_barrier);
+        return;
+    }
+    shared_barriers_open(barriers);
+    const up_item_t item = up_item<PAIRED>(a);
+    stream_ring_t ring = ring_make(smem, barriers, table, a.segments, a.depth);
+    const int padded = tiles_of(a.width) * FRAGMENT_SIDE,
+              input0 = PAIRED ? (int)quotient(item.rank0, a.pair_tiles) : 0;
+    if constexpr (PAIRED)
+        ring_add(ring, item.down, [&](int tile) -> place_t {
+            return {((int)quotient(item.rank0 + tile, a.pair_tiles) - input0) * padded, 0};
+        });
+    const int down_end = ring.segments;
+    ring_add(ring, item.up, [&](int tile) -> place_t {
+        const unsigned owner = quotient(tile, a.owned);
+        return {0, owner << 16 | (tile - owner * a.owned)};
+    });
+    ring_start(ring);
+    input_t input = {};
+    if constexpr (PAIRED) {
+        const int last = (int)quotient(item.rank0 + item.ranks - 1, a.pair_tiles);
+        input = {.x = a.x,
+                 .ld = a.in_features,
+                 .first = (int64_t)input0 * a.width,
+                 .tokens = a.tokens,
+                 .blocks = last - input0 + 1,
+                 .width = a.width,
+                 .block_stride = a.width,
+                 .vector = a.width % 8 == 0 && a.in_features % 8 == 0 && aligned16(a.x)};
+        input_prefetch(input);
+    }
+    const chunk_t first =
+        chunk_first(a.tokens, (PAIRED ? input.blocks * padded : item.ranks * FRAGMENT_SIDE) / 8);
+    if (a.cluster > 1) peers_meet<NT>(a, item, barriers + STREAM_RECEIVED);
+    __syncthreads(); /* for the barriers */
+    dependency_wait();
+    if constexpr (PAIRED) {
+        input_stage(input, padded, first, x, a.x_pitch, barriers + STREAM_OPERAND);
+        stream_multiply_sum<T, NT>(ring, down_end, item.down, (const T *)x, a.x_pitch, a.tokens,
+                                   partials, [&](int tile, unsigned, int j, float4 sum) {
+                                       fragment_store<T>(t + tile * FRAGMENT_SIDE, a.t_pitch, j,
+                                                         a.tokens, sum);
+                                   });
         __syncthreads();
     } else {
-        dependency_wait();
-        t_stage<T>(a, item, t, operand_barrier);
+        t_stage<T>(a, item, first, t, barriers + STREAM_OPERAND);
     }
-    y_compute<T, NT>(a, item, ring, t, received);
-}
-
-/* The most blocks of X that the tiles of T_k of one CTA read. */
-static int up_inputs(const stream_up_t *a) {
-    int most = 0;
-    for (int i = 0; i < a->cluster; i++) {
-        const int first = share_begin(a->rank_share, i) / a->pair_tiles;
-        const int last = (share_begin(a->rank_share, i + 1) - 1) / a->pair_tiles;
-        if (last - first + 1 > most) most = last - first + 1;
-    }
-    return most;
-}
-
-bool stream_up_fit(stream_up_t *a, const stream_device_t *device) {
-    const int columns = stream_columns(a->tokens), steps = tiles_of(a->width);
-    const int ranks = (int)ceil_div(a->rank_tiles, a->cluster);
-    const int least = a->rank_tiles / a->cluster; /* ranks of the smallest share */
-    const int tiles = (int)ceil_div(tiles_of(a->out_width), a->sets);
-    const int64_t owned = ceil_div(tiles, a->cluster) * a->cluster;
-    const int64_t results = (int64_t)ranks * columns * FRAGMENT_BYTES;
-    int64_t operand = 0, partials = 0;
-    a->set_share = share_of(tiles_of(a->out_width), a->sets);
-    a->rank_share = share_of(a->rank_tiles, a->cluster);
-    a->parts = 1;
-    if (a->paired) {
-        a->parts = stream_parts(ranks, steps, (int)(PARTIALS_BYTES / results));
-        a->x_pitch = operand_pitch(up_inputs(a) * steps * FRAGMENT_SIDE);
-        operand = (int64_t)a->tokens * a->x_pitch * 2;
-        partials = a->parts > 1 ? results * a->parts : 0;
-    }
-    a->up_parts =
-        stream_parts(tiles, least, (int)(PARTIALS_BYTES / (owned * columns * FRAGMENT_BYTES)));
-    a->t_pitch = operand_pitch(ranks * FRAGMENT_SIDE);
-    a->segments =
-        stream_segments(tiles, a->up_parts) + (a->paired ? stream_segments(ranks, a->parts) : 0);
-    operand += stream_head_bytes(a->segments);
-    const int64_t t = (int64_t)a->tokens * a->t_pitch * 2;
-    const int64_t received =
-        a->cluster * a->up_parts > 1 ? owned * a->up_parts * columns * FRAGMENT_BYTES : 0;
-    a->depth = stream_depth(device, operand + partials + t + received);
-    a->t_at = (int)(a->depth * STREAM_GROUP_BYTES + operand);
-    a->partials_at = (int)(a->t_at + t);
-    a->received_at = (int)(a->partials_at + partials);
-    a->smem_bytes = (int)(a->received_at + received);
-    return a->depth > 0 && least > 0 && a->t_pitch <= UINT16_MAX && a->x_pitch <= UINT16_MAX;
+    y_compute<T, NT>(a, item, ring, t, received, barriers + STREAM_RECEIVED);
 }
 
 template <typename T, int NT>
 static status_t up_launch(const stream_up_t *a, const stream_device_t *device,
                           cudaStream_t stream) {
     static uint64_t opted_in[2];
+    stream_up_t args = *a;
+    args.pairs = a->out_width % 2 == 0 && (uintptr_t)a->y % 4 == 0;
+    const unsigned places = stream_places(a->sets * a->out_blocks, a->cluster, device);
     return stream_launch(a->paired ? stream_up_kernel<T, NT, true> : stream_up_kernel<T, NT, false>,
-                         *a, dim3((unsigned)a->cluster, (unsigned)a->sets, (unsigned)a->out_blocks),
-                         a->cluster, a->smem_bytes, device, &opted_in[a->paired], stream);
+                         args, dim3((unsigned)a->cluster, places), a->cluster, a->smem_bytes,
+                         device, &opted_in[a->paired], stream);
 }
 
-/* ---- Shapes of a chain ---- */
-
-enum { MOST_TILES = 32, CLUSTER_COST = 48 << 10 };
-
-/* Bytes that pass through the busiest SM: what latency is hidden behind. */
-static int64_t down_cost(const stream_down_t *a, const stream_device_t *device) {
-    const int steps = tiles_of(a->width), units = a->blocks > 1 ? a->blocks : steps;
-    const int64_t deep = ceil_div(units, a->shares) * (a->blocks > 1 ? steps : 1);
-    const int64_t waves = ceil_div((int64_t)a->sets * a->shares, device->sms);
-    return waves * deep * (ceil_div(a->tiles, a->sets) * FRAGMENT_BYTES + a->tokens * 32);
-}
-
-static int64_t up_cost(const stream_up_t *a, const stream_device_t *device) {
-    const int64_t ranks = ceil_div(a->rank_tiles, a->cluster);
-    const int64_t waves = ceil_div((int64_t)a->out_blocks * a->sets * a->cluster, device->sms);
-    const int64_t tiles = ceil_div(tiles_of(a->out_width), a->sets);
-    return waves * ranks * (tiles * FRAGMENT_BYTES + a->shares * a->tokens * 32) +
-           (a->cluster > 1 ? CLUSTER_COST : 0);
-}
-
-static bool down_choose(stream_down_t *best, int shares, const stream_device_t *device,
-                        int64_t *cost) {
-    const stream_down_t given = *best;
-    *cost = INT64_MAX;
-    for (int tiles = 1; tiles <= MOST_TILES && tiles <= given.tiles; tiles++) {
-        stream_down_t a = given;
-        a.shares = shares;
-        a.sets = (int)ceil_div(a.tiles, tiles);
-        const int64_t now = down_cost(&a, device);
-        if (now < *cost && stream_down_fit(&a, device)) *best = a, *cost = now;
-    }
-    return *cost < INT64_MAX;
-}
-
-static bool up_choose(stream_up_t *best, int shares, const stream_device_t *device, int64_t *cost) {
-    const stream_up_t given = *best;
-    const int tiles = tiles_of(given.out_width);
-    *cost = INT64_MAX;
-    for (int cluster = 1; cluster <= (device->capability >= 90 ? 8 : 1); cluster *= 2) {
-        stream_up_t a = given;
-        a.shares = shares, a.cluster = cluster;
-        int sets = device->sms / (a.out_blocks * cluster);
-        sets = sets < 1 ? 1 : sets > tiles ? tiles : sets;
-        a.sets = (int)ceil_div(tiles, ceil_div(tiles, sets));
-        const int64_t now = up_cost(&a, device);
-        if (now < *cost && stream_up_fit(&a, device)) *best = a, *cost = now;
-    }
-    return *cost < INT64_MAX;
-}
-
-bool stream_chain_choose(stream_down_t *down, stream_up_t *up, const stream_device_t *device,
-                         char *why, size_t why_len) {
-    const stream_down_t down_given = *down;
-    const stream_up_t up_given = *up;
-    const int units = down->blocks > 1 ? down->blocks : tiles_of(down->width);
-    int64_t best = INT64_MAX;
-    for (int shares = 1; shares <= MOST_SHARES && shares <= units; shares++) {
-        stream_down_t a = down_given;
-        stream_up_t b = up_given;
-        int64_t down_bytes, up_bytes;
-        if (!down_choose(&a, shares, device, &down_bytes)) continue;
-        if (!up_choose(&b, shares, device, &up_bytes)) continue;
-        if (down_bytes + up_bytes < best) {
-            best = down_bytes + up_bytes;
-            *down = a, *up = b;
-        }
-    }
-    if (best < INT64_MAX) return true;
-    snprintf(why, why_len,
-             "%d tokens beside the weights' rings do not fit into %lld bytes of "
-             "shared memory",
-             down->tokens, (long long)device->smem_bytes);
-    return false;
-}
-
-size_t stream_chain_bytes(const stream_down_t *a) {
-    return (size_t)a->shares * (size_t)a->out_blocks * (size_t)a->tokens * (size_t)a->rank_tiles *
-           FRAGMENT_SIDE * 2;
-}
+/* ---- The dtype and the columns of tokens, from run time to compile time ---- */
 
 /* function<dtype, columns>(...) */
 #define DISPATCH_STREAM(dtype, tokens, function, ...)                                              \

@@ -68,12 +68,16 @@ static int64_t pack(const problem_t *p, int tensor, const void *src, void *dst) 
 }
 
 static status_t launch(const problem_t *p, void *const *tensors, void *workspace, stream_t stream) {
+    static thread_local stream_key_t last;
+    static thread_local chain_t chain;
     stream_device_t device;
     char why[WHY_LEN];
-    chain_t chain;
     status_t st = stream_device_current(&device);
     if (st != STATUS_OK) return st;
-    if (!choose(p, &device, &chain, why, sizeof why)) return fail(STATUS_UNSUPPORTED, "%s", why);
+    if (!stream_key_same(&last, p, &device) && !choose(p, &device, &chain, why, sizeof why)) {
+        last = {};
+        return fail(STATUS_UNSUPPORTED, "%s", why);
+    }
     chain.down.x = tensors[0], chain.down.v = tensors[1], chain.down.t = workspace;
     chain.up.t = workspace, chain.up.u = tensors[2], chain.up.y = tensors[3];
     st = stream_down(&chain.down, p->dtype, &device, stream);

@@ -1,0 +1,220 @@
+/* How stream_down and stream_up are cut into CTAs, and what these hold in shared memory. */
+#include "kernels/cuda/stream_stages.h"
+
+enum { PARTIALS_BYTES = 32 << 10 }; /* at most, of the parts into which warps share a tile */
+
+/*
+ * How deep the rings can be beside `fixed` bytes where a warp has `groups` groups to read: as deep
+ * as three CTAs an SM allow, else two, so that those of the next kernels have requested their
+ * weights before they may begin; else one. 0 if nothing fits.
+ */
+static int stream_depth(const stream_device_t *device, int64_t fixed, int groups) {
+    const int64_t most = groups < STREAM_DEPTH ? groups : STREAM_DEPTH;
+    for (int ctas = STREAM_CTAS; ctas > 0; ctas--) {
+        const int64_t shared = (device->smem_bytes + 1024) / ctas - 1024;
+        const int64_t depth = (shared - fixed) / STREAM_GROUP_BYTES, least = ctas + 1;
+        if (depth >= most) return (int)most;
+        if (depth >= least) return (int)depth;
+    }
+    return 0;
+}
+
+/* The groups of a warp that has `segments` segments of `steps` fragments. */
+static int stream_groups(int segments, int steps) {
+    return segments * (int)ceil_div(steps, STREAM_GROUP);
+}
+
+/* The most segments that a warp has of `count` tiles. */
+static int stream_segments(int count, int parts) {
+    return (int)ceil_div((int64_t)count * parts, STREAM_WARPS);
+}
+
+/* Among how many warps to share a tile's depth, so that the busiest warp has the least to do. */
+static int stream_parts(int count, int steps, int most) {
+    int best = 1;
+    int64_t best_cost = INT64_MAX;
+    for (int parts = 1; parts <= most && parts <= STREAM_WARPS && parts <= steps; parts++) {
+        if (ceil_div(steps, ceil_div(steps, parts)) != parts) continue; /* one would be empty */
+        const int64_t cost = ceil_div((int64_t)count * parts, STREAM_WARPS) *
+                             (ceil_div(steps, parts) + 1); /* 1: opening a segment */
+        if (cost < best_cost) best = parts, best_cost = cost;
+    }
+    return best;
+}
+
+/* The most groups of `each` items that a share of at most `most` items touches. */
+static int most_inputs(share_t share, int most, int each) {
+    if (share.more == 0 && each % most == 0) return 1;
+    if (share.more == 0 && most % each == 0) return most / each;
+    return (most - 2) / each + 2;
+}
+
+enum { MOST_COUNT = 1 << 20 }; /* of what quotient() divides */
+
+bool stream_down_fit(stream_down_t *a, const stream_device_t *device) {
+    const int columns = stream_columns(a->tokens), steps = tiles_of(a->width);
+    const int tiles = (int)ceil_div(a->tiles, a->sets), share = a->blocks > 1 ? a->blocks : steps;
+    const int most = (int)ceil_div(share, a->shares);
+    const int blocks = a->blocks > 1 ? most : 1, deep = a->blocks > 1 ? steps : most;
+    a->set_share = share_of(a->tiles, a->sets);
+    a->unit_share = share_of(share, a->shares);
+    const int inputs = a->blocks > 1 ? blocks : most_inputs(a->set_share, tiles, a->input_tiles);
+    const int64_t results = (int64_t)tiles * blocks * columns * FRAGMENT_BYTES;
+    a->parts = stream_parts(tiles * blocks, deep, (int)(PARTIALS_BYTES / results));
+    a->pitch = operand_pitch(inputs * deep * FRAGMENT_SIDE);
+    a->segments = stream_segments(tiles * blocks, a->parts);
+    const int64_t operand = stream_head_bytes(a->segments) + (int64_t)a->tokens * a->pitch * 2;
+    const int64_t partials = a->parts > 1 || a->scaled ? results * a->parts : 0;
+    const int64_t scales =
+        a->scaled ? (int64_t)tiles * blocks * a->out_blocks * FRAGMENT_SIDE * 2 : 0;
+    const int groups = stream_groups(a->segments, (int)ceil_div(deep, a->parts));
+    a->depth = stream_depth(device, operand + partials + scales, groups);
+    a->partials_at = (int)(a->depth * STREAM_GROUP_BYTES + operand);
+    a->s_at = (int)(a->partials_at + partials);
+    a->smem_bytes = (int)(a->s_at + scales);
+    return a->depth > 0 && a->pitch <= UINT16_MAX && a->tiles < MOST_COUNT;
+}
+
+bool stream_up_fit(stream_up_t *a, const stream_device_t *device) {
+    const int columns = stream_columns(a->tokens), steps = tiles_of(a->width);
+    const int ranks = (int)ceil_div(a->rank_tiles, a->cluster);
+    const int least = a->rank_tiles / a->cluster; /* ranks of the smallest share */
+    const int tiles = (int)ceil_div(tiles_of(a->out_width), a->sets);
+    a->owned = (int)ceil_div(tiles, a->cluster);
+    const int64_t owned = (int64_t)a->owned * a->cluster;
+    const int64_t results = (int64_t)ranks * columns * FRAGMENT_BYTES;
+    int64_t operand = 0, partials = 0;
+    a->set_share = share_of(tiles_of(a->out_width), a->sets);
+    a->rank_share = share_of(a->rank_tiles, a->cluster);
+    a->parts = 1;
+    if (a->paired) {
+        a->parts = stream_parts(ranks, steps, (int)(PARTIALS_BYTES / results));
+        a->x_pitch =
+            operand_pitch(most_inputs(a->rank_share, ranks, a->pair_tiles) * steps * FRAGMENT_SIDE);
+        operand = (int64_t)a->tokens * a->x_pitch * 2;
+        partials = a->parts > 1 ? results * a->parts : 0;
+    }
+    a->up_parts =
+        stream_parts(tiles, least, (int)(PARTIALS_BYTES / (owned * columns * FRAGMENT_BYTES)));
+    a->t_pitch = operand_pitch(ranks * FRAGMENT_SIDE);
+    const int up_segments = stream_segments(tiles, a->up_parts);
+    int groups = stream_groups(up_segments, (int)ceil_div(ranks, a->up_parts));
+    a->segments = up_segments;
+    if (a->paired) {
+        const int segments = stream_segments(ranks, a->parts);
+        a->segments += segments;
+        groups += stream_groups(segments, (int)ceil_div(steps, a->parts));
+    }
+    operand += stream_head_bytes(a->segments);
+    const int64_t t = (int64_t)a->tokens * a->t_pitch * 2;
+    const int64_t received =
+        a->cluster * a->up_parts > 1 ? owned * a->up_parts * columns * FRAGMENT_BYTES : 0;
+    a->depth = stream_depth(device, operand + partials + t + received, groups);
+    a->t_at = (int)(a->depth * STREAM_GROUP_BYTES + operand);
+    a->partials_at = (int)(a->t_at + t);
+    a->received_at = (int)(a->partials_at + partials);
+    a->smem_bytes = (int)(a->received_at + received);
+    return a->depth > 0 && least > 0 && a->t_pitch <= UINT16_MAX && a->x_pitch <= UINT16_MAX;
+}
+
+/*
+ * Cuts are compared by the bytes that pass through the busiest SM, and what costs as much time as
+ * so many bytes: a cluster's exchange, and CTAs so large that those of the next kernel cannot
+ * begin beside them.
+ */
+enum { MOST_TILES = 32, CLUSTER_COST = 48 << 10, ALONE_COST = 48 << 10 };
+
+static int64_t alone_cost(int64_t smem_bytes, const stream_device_t *device) {
+    return 2 * (smem_bytes + 1024) > device->smem_bytes + 1024 ? ALONE_COST : 0;
+}
+
+static int64_t down_cost(const stream_down_t *a, const stream_device_t *device) {
+    const int steps = tiles_of(a->width), units = a->blocks > 1 ? a->blocks : steps;
+    const int64_t deep = ceil_div(units, a->shares) * (a->blocks > 1 ? steps : 1);
+    const int64_t waves = ceil_div((int64_t)a->sets * a->shares, device->sms);
+    return waves * deep * (ceil_div(a->tiles, a->sets) * FRAGMENT_BYTES + a->tokens * 32);
+}
+
+static int64_t up_cost(const stream_up_t *a, const stream_device_t *device) {
+    const int64_t ranks = ceil_div(a->rank_tiles, a->cluster);
+    const int64_t waves = ceil_div((int64_t)a->out_blocks * a->sets * a->cluster, device->sms);
+    const int64_t tiles = ceil_div(tiles_of(a->out_width), a->sets);
+    return waves * ranks * (tiles * FRAGMENT_BYTES + a->shares * a->tokens * 32) +
+           (a->cluster > 1 ? CLUSTER_COST : 0);
+}
+
+static bool down_choose(stream_down_t *best, int shares, const stream_device_t *device,
+                        int64_t *cost) {
+    const stream_down_t given = *best;
+    *cost = INT64_MAX;
+    for (int tiles = 1; tiles <= MOST_TILES && tiles <= given.tiles; tiles++) {
+        stream_down_t a = given;
+        a.shares = shares;
+        a.sets = (int)ceil_div(a.tiles, tiles);
+        int64_t now = down_cost(&a, device);
+        if (now >= *cost || !stream_down_fit(&a, device)) continue;
+        now += alone_cost(a.smem_bytes, device);
+        if (now < *cost) *best = a, *cost = now;
+    }
+    return *cost < INT64_MAX;
+}
+
+static bool up_choose(stream_up_t *best, int shares, const stream_device_t *device, int64_t *cost) {
+    const stream_up_t given = *best;
+    const int tiles = tiles_of(given.out_width);
+    *cost = INT64_MAX;
+    for (int cluster = 1; cluster <= (device->capability >= 90 ? 8 : 1); cluster *= 2) {
+        stream_up_t a = given;
+        a.shares = shares, a.cluster = cluster;
+        int sets = device->sms / (a.out_blocks * cluster);
+        sets = sets < 1 ? 1 : sets > tiles ? tiles : sets;
+        a.sets = (int)ceil_div(tiles, ceil_div(tiles, sets));
+        int64_t now = up_cost(&a, device);
+        if (now >= *cost || !stream_up_fit(&a, device)) continue;
+        now += alone_cost(a.smem_bytes, device);
+        if (now < *cost) *best = a, *cost = now;
+    }
+    return *cost < INT64_MAX;
+}
+
+bool stream_chain_choose(stream_down_t *down, stream_up_t *up, const stream_device_t *device,
+                         char *why, size_t why_len) {
+    const stream_down_t down_given = *down;
+    const stream_up_t up_given = *up;
+    const int units = down->blocks > 1 ? down->blocks : tiles_of(down->width);
+    int64_t best = INT64_MAX;
+    for (int shares = 1; shares <= MOST_SHARES && shares <= units; shares++) {
+        stream_down_t a = down_given;
+        stream_up_t b = up_given;
+        int64_t down_bytes, up_bytes;
+        if (!down_choose(&a, shares, device, &down_bytes)) continue;
+        if (!up_choose(&b, shares, device, &up_bytes)) continue;
+        if (down_bytes + up_bytes < best) {
+            best = down_bytes + up_bytes;
+            *down = a, *up = b;
+        }
+    }
+    if (best < INT64_MAX) return true;
+    snprintf(why, why_len,
+             "%d tokens beside the weights' rings do not fit into %lld bytes of "
+             "shared memory",
+             down->tokens, (long long)device->smem_bytes);
+    return false;
+}
+
+size_t stream_chain_bytes(const stream_down_t *a) {
+    return (size_t)a->shares * (size_t)a->out_blocks * (size_t)a->tokens * (size_t)a->rank_tiles *
+           FRAGMENT_SIDE * 2;
+}
+
+bool stream_key_same(stream_key_t *last, const problem_t *problem, const stream_device_t *device) {
+    const problem_t *const a = &last->problem;
+    const bool same = a->dtype == problem->dtype && a->tokens == problem->tokens &&
+                      a->in_features == problem->in_features &&
+                      a->out_features == problem->out_features && a->blocks == problem->blocks &&
+                      a->rank == problem->rank && last->device.sms == device->sms &&
+                      last->device.capability == device->capability &&
+                      last->device.smem_bytes == device->smem_bytes;
+    if (!same) *last = {*problem, *device};
+    return same;
+}
