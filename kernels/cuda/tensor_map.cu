@@ -25,17 +25,14 @@ static CUtensorMapSwizzle swizzle_of(int bytes) {
                          : CU_TENSOR_MAP_SWIZZLE_NONE;
 }
 
-status_t tensor_map_2d(CUtensorMap *map, dtype_t dtype, const void *base, int64_t rows,
-                       int64_t columns, int64_t row_elements, int box_rows, int box_columns,
-                       int swizzle_bytes) {
+static status_t encode_2d(CUtensorMap *map, CUtensorMapDataType type, const void *base,
+                          int64_t rows, int64_t columns, int64_t row_bytes, int box_rows,
+                          int box_columns, int swizzle_bytes) {
     PFN_cuTensorMapEncodeTiled_v12000 encode = NULL;
     const status_t st = find_encoder(&encode);
     if (st != STATUS_OK) return st;
-    const CUtensorMapDataType type = dtype == DTYPE_BF16   ? CU_TENSOR_MAP_DATA_TYPE_BFLOAT16
-                                     : dtype == DTYPE_FP16 ? CU_TENSOR_MAP_DATA_TYPE_FLOAT16
-                                                           : CU_TENSOR_MAP_DATA_TYPE_FLOAT32;
     const cuuint64_t dims[2] = {(cuuint64_t)columns, (cuuint64_t)rows};
-    const cuuint64_t stride[1] = {(cuuint64_t)row_elements * dtype_size(dtype)};
+    const cuuint64_t stride[1] = {(cuuint64_t)row_bytes};
     const cuuint32_t box[2] = {(cuuint32_t)box_columns, (cuuint32_t)box_rows};
     const cuuint32_t steps[2] = {1, 1};
     const CUresult result =
@@ -44,4 +41,20 @@ status_t tensor_map_2d(CUtensorMap *map, dtype_t dtype, const void *base, int64_
                CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
     if (result == CUDA_SUCCESS) return STATUS_OK;
     return fail(STATUS_DEVICE, "cuTensorMapEncodeTiled: error %d", (int)result);
+}
+
+status_t tensor_map_2d(CUtensorMap *map, dtype_t dtype, const void *base, int64_t rows,
+                       int64_t columns, int64_t row_elements, int box_rows, int box_columns,
+                       int swizzle_bytes) {
+    const CUtensorMapDataType type = dtype == DTYPE_BF16   ? CU_TENSOR_MAP_DATA_TYPE_BFLOAT16
+                                     : dtype == DTYPE_FP16 ? CU_TENSOR_MAP_DATA_TYPE_FLOAT16
+                                                           : CU_TENSOR_MAP_DATA_TYPE_FLOAT32;
+    return encode_2d(map, type, base, rows, columns, row_elements * (int64_t)dtype_size(dtype),
+                     box_rows, box_columns, swizzle_bytes);
+}
+
+status_t tensor_map_2d_bytes(CUtensorMap *map, const void *base, int64_t rows, int64_t columns,
+                             int64_t row_bytes, int box_rows, int box_columns, int swizzle_bytes) {
+    return encode_2d(map, CU_TENSOR_MAP_DATA_TYPE_UINT8, base, rows, columns, row_bytes, box_rows,
+                     box_columns, swizzle_bytes);
 }

@@ -21,6 +21,10 @@ status_t tensor_map_2d(CUtensorMap *map, dtype_t dtype, const void *base, int64_
                        int64_t columns, int64_t row_elements, int box_rows, int box_columns,
                        int swizzle_bytes);
 
+/* The same for elements of one byte, whatever they mean. */
+status_t tensor_map_2d_bytes(CUtensorMap *map, const void *base, int64_t rows, int64_t columns,
+                             int64_t row_bytes, int box_rows, int box_columns, int swizzle_bytes);
+
 #ifdef __cplusplus
 }
 #endif
