@@ -25,15 +25,18 @@ static CUtensorMapSwizzle swizzle_of(int bytes) {
                          : CU_TENSOR_MAP_SWIZZLE_NONE;
 }
 
-static status_t encode(CUtensorMap *map, dtype_t dtype, const void *base, int rank,
+static CUtensorMapDataType type_of(dtype_t dtype) {
+    return dtype == DTYPE_BF16   ? CU_TENSOR_MAP_DATA_TYPE_BFLOAT16
+           : dtype == DTYPE_FP16 ? CU_TENSOR_MAP_DATA_TYPE_FLOAT16
+                                 : CU_TENSOR_MAP_DATA_TYPE_FLOAT32;
+}
+
+static status_t encode(CUtensorMap *map, CUtensorMapDataType type, const void *base, int rank,
                        const cuuint64_t *dims, const cuuint64_t *strides, const cuuint32_t *box,
                        int swizzle_bytes) {
     PFN_cuTensorMapEncodeTiled_v12000 encoder = NULL;
     const status_t st = find_encoder(&encoder);
     if (st != STATUS_OK) return st;
-    const CUtensorMapDataType type = dtype == DTYPE_BF16   ? CU_TENSOR_MAP_DATA_TYPE_BFLOAT16
-                                     : dtype == DTYPE_FP16 ? CU_TENSOR_MAP_DATA_TYPE_FLOAT16
-                                                           : CU_TENSOR_MAP_DATA_TYPE_FLOAT32;
     const cuuint32_t steps[4] = {1, 1, 1, 1};
     const CUresult result =
         encoder(map, type, (cuuint32_t)rank, (void *)base, dims, strides, box, steps,
@@ -43,13 +46,27 @@ static status_t encode(CUtensorMap *map, dtype_t dtype, const void *base, int ra
     return fail(STATUS_DEVICE, "cuTensorMapEncodeTiled: error %d", (int)result);
 }
 
+static status_t encode_2d(CUtensorMap *map, CUtensorMapDataType type, const void *base,
+                          int64_t rows, int64_t columns, int64_t row_bytes, int box_rows,
+                          int box_columns, int swizzle_bytes) {
+    const cuuint64_t dims[2] = {(cuuint64_t)columns, (cuuint64_t)rows};
+    const cuuint64_t stride[1] = {(cuuint64_t)row_bytes};
+    const cuuint32_t box[2] = {(cuuint32_t)box_columns, (cuuint32_t)box_rows};
+    return encode(map, type, base, 2, dims, stride, box, swizzle_bytes);
+}
+
 status_t tensor_map_2d(CUtensorMap *map, dtype_t dtype, const void *base, int64_t rows,
                        int64_t columns, int64_t row_elements, int box_rows, int box_columns,
                        int swizzle_bytes) {
-    const cuuint64_t dims[2] = {(cuuint64_t)columns, (cuuint64_t)rows};
-    const cuuint64_t stride[1] = {(cuuint64_t)row_elements * dtype_size(dtype)};
-    const cuuint32_t box[2] = {(cuuint32_t)box_columns, (cuuint32_t)box_rows};
-    return encode(map, dtype, base, 2, dims, stride, box, swizzle_bytes);
+    return encode_2d(map, type_of(dtype), base, rows, columns,
+                     row_elements * (int64_t)dtype_size(dtype), box_rows, box_columns,
+                     swizzle_bytes);
+}
+
+status_t tensor_map_2d_bytes(CUtensorMap *map, const void *base, int64_t rows, int64_t columns,
+                             int64_t row_bytes, int box_rows, int box_columns, int swizzle_bytes) {
+    return encode_2d(map, CU_TENSOR_MAP_DATA_TYPE_UINT8, base, rows, columns, row_bytes, box_rows,
+                     box_columns, swizzle_bytes);
 }
 
 status_t tensor_map_4d(CUtensorMap *map, dtype_t dtype, const void *base, const int64_t dims[4],
@@ -61,5 +78,5 @@ status_t tensor_map_4d(CUtensorMap *map, dtype_t dtype, const void *base, const 
         boxes[i] = (cuuint32_t)box[i];
         if (i > 0) bytes[i - 1] = (cuuint64_t)strides[i] * dtype_size(dtype);
     }
-    return encode(map, dtype, base, 4, sizes, bytes, boxes, swizzle_bytes);
+    return encode(map, type_of(dtype), base, 4, sizes, bytes, boxes, swizzle_bytes);
 }

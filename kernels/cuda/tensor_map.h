@@ -26,6 +26,10 @@ status_t tensor_map_2d(CUtensorMap *map, dtype_t dtype, const void *base, int64_
 status_t tensor_map_4d(CUtensorMap *map, dtype_t dtype, const void *base, const int64_t dims[4],
                        const int64_t strides[4], const int box[4], int swizzle_bytes);
 
+/* tensor_map_2d() for elements of one byte, whatever they mean. */
+status_t tensor_map_2d_bytes(CUtensorMap *map, const void *base, int64_t rows, int64_t columns,
+                             int64_t row_bytes, int box_rows, int box_columns, int swizzle_bytes);
+
 #ifdef __cplusplus
 }
 #endif

@@ -1,6 +1,7 @@
 /*
  * Hopper (sm_90a): warpgroup matrix products, D (64 x N, fp32 registers) += A (64 x 16) B (16 x N)
- * for bf16 and fp16. All 128 threads of a warpgroup call together.
+ * for bf16 and fp16, and with 32 in the place of 16 for fp8 (e4m3). All 128 threads of a warpgroup
+ * call together.
  *
  *     wgmma_fence();                       registers are ready (also after each mbarrier_wait)
  *     wgmma<T>(d, a, b, accumulate);       any number; N is twice the length of d
@@ -11,12 +12,13 @@
  * d[4j + i] of lane 4g + t of warp w is row 16w + g + 8 (i / 2), column 8j + 2t + i % 2. With A
  * from registers, its four words are rows g, g + 8 x columns 2t, 2t + 1, then columns + 8: the
  * words round_pair(d[8s], d[8s + 1]), (8s + 2, + 3), (8s + 4, + 5), (8s + 6, + 7) of a result are K
- * step s of the next product.
+ * step s of the next product. In fp8 the words are rows g, g + 8 x columns 4t to 4t + 3, then
+ * columns + 16.
  *
- * In shared memory A is 64 rows and B N rows of K-contiguous 16-bit elements ("K-major"). A tile is
- * SWIZZLE bytes wide (128, 64 or 32: 64, 32 or 16 elements) and lies row after row, eight rows a
- * swizzle pattern; 16-byte chunk c of row i lies at swizzled_chunk<SWIZZLE>(i, c). Tiles start at
- * multiples of 8 * SWIZZLE bytes, of 1024 for 128.
+ * In shared memory A is 64 rows and B N rows of K-contiguous elements ("K-major"). A tile is
+ * SWIZZLE bytes wide (128, 64 or 32; a K step is 32 bytes of either dtype) and lies row after row,
+ * eight rows a swizzle pattern; 16-byte chunk c of row i lies at swizzled_chunk<SWIZZLE>(i, c).
+ * Tiles start at multiples of 8 * SWIZZLE bytes, of 1024 for 128.
  */
 #ifndef BLROOF_WGMMA_CUH
 #define BLROOF_WGMMA_CUH
@@ -47,7 +49,7 @@ template <int SWIZZLE> __host__ __device__ constexpr int swizzled_chunk(int row,
                            : chunk ^ row / 4 % 2;
 }
 
-/* The tile at `smem` (smem_address()), from its row 0; K step s (16 elements) of the same tile is
+/* The tile at `smem` (smem_address()), from its row 0; K step s (32 bytes) of the same tile is
  * wgmma_step(descriptor, s). A row that is a multiple of 8 is reached by adding row * SWIZZLE. */
 template <int SWIZZLE> __device__ inline uint64_t wgmma_tile(uint32_t smem) {
     constexpr uint64_t LAYOUT = SWIZZLE == 128 ? 1 : SWIZZLE == 64 ? 2 : 3;
@@ -59,7 +61,7 @@ __device__ inline uint64_t wgmma_step(uint64_t descriptor, int step) {
     return descriptor + 2 * (uint64_t)step;
 }
 
-/* No swizzle: 8 rows x 16 bytes lie together in 128 bytes; k_stride bytes to the next 8 elements
+/* No swizzle: 8 rows x 16 bytes lie together in 128 bytes; k_stride bytes to the next 16 bytes
  * along K, row_stride bytes to the next 8 rows. */
 __device__ inline uint64_t wgmma_tile_plain(uint32_t smem, uint32_t k_stride, uint32_t row_stride) {
     return (uint64_t)(row_stride >> 4) << 32 | (uint64_t)(k_stride >> 4) << 16 |
@@ -151,42 +153,47 @@ __device__ inline uint64_t wgmma_across_step(uint64_t descriptor, int step) {
 #define WGMMA_OUTPUTS_256 WGMMA_OUTPUTS_248, "+f"(d[124]), "+f"(d[125]), "+f"(d[126]), "+f"(d[127])
 
 /* The numbers of the operands after d's are given as strings. */
-#define WGMMA_SHARED_ASM(N, TYPE, A, B, ACCUMULATE)                                                \
+#define WGMMA_SHARED_ASM(N, K, TYPE, TRANSPOSE, A, B, ACCUMULATE)                                  \
     asm volatile("{\n.reg .pred p;\nsetp.ne.b32 p, " ACCUMULATE ", 0;\n"                           \
-                 "wgmma.mma_async.sync.aligned.m64n" #N "k16.f32." TYPE "." TYPE                   \
-                 " {" WGMMA_REGISTERS_##N "}, " A ", " B ", p, 1, 1, 0, 0;\n}"                     \
+                 "wgmma.mma_async.sync.aligned.m64n" #N K ".f32." TYPE "." TYPE                    \
+                 " {" WGMMA_REGISTERS_##N "}, " A ", " B ", p, 1, 1" TRANSPOSE TRANSPOSE ";\n}"    \
                  : WGMMA_OUTPUTS_##N : "l"(a), "l"(b), "r"(accumulate))
-#define WGMMA_REGISTER_ASM(N, TYPE, A0, A1, A2, A3, B, ACCUMULATE, ACROSS)                         \
+#define WGMMA_REGISTER_ASM(N, K, TYPE, TRANSPOSE, A0, A1, A2, A3, B, ACCUMULATE)                   \
     asm volatile("{\n.reg .pred p;\nsetp.ne.b32 p, " ACCUMULATE ", 0;\n"                           \
-                 "wgmma.mma_async.sync.aligned.m64n" #N "k16.f32." TYPE "." TYPE                   \
-                 " {" WGMMA_REGISTERS_##N "}, {" A0 "," A1 "," A2 "," A3 "}, " B             \
-                 ", p, 1, 1, " ACROSS ";\n}"                                                      \
+                 "wgmma.mma_async.sync.aligned.m64n" #N K ".f32." TYPE "." TYPE                    \
+                 " {" WGMMA_REGISTERS_##N "}, {" A0 "," A1 "," A2 "," A3 "}, " B                   \
+                 ", p, 1, 1" TRANSPOSE ";\n}"                                                      \
                  : WGMMA_OUTPUTS_##N                                                               \
                  : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"(accumulate))
 
+/* Only 16-bit operands may be transposed: 0 is not. */
 #define WGMMA_OF(N, I0, I1, I2, I3, I4, I5)                                                        \
     template <typename T>                                                                          \
     __device__ inline void wgmma(float (&d)[N / 2], uint64_t a, uint64_t b, int accumulate) {      \
         if constexpr (__is_same(T, __nv_bfloat16))                                                 \
-            WGMMA_SHARED_ASM(N, "bf16", I0, I1, I2);                                               \
+            WGMMA_SHARED_ASM(N, "k16", "bf16", ", 0", I0, I1, I2);                                 \
+        else if constexpr (__is_same(T, __half))                                                   \
+            WGMMA_SHARED_ASM(N, "k16", "f16", ", 0", I0, I1, I2);                                  \
         else                                                                                       \
-            WGMMA_SHARED_ASM(N, "f16", I0, I1, I2);                                                \
+            WGMMA_SHARED_ASM(N, "k32", "e4m3", "", I0, I1, I2);                                    \
     }                                                                                              \
     template <typename T>                                                                          \
     __device__ inline void wgmma(float (&d)[N / 2], const uint32_t *a, uint64_t b,                 \
                                  int accumulate) {                                                 \
         if constexpr (__is_same(T, __nv_bfloat16))                                                 \
-            WGMMA_REGISTER_ASM(N, "bf16", I0, I1, I2, I3, I4, I5, "0");                            \
+            WGMMA_REGISTER_ASM(N, "k16", "bf16", ", 0", I0, I1, I2, I3, I4, I5);                   \
+        else if constexpr (__is_same(T, __half))                                                   \
+            WGMMA_REGISTER_ASM(N, "k16", "f16", ", 0", I0, I1, I2, I3, I4, I5);                    \
         else                                                                                       \
-            WGMMA_REGISTER_ASM(N, "f16", I0, I1, I2, I3, I4, I5, "0");                             \
+            WGMMA_REGISTER_ASM(N, "k32", "e4m3", "", I0, I1, I2, I3, I4, I5);                      \
     }                                                                                              \
     template <typename T>                                                                          \
     __device__ inline void wgmma_across(float (&d)[N / 2], const uint32_t *a, uint64_t b,          \
                                         int accumulate) {                                          \
         if constexpr (__is_same(T, __nv_bfloat16))                                                 \
-            WGMMA_REGISTER_ASM(N, "bf16", I0, I1, I2, I3, I4, I5, "1");                            \
+            WGMMA_REGISTER_ASM(N, "k16", "bf16", ", 1", I0, I1, I2, I3, I4, I5);                   \
         else                                                                                       \
-            WGMMA_REGISTER_ASM(N, "f16", I0, I1, I2, I3, I4, I5, "1");                             \
+            WGMMA_REGISTER_ASM(N, "k16", "f16", ", 1", I0, I1, I2, I3, I4, I5);                    \
     }
 
 WGMMA_OF(8, "%4", "%5", "%6", "%7", "%8", "%9")

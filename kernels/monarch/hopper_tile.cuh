@@ -1,20 +1,29 @@
 /*
- * What the Hopper plans of monarch/fused share: the shape of a tile, the layout of packed weights,
- * and the store of a result. Notation as in monarch.c: p = in/b, q = out/b, r' = r/b.
+ * What the Hopper plans of monarch/fused and monarch/fused_fp8 share: the shape of a tile, the
+ * layout of packed weights, and the store of a result. Notation as in monarch.c: p = in/b,
+ * q = out/b, r' = r/b. Operands have `bytes` bytes an element: 2 (bf16, fp16) or 1 (fp8).
  *
  * A tile is TOKENS tokens x COLUMNS columns of one output block k. It walks the passes
  * (l, part of r'), RANK ranks each:   T = X_l V_lk,   Y_k += T U_kl.
- * T needs `chunks` = ceil(p / 64) chunks of X and V. The last one of a block may reach into the
+ * T needs `chunks` of X and V, 128 bytes of p each. The last one of a block may reach into the
  * next block of X: V is zero there.
+ *
+ * In fp8 X has a scale a token (fp8.cuh), V one a rank of (l, k), U one a column of Y. Between the
+ * products a column of T is multiplied by its scale of V and by a constant, 1 / (p max|V|), which
+ * brings any T into the range of fp8. The scales of X and U and the inverse of the constant wait
+ * until the sums are complete. Rounding is relative in fp8, so a constant that is too small by some
+ * powers of two costs nothing.
  */
 #ifndef BLROOF_MONARCH_HOPPER_TILE_CUH
 #define BLROOF_MONARCH_HOPPER_TILE_CUH
 
+#include "kernels/cuda/fp8.cuh"
 #include "kernels/cuda/launch.cuh"
+#include "kernels/cuda/tensor_map.h"
 #include "kernels/cuda/tma.cuh"
 #include "kernels/cuda/wgmma.cuh"
 
-enum { CHUNK = 64, CHUNK_SWIZZLE = CHUNK * 2, WARPGROUP = 128, WARPGROUP_ROWS = 64 };
+enum { CHUNK_BYTES = 128, STEP_BYTES = 32, WARPGROUP = 128, WARPGROUP_ROWS = 64 };
 
 /* Sizes of a problem in tiles; what a kernel needs to know. */
 struct monarch_tiling_t {
@@ -27,7 +36,20 @@ struct monarch_tiling_t {
  * of each of `join` input blocks l. Clusters of `across` tiles share T: their number a k is a
  * multiple. */
 struct monarch_tile_t {
-    int tokens, columns, rank, group, join, across;
+    int tokens, columns, rank, group, join, across, bytes;
+
+    /* Ranks of U for one output block in a pass, up to whole K steps. */
+    int u_ranks() const {
+        return (int)round_up(join * rank, STEP_BYTES / bytes);
+    }
+};
+
+/* The scales of fp8: NULL in 16 bits. */
+struct monarch_scales_t {
+    const float *x; /* a token */
+    const float *v; /* the columns of T of a pass, as monarch_scale_place() orders them */
+    const float *u; /* a column of Y */
+    const float *all;
 };
 
 /* Ranks of a pass: the choice with the least padding, the largest one for long r'. */
@@ -46,7 +68,7 @@ static inline monarch_tiling_t monarch_tiling(const problem_t *p, monarch_tile_t
             .in_block = (int)(p->in_features / b),
             .out_block = (int)(p->out_features / b),
             .out_features = (int)p->out_features,
-            .chunks = (int)ceil_div(p->in_features / b, CHUNK),
+            .chunks = (int)ceil_div(p->in_features / b, CHUNK_BYTES / tile.bytes),
             .passes = (int)(b / tile.join * parts),
             .parts = (int)parts,
             .token_tiles = (int)ceil_div(p->tokens, tile.tokens),
@@ -56,15 +78,17 @@ static inline monarch_tiling_t monarch_tiling(const problem_t *p, monarch_tile_t
 }
 
 /* What all Hopper plans ask for. */
-static inline bool monarch_hopper_supports(const problem_t *p, const device_info_t *device,
-                                           char *why, size_t why_len) {
+static inline bool monarch_hopper_supports(const problem_t *p, int bytes,
+                                           const device_info_t *device, char *why, size_t why_len) {
     if (!supports_hopper(device, why, why_len)) return false;
-    if (p->in_features / p->blocks % 8) /* where a box of X may start */
-        snprintf(why, why_len, "p = in/blocks = %lld is not a multiple of 8",
-                 (long long)(p->in_features / p->blocks));
+    if (p->in_features / p->blocks % (16 / bytes)) /* a box of X starts at a multiple of 16 bytes */
+        snprintf(why, why_len, "p = in/blocks = %lld is not a multiple of %d",
+                 (long long)(p->in_features / p->blocks), 16 / bytes);
     else if (p->out_features / p->blocks % 8)
         snprintf(why, why_len, "q = out/blocks = %lld is not a multiple of 8",
                  (long long)(p->out_features / p->blocks));
+    else if (bytes == 1 && p->in_features > FP8_ROW_MOST)
+        snprintf(why, why_len, "quantises rows of at most %d features", FP8_ROW_MOST);
     else if (p->tokens > INT32_MAX / 2 || p->in_features > INT32_MAX / 2 ||
              p->out_features > INT32_MAX / 2)
         snprintf(why, why_len, "a dimension is beyond 2^30");
@@ -74,62 +98,86 @@ static inline bool monarch_hopper_supports(const problem_t *p, const device_info
 }
 
 /*
- * ---- packed V: [k tile][l][part][chunk] tiles of group * RANK x 64, K-major, 128-byte swizzle
- * ----
+ * ---- packed V ----
+ * [k tile][l][part][chunk] tiles of group * RANK rows x 128 bytes, K-major, 128-byte swizzle. In
+ * fp8 follow the scales, [k tile][l][part] x group * RANK, and the inverse of the constant.
  */
-static inline int64_t monarch_pack_v(const problem_t *p, monarch_tile_t shape, const uint16_t *src,
-                                     uint16_t *dst) {
+static inline int64_t monarch_v_bytes(const problem_t *p, monarch_tile_t shape) {
+    const monarch_tiling_t t = monarch_tiling(p, shape);
+    return (int64_t)t.k_tiles * p->blocks * t.parts * t.chunks * shape.group * shape.rank *
+           CHUNK_BYTES;
+}
+
+/* Where the scale of a row of V stands among those of its pass: a thread's are neighbours. */
+static inline int monarch_scale_place(int rows, int row) {
+    return row % 8 / 2 * (rows / 4) + row / 8 * 2 + row % 2;
+}
+
+/* How many scales there are. */
+static inline int64_t monarch_v_scales(const problem_t *p, monarch_tile_t shape) {
+    return monarch_v_bytes(p, shape) / CHUNK_BYTES / monarch_tiling(p, shape).chunks;
+}
+
+/* put(byte of dst, element of src or -1 for padding, place of its scale) */
+template <typename PUT>
+static void monarch_walk_v(const problem_t *p, monarch_tile_t shape, PUT put) {
     const monarch_tiling_t t = monarch_tiling(p, shape);
     const int64_t b = p->blocks, rank_block = p->rank / b, rows = shape.group * shape.rank;
-    const int64_t passes = (int64_t)b * t.parts, tiles = t.k_tiles * passes * t.chunks;
-    if (!dst) return tiles * rows * CHUNK;
+    const int64_t passes = b * t.parts, elements = CHUNK_BYTES / shape.bytes * t.chunks;
 #pragma omp parallel for
-    for (int64_t tile = 0; tile < tiles; tile++) {
-        const int64_t chunk = tile % t.chunks, pass = tile / t.chunks % passes;
-        const int64_t l = pass / t.parts, k0 = tile / t.chunks / passes * shape.group;
+    for (int64_t pass = 0; pass < t.k_tiles * passes; pass++)
         for (int row = 0; row < rows; row++) {
-            const int64_t k = k0 + row / shape.rank;
+            const int64_t l = pass % passes / t.parts;
+            const int64_t k = pass / passes * shape.group + row / shape.rank;
             const int64_t r = pass % t.parts * shape.rank + row % shape.rank;
-            const uint16_t *const from = src + (l * b + k) * t.in_block * rank_block + r;
-            uint16_t *const to = dst + (tile * rows + row) * CHUNK;
-            for (int i = 0; i < CHUNK; i++) {
-                const int64_t in = chunk * CHUNK + i;
-                to[swizzled_chunk<CHUNK_SWIZZLE>(row, i / 8) * 8 + i % 8] =
-                    in < t.in_block && r < rank_block ? from[in * rank_block] : 0;
+            const int64_t from = (l * b + k) * t.in_block * rank_block + r;
+            const int64_t scale = pass * rows + monarch_scale_place((int)rows, row);
+            for (int64_t i = 0; i < elements; i++) {
+                const int64_t byte = i * shape.bytes, chunk = byte / CHUNK_BYTES;
+                const int within = (int)(byte % CHUNK_BYTES);
+                put(((pass * t.chunks + chunk) * rows + row) * CHUNK_BYTES +
+                        swizzled_chunk<CHUNK_BYTES>(row, within / 16) * 16 + within % 16,
+                    i < t.in_block && r < rank_block ? from + i * rank_block : -1, scale);
             }
         }
-    }
-    return tiles * rows * CHUNK;
 }
 
 /*
- * ---- packed U: [k tile][column tile][pass][k in group] tiles of COLUMNS x RANK, K-major ----
+ * ---- packed U ----
+ * [k tile][column tile][pass][k in group] tiles of COLUMNS x u_ranks(), K-major. In fp8 the scales
+ * of the columns of Y follow.
  *
- * RANK is cut into sections 64, 32 and 16 wide, each a tile of its own swizzle. The columns of U
- * are permuted within 32 so that a thread's results in four neighbouring 8-column groups of wgmma,
- * 8j + 2t + e for j = 0..3, are 8 neighbouring columns 8t + 2j + e of Y: one 16-byte store.
+ * A row is cut into sections 128, 64 and 32 bytes wide, each a tile of its own swizzle. The columns
+ * of U are permuted within 32 so that a thread's results in four neighbouring 8-column groups of
+ * wgmma, 8j + 2t + e for j = 0..3, are 8 neighbouring columns 8t + 2j + e of Y: one 16-byte store.
+ * In fp8 the ranks are permuted within 16: a thread holds columns 2t, 2t + 1 of two 8-column groups
+ * of T and gives them as columns 4t to 4t + 3.
  */
 __host__ __device__ constexpr int monarch_stored_column(int row) {
     return row / 32 * 32 + row / 2 % 4 * 8 + row / 8 % 4 * 2 + row % 2;
 }
 
-/* Element (row, s) of a tile. */
-static inline int64_t monarch_u_offset(int columns, int rank, int row, int s) {
-    const int wide = rank / 64 * 64, middle = rank % 64 / 32 * 32;
-    if (s < wide)
-        return (int64_t)(s / 64) * 64 * columns + row * 64 +
-               swizzled_chunk<128>(row, s % 64 / 8) * 8 + s % 8;
-    if (s < wide + middle)
-        return (int64_t)wide * columns + row * 32 + swizzled_chunk<64>(row, (s - wide) / 8) * 8 +
-               s % 8;
-    return (int64_t)(wide + middle) * columns + row * 16 +
-           swizzled_chunk<32>(row, (s - wide - middle) / 8) * 8 + s % 8;
+static inline int monarch_stored_rank(int s, int bytes) {
+    return bytes == 2 ? s : s / 16 * 16 + s / 2 % 2 * 8 + s % 16 / 4 * 2 + s % 2;
+}
+
+/* Byte `byte` of row `row` of a tile `width` bytes wide. */
+static inline int64_t monarch_u_offset(int columns, int width, int row, int byte) {
+    const int wide = width / 128 * 128, middle = width % 128 / 64 * 64;
+    if (byte < wide)
+        return (int64_t)(byte / 128) * 128 * columns + row * 128 +
+               swizzled_chunk<128>(row, byte % 128 / 16) * 16 + byte % 16;
+    if (byte < wide + middle)
+        return (int64_t)wide * columns + row * 64 +
+               swizzled_chunk<64>(row, (byte - wide) / 16) * 16 + byte % 16;
+    return (int64_t)(wide + middle) * columns + row * 32 +
+           swizzled_chunk<32>(row, (byte - wide - middle) / 16) * 16 + byte % 16;
 }
 
 /* The same place as a descriptor, for K step `step`; rows start at `row`, a multiple of 8. */
-template <int COLUMNS, int RANK>
+template <int COLUMNS, int WIDTH>
 __device__ inline uint64_t monarch_u_descriptor(uint32_t tile, int step, int row = 0) {
-    constexpr int WIDE = RANK / 64 * 4, MIDDLE = RANK % 64 / 32 * 2; /* in steps */
+    constexpr int WIDE = WIDTH / 128 * 4, MIDDLE = WIDTH % 128 / 64 * 2; /* in steps */
     if (step < WIDE)
         return wgmma_step(wgmma_tile<128>(tile + step / 4 * COLUMNS * 128 + row * 128), step % 4);
     if (step < WIDE + MIDDLE)
@@ -137,41 +185,101 @@ __device__ inline uint64_t monarch_u_descriptor(uint32_t tile, int step, int row
     return wgmma_tile<32>(tile + (WIDE + MIDDLE) * COLUMNS * 32 + row * 32);
 }
 
-static inline int64_t monarch_pack_u(const problem_t *p, monarch_tile_t shape, const uint16_t *src,
-                                     uint16_t *dst) {
+static inline int64_t monarch_u_bytes(const problem_t *p, monarch_tile_t shape) {
+    const monarch_tiling_t t = monarch_tiling(p, shape);
+    return (int64_t)t.k_tiles * t.column_tiles * t.passes * shape.group * shape.columns *
+           shape.u_ranks() * shape.bytes;
+}
+
+/* put(byte of dst, element of src or -1 for padding, column of Y) */
+template <typename PUT>
+static void monarch_walk_u(const problem_t *p, monarch_tile_t shape, PUT put) {
     const monarch_tiling_t t = monarch_tiling(p, shape);
     const int64_t b = p->blocks, rank_block = p->rank / b;
-    const int ranks = shape.join * shape.rank;
-    const int64_t elements = (int64_t)shape.columns * ranks;
+    const int ranks = shape.u_ranks(), width = ranks * shape.bytes;
     const int64_t tiles = (int64_t)t.k_tiles * t.column_tiles * t.passes * shape.group;
-    if (!dst) return tiles * elements;
 #pragma omp parallel for
     for (int64_t tile = 0; tile < tiles; tile++) {
         const int64_t pass = tile / shape.group % t.passes;
         const int64_t place = tile / shape.group / t.passes; /* k tile, column tile */
         const int64_t k = place / t.column_tiles * shape.group + tile % shape.group;
-        for (int s = 0; s < ranks; s++) {
+        for (int i = 0; i < ranks; i++) {
+            const int s = monarch_stored_rank(i, shape.bytes);
             const int64_t l = pass / t.parts * shape.join + s / shape.rank;
             const int64_t r = pass % t.parts * shape.rank + s % shape.rank;
-            const uint16_t *const from = src + ((k * b + l) * rank_block + r) * t.out_block;
+            const bool exists = s < shape.join * shape.rank && r < rank_block;
+            const int64_t from = ((k * b + l) * rank_block + r) * t.out_block;
             for (int row = 0; row < shape.columns; row++) {
                 const int64_t column =
                     place % t.column_tiles * shape.columns + monarch_stored_column(row);
-                dst[tile * elements + monarch_u_offset(shape.columns, ranks, row, s)] =
-                    r < rank_block && column < t.out_block ? from[column] : 0;
+                put(tile * shape.columns * width +
+                        monarch_u_offset(shape.columns, width, row, i * shape.bytes),
+                    exists && column < t.out_block ? from + column : -1, k * t.out_block + column);
             }
         }
     }
-    return tiles * elements;
+}
+
+/* Packs tensor 1 (V) or 2 (U): pack() of a variant. */
+int64_t monarch_hopper_pack(const problem_t *p, monarch_tile_t shape, int tensor,
+                            const uint16_t *src, void *dst);
+
+/* X as the copy engine finds it, in fp8 after it has been quantised into the workspace, and where
+ * the scales are. */
+static inline status_t monarch_hopper_operands(const problem_t *p, monarch_tile_t tile,
+                                               void *const *tensors, void *workspace,
+                                               stream_t stream, CUtensorMap *x_map,
+                                               monarch_scales_t *scales) {
+    *scales = {};
+    if (tile.bytes == 2)
+        return tensor_map_2d(x_map, p->dtype, tensors[0], p->tokens, p->in_features, p->in_features,
+                             tile.tokens, CHUNK_BYTES / 2, CHUNK_BYTES);
+    const fp8_rows_t x = fp8_rows_at(p, workspace);
+    const status_t st = fp8_quantise_rows(p, tensors[0], x, stream);
+    if (st != STATUS_OK) return st;
+    const float *const v = (const float *)((char *)tensors[1] + monarch_v_bytes(p, tile));
+    const float *const u = (const float *)((char *)tensors[2] + monarch_u_bytes(p, tile));
+    *scales = {x.scales, v, u, v + monarch_v_scales(p, tile)};
+    return tensor_map_2d_bytes(x_map, x.codes, p->tokens, p->in_features, x.row_bytes, tile.tokens,
+                               CHUNK_BYTES, CHUNK_BYTES);
+}
+
+/* Of a plan. */
+static inline size_t monarch_fp8_workspace(const problem_t *p, const device_info_t *) {
+    return fp8_rows_bytes(p);
+}
+
+/* X in fp8 is written and read again. */
+static inline int monarch_fp8_intermediates(const problem_t *p, double bytes[MAX_INTERMEDIATES]) {
+    bytes[0] = (double)p->tokens * (double)p->in_features;
+    return 1;
 }
 
 /* ---- device code ---- */
 
-/* T (64 x RANK of a warpgroup) rounded to the A operand of the second product. */
-template <typename T, int COUNT>
-__device__ inline void monarch_round(uint32_t *to, const float (&from)[COUNT]) {
+/* This thread's scales of V for a pass of `rows` rows of V. */
+__device__ inline const float4 *monarch_pass_scales(const float *scales, int pass, int rows) {
+    return (const float4 *)(scales + (int64_t)pass * rows + (int)threadIdx.x % 4 * (rows / 4));
+}
+
+/* What the rows of this thread, of a warpgroup's from `token` on, are multiplied by in the end. */
+__device__ inline float2 monarch_row_scales(const monarch_scales_t &scales, int token, int tokens) {
+    const int row = token + (int)threadIdx.x % WARPGROUP / 32 * 16 + (int)threadIdx.x % 32 / 4;
+    const float all = __ldg(scales.all);
+    return make_float2(row < tokens ? scales.x[row] * all : 0,
+                       row + 8 < tokens ? scales.x[row + 8] * all : 0);
+}
+
+/* Multiplies 32 columns of a warpgroup's 64 rows, laid out as monarch_store_32() takes them, by the
+ * scales of this thread's rows and those of the columns, of which `columns` exist. */
+__device__ inline void monarch_scale_32(float *acc, float2 rows, const float *scales, int columns) {
+    const int column = (int)threadIdx.x % 4 * 8;
+    if (column >= columns) return;
+    const float4 left = *(const float4 *)(scales + column);
+    const float4 right = *(const float4 *)(scales + column + 4);
+    const float of[8] = {left.x, left.y, left.z, left.w, right.x, right.y, right.z, right.w};
 #pragma unroll
-    for (int i = 0; i < COUNT / 2; i++) to[i] = round_pair<T>(from[2 * i], from[2 * i + 1]);
+    for (int i = 0; i < 16; i++) acc[i] *= (i / 2 % 2 ? rows.y : rows.x) * of[i / 4 * 2 + i % 2];
 }
 
 /*

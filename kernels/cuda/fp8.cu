@@ -1,0 +1,75 @@
+/* A row a thread block, which keeps the row in registers between the search for its largest
+ * magnitude and the division by it. */
+#include "kernels/cuda/cluster.cuh"
+#include "kernels/cuda/fp8.cuh"
+#include "kernels/cuda/launch.cuh"
+
+enum { VECTOR = 8, HELD = 4, MOST_THREADS = FP8_ROW_MOST / VECTOR / HELD, WARP = 32 };
+
+/* The larger magnitude; NaN if one is, so that a NaN spoils its row instead of being lost. */
+__device__ inline float larger(float magnitude, float value) {
+    float out;
+    asm("max.NaN.f32 %0, %1, %2;" : "=f"(out) : "f"(magnitude), "f"(fabsf(value)));
+    return out;
+}
+
+__device__ inline float largest_of_warp(float value) {
+#pragma unroll
+    for (int lanes = WARP / 2; lanes > 0; lanes /= 2)
+        value = larger(value, __shfl_xor_sync(~0u, value, lanes));
+    return value;
+}
+
+template <typename T>
+__global__ void __launch_bounds__(MOST_THREADS)
+    quantise_rows(const T *x, uint8_t *codes, float *scales, int in_features, int64_t row_bytes) {
+#if __CUDA_ARCH__ >= 900
+    __shared__ float warps[MOST_THREADS / WARP];
+    const T *const row = x + (int64_t)blockIdx.x * in_features;
+    uint4 held[HELD] = {};
+    float largest = 0;
+    dependents_launch();
+    dependency_wait();
+#pragma unroll
+    for (int i = 0; i < HELD; i++) {
+        const int at = (i * (int)blockDim.x + (int)threadIdx.x) * VECTOR;
+        if (at < in_features) held[i] = *(const uint4 *)(row + at);
+    }
+#pragma unroll
+    for (int i = 0; i < HELD; i++)
+        for (const uint32_t pair : {held[i].x, held[i].y, held[i].z, held[i].w}) {
+            const float2 two = widen_pair<T>(pair);
+            largest = larger(larger(largest, two.x), two.y);
+        }
+    largest = largest_of_warp(largest);
+    if (threadIdx.x % WARP == 0) warps[threadIdx.x / WARP] = largest;
+    __syncthreads();
+    largest =
+        largest_of_warp(threadIdx.x % WARP < blockDim.x / WARP ? warps[threadIdx.x % WARP] : 0);
+    const float inverse = FP8_MAX / fmaxf(largest, 1e-30f); /* finite */
+    if (threadIdx.x == 0) scales[blockIdx.x] = largest * (1 / FP8_MAX);
+#pragma unroll
+    for (int i = 0; i < HELD; i++) {
+        const int at = (i * (int)blockDim.x + (int)threadIdx.x) * VECTOR;
+        const float2 a = widen_pair<T>(held[i].x), b = widen_pair<T>(held[i].y);
+        const float2 c = widen_pair<T>(held[i].z), d = widen_pair<T>(held[i].w);
+        if (at < in_features)
+            *(uint2 *)(codes + blockIdx.x * row_bytes + at) =
+                make_uint2(fp8_quad(a.x * inverse, a.y * inverse, b.x * inverse, b.y * inverse),
+                           fp8_quad(c.x * inverse, c.y * inverse, d.x * inverse, d.y * inverse));
+    }
+#else
+    __trap();
+#endif
+}
+
+template <typename T>
+static status_t quantise(const problem_t *p, const void *x, fp8_rows_t to, stream_t stream) {
+    const int threads = (int)round_up(ceil_div(p->in_features, VECTOR * HELD), WARP);
+    return launch_overlapped(quantise_rows<T>, p->tokens, threads, 1, 0, stream, (const T *)x,
+                             to.codes, to.scales, (int)p->in_features, to.row_bytes);
+}
+
+status_t fp8_quantise_rows(const problem_t *p, const void *x, fp8_rows_t to, stream_t stream) {
+    return DISPATCH_DTYPE(p, quantise, p, x, to, stream);
+}
