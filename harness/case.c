@@ -28,10 +28,10 @@ double problem_weight_bytes(const structure_t *structure, const problem_t *probl
 
 /* As many rows as about 6 GFLOP of fp64 allow, one at random in each of as many equal spans. */
 static status_t choose_rows(case_t *c) {
-    const int64_t tokens = c->problem.tokens;
-    const double row_flops = c->structure->flops(&c->problem) / (double)tokens;
+    const int64_t all = problem_rows(&c->problem);
+    const double row_flops = c->structure->flops(&c->problem) / (double)all;
     double rows = fmin(128, fmax(16, 6e9 / row_flops));
-    rows = fmin(rows, (double)tokens);
+    rows = fmin(rows, (double)all);
     c->rows_len = (int)rows;
     c->rows = calloc((size_t)c->rows_len, sizeof *c->rows);
     float *offset = calloc((size_t)c->rows_len, sizeof *offset);
@@ -43,9 +43,9 @@ static status_t choose_rows(case_t *c) {
     }
     random_values(DTYPE_FP32, 99, c->rows_len, offset, bits);
     for (int i = 0; i < c->rows_len; i++)
-        c->rows[i] = (int64_t)((i + (double)(offset[i] + 1) / 2) * (double)tokens / c->rows_len);
+        c->rows[i] = (int64_t)((i + (double)(offset[i] + 1) / 2) * (double)all / c->rows_len);
     c->rows[0] = 0;
-    c->rows[c->rows_len - 1] = tokens - 1;
+    c->rows[c->rows_len - 1] = all - 1;
     free(offset);
     free(bits);
     return STATUS_OK;
@@ -57,8 +57,8 @@ static void compute_reference(case_t *c) {
     for (int i = 0; i < c->rows_len; i++) {
         const float *in[MAX_TENSORS] = {0};
         for (int t = 0; t < inputs; t++) in[t] = c->values[t];
-        in[0] += c->rows[i] * c->problem.in_features;
-        c->structure->reference(&c->problem, in, c->reference + i * c->problem.out_features);
+        structure_reference(c->structure, &c->problem, in, c->rows[i],
+                            c->reference + i * c->problem.out_features);
     }
 }
 

@@ -69,7 +69,7 @@ status_t binding_check(binding_t *binding, check_t *out);
 /* Fills in case->baseline_error by checking the baseline variant, where that is possible. */
 status_t case_baseline(case_t *c, device_t *device);
 
-/* The judgement alone: y is [tokens][out_features] in the variant's order. */
+/* The judgement alone: y is [rows][out_features] in the variant's order. */
 void check_output(const case_t *c, const variant_t *variant, const void *y, check_t *out);
 
 #endif

@@ -14,7 +14,7 @@
  * 41(5), 2019).
  */
 static double accumulation_error(const problem_t *p) {
-    return unit_roundoff(DTYPE_FP32) * sqrt((double)(p->in_features + p->rank));
+    return unit_roundoff(DTYPE_FP32) * sqrt((double)(p->in_features + p->rank + p->context));
 }
 
 static double tolerance(const case_t *c, const variant_t *variant) {
@@ -75,7 +75,7 @@ static void check_extent(const case_t *c, const unsigned char *buffer, size_t by
                      buffer[i] != 0xff ? "before" : "after");
             return;
         }
-    const int64_t count = c->problem.tokens * c->problem.out_features;
+    const int64_t count = problem_rows(&c->problem) * c->problem.out_features;
     for (int64_t i = 0; i < count; i++)
         if (isnan(value_at(c->problem.dtype, buffer + GUARD_BYTES, i))) {
             out->ok = false;

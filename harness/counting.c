@@ -139,14 +139,9 @@ static bool to_be_counted(const point_row_t *row) {
            strcmp(row->cache, cache_name(CACHE_COLD)) != 0;
 }
 
-static bool same_problem(const problem_t *a, const problem_t *b) {
-    return a->dtype == b->dtype && a->tokens == b->tokens && a->in_features == b->in_features &&
-           a->out_features == b->out_features && a->blocks == b->blocks && a->rank == b->rank;
-}
-
 /* Neighbouring rows are of one case. */
 static status_t enter_case(case_t *c, const structure_t *structure, const problem_t *problem) {
-    if (c->structure == structure && same_problem(&c->problem, problem)) return STATUS_OK;
+    if (c->structure == structure && problem_compare(&c->problem, problem) == 0) return STATUS_OK;
     case_close(c);
     return case_open_unchecked(structure, problem, c);
 }
@@ -155,7 +150,7 @@ static status_t count_plan(pass_t *s, const problem_t *problem, const variant_t 
                            cache_t cache, point_row_t *row) {
     const device_info_t *info = &s->device->info;
     const double output_bytes =
-        row->tokens * row->out_features * (double)dtype_size(problem->dtype);
+        (double)problem_rows(problem) * row->out_features * (double)dtype_size(problem->dtype);
     binding_t binding = {0};
     counts_t counts;
     status_t st = STATUS_OK;

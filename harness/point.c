@@ -20,7 +20,12 @@ status_t point_problem(const point_row_t *row, problem_t *problem, cache_t *cach
                            .in_features = whole(row->in_features),
                            .out_features = whole(row->out_features),
                            .blocks = whole(row->blocks),
-                           .rank = whole(row->rank)};
+                           .rank = whole(row->rank),
+                           .batch = whole(row->batch),
+                           .heads = whole(row->heads),
+                           .kv_heads = whole(row->kv_heads),
+                           .context = whole(row->context),
+                           .causal = row->causal > 0};
     const status_t st = cache_parse(row->cache, cache);
     if (st != STATUS_OK) return st;
     for (int d = 0; d < DTYPE_COUNT; d++)
@@ -53,7 +58,7 @@ void point_fill_costs(const problem_t *p, const variant_t *plan, point_row_t *ro
     double intermediates[MAX_INTERMEDIATES];
     const int count = plan->intermediates ? plan->intermediates(p, intermediates) : 0;
     row->flops = structure->flops(p);
-    row->dense_flops = 2 * row->tokens * row->in_features * row->out_features;
+    if (p->heads == 0) row->dense_flops = 2 * row->tokens * row->in_features * row->out_features;
     row->cuda_core_flops = plan->cuda_core_flops ? plan->cuda_core_flops(p) : 0;
     row->bytes_min = problem_bytes_min(structure, p);
     row->weight_bytes = problem_weight_bytes(structure, p);

@@ -281,9 +281,10 @@ status_t run_ceilings(run_t *run, device_t *device, void (*visit)(void *, const 
 /* ---- points.csv, samples.csv ---- */
 
 static void point_key(const point_row_t *row, char key[KEY_LEN]) {
-    snprintf(key, KEY_LEN, "%s|%s|%s|%s|%s|%.0f|%.0f|%.0f|%.0f|%.0f|%s", row->workload, row->layer,
-             row->structure, row->variant, row->dtype, row->tokens, row->in_features,
-             row->out_features, row->blocks, row->rank, row->cache);
+    snprintf(key, KEY_LEN, "%s|%s|%s|%s|%s|%.0f|%.0f|%.0f|%.0f|%.0f|%.0f|%.0f|%.0f|%.0f|%.0f|%s",
+             row->workload, row->layer, row->structure, row->variant, row->dtype, row->tokens,
+             row->in_features, row->out_features, row->blocks, row->rank, row->batch, row->heads,
+             row->kv_heads, row->context, row->causal, row->cache);
 }
 
 static int compare_keys(const void *a, const void *b) {
@@ -364,6 +365,7 @@ static void sample_as_point(const sample_row_t *sample, point_row_t *point) {
     point->out_features = sample->out_features;
     point->blocks = sample->blocks;
     point->rank = sample->rank;
+    ROW_COPY_ATTENTION(point, sample);
 }
 
 typedef struct {
@@ -432,6 +434,7 @@ static status_t write_samples(run_t *run, const point_row_t *point, const double
     row.out_features = point->out_features;
     row.blocks = point->blocks;
     row.rank = point->rank;
+    ROW_COPY_ATTENTION(&row, point);
     for (int i = 0; i < samples_len; i++) {
         row.sample = i;
         row.time_us = samples[i];

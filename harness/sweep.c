@@ -132,6 +132,7 @@ static void describe(const sweep_t *s, const task_t *task, point_row_t *row) {
     row->out_features = (double)p.out_features;
     if (p.blocks > 0) row->blocks = (double)p.blocks;
     if (p.rank > 0) row->rank = (double)p.rank;
+    ROW_SET_ATTENTION(row, &p);
     row_set_text(row->cache, "%s", cache_name(s->options->cache));
     row_set_text(row->launch, "%s", s->device->ops->fixed_sequence ? "graph" : "stream");
     row_set_text(row->counter_source, "%s", s->counters->source);
@@ -143,8 +144,10 @@ static bool too_large(const problem_t *p) {
     const double n = (double)p->tokens, r = (double)p->rank, b = (double)p->blocks;
     const double features = (double)p->in_features + (double)p->out_features;
     const double limit = 0x1p50;
-    return n * features > limit || (double)p->in_features * (double)p->out_features > limit ||
-           r * features > limit || n * b * r > limit || b * b * r > limit;
+    const double sequences = (double)p->batch * (n + (double)p->context);
+    return sequences * features > limit || n * features > limit ||
+           (double)p->in_features * (double)p->out_features > limit || r * features > limit ||
+           n * b * r > limit || b * b * r > limit;
 }
 
 static void set_status(point_row_t *row, const char *status, const char *reason) {

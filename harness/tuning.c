@@ -25,7 +25,12 @@ static int compare_choices(const void *a, const void *b) {
                             {x->in_features, y->in_features},
                             {x->out_features, y->out_features},
                             {x->blocks, y->blocks},
-                            {x->rank, y->rank}};
+                            {x->rank, y->rank},
+                            {x->batch, y->batch},
+                            {x->heads, y->heads},
+                            {x->kv_heads, y->kv_heads},
+                            {x->context, y->context},
+                            {x->causal, y->causal}};
     for (size_t i = 0; order == 0 && i < sizeof by / sizeof *by; i++)
         order = (by[i][0] > by[i][1]) - (by[i][0] < by[i][1]);
     return order;
@@ -119,6 +124,7 @@ static void describe(const tuning_t *t, const case_t *c, const variant_t *varian
     row->out_features = (double)p->out_features;
     row->blocks = (double)p->blocks;
     row->rank = (double)p->rank;
+    ROW_SET_ATTENTION(row, p);
 }
 
 static const variant_t *plan_named(const char *name, const variant_t *const *plans, int count) {

@@ -2,6 +2,7 @@
 
 #include <limits.h>
 #include <math.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -79,10 +80,56 @@ static status_t find_structure(const loader_t *l, int line, const char *name,
                 l->path, line, name, known);
 }
 
-/* A structure says that it needs blocks (rank) by refusing 0. */
-static bool refuses_zero(const structure_t *structure, problem_t problem) {
+/* A structure says that it needs blocks (rank, heads) by refusing 0 where it takes 1. */
+static bool refuses_zero(const structure_t *structure, size_t member) {
     char why[WHY_LEN];
-    return !structure->validate(&problem, why, sizeof why);
+    problem_t p = {.tokens = 1,
+                   .in_features = 1,
+                   .out_features = 1,
+                   .blocks = 1,
+                   .rank = 1,
+                   .batch = 1,
+                   .heads = 1,
+                   .kv_heads = 1,
+                   .context = 1};
+    *(int64_t *)(void *)((char *)&p + member) = 0;
+    return !structure->validate(&p, why, sizeof why);
+}
+
+/* A cell of attention: missing_value where it is empty. */
+static status_t read_cell(const loader_t *l, int line, const workload_row_t *row,
+                          const char *column, double cell, bool used, double missing_value,
+                          double limit, int64_t *out) {
+    *out = (int64_t)missing_value;
+    if (isnan(cell)) return STATUS_OK;
+    if (!used)
+        return fail(STATUS_USAGE, "%s:%d:%s: \"%.0f\": %s has no use for it: leave it empty",
+                    l->path, line, column, cell, row->structure);
+    if (cell > limit || (cell < 1 && limit > 1))
+        return fail(STATUS_USAGE, "%s:%d:%s: expected %s", l->path, line, column,
+                    limit > 1 ? "a whole number from 1 to 2^40" : "0 or 1");
+    *out = (int64_t)cell;
+    return STATUS_OK;
+}
+
+/* An empty context is as many tokens as the query has: it stays 0 until they are known. */
+static status_t read_attention(const loader_t *l, int line, const workload_row_t *row,
+                               const structure_t *structure, problem_t *p) {
+    const bool used = refuses_zero(structure, offsetof(problem_t, heads));
+    int64_t causal = 0;
+    status_t st;
+    if (used && isnan(row->heads))
+        return fail(STATUS_USAGE, "%s:%d:heads: empty: %s needs a whole number here", l->path, line,
+                    row->structure);
+    TRY(read_cell(l, line, row, "batch", row->batch, used, used ? 1 : 0, MAX_FEATURES, &p->batch));
+    TRY(read_cell(l, line, row, "heads", row->heads, used, 0, MAX_FEATURES, &p->heads));
+    TRY(read_cell(l, line, row, "kv_heads", row->kv_heads, used, used ? row->heads : 0,
+                  MAX_FEATURES, &p->kv_heads));
+    TRY(read_cell(l, line, row, "context", row->context, used, 0, MAX_FEATURES, &p->context));
+    TRY(read_cell(l, line, row, "causal", row->causal, used, 0, 1, &causal));
+    p->causal = causal > 0;
+cleanup:
+    return st;
 }
 
 typedef struct {
@@ -155,6 +202,8 @@ static status_t add_entries(loader_t *l, int line, const workload_entry_t *base,
                 entry.problem.tokens = axes[0].values[i];
                 entry.problem.blocks = axes[1].values[j];
                 entry.problem.rank = axes[2].values[k];
+                if (entry.problem.heads > 0 && base->problem.context == 0)
+                    entry.problem.context = entry.problem.tokens;
                 out->entries[out->count++] = entry;
             }
     return STATUS_OK;
@@ -177,14 +226,14 @@ static status_t on_row(void *ctx, const void *data, int line) {
                                .out_features = (int64_t)row->out_features,
                                .blocks = 1,
                                .rank = 1};
-    problem_t no_blocks = base.problem, no_rank = base.problem;
-    no_blocks.blocks = 0;
-    no_rank.rank = 0;
+    TRY(read_attention(l, line, row, base.structure, &base.problem));
+    const bool blocks = refuses_zero(base.structure, offsetof(problem_t, blocks));
+    const bool rank = refuses_zero(base.structure, offsetof(problem_t, rank));
     const axis_t axes[] = {
         /* an empty cell is refused even where the override would fill it */
         {"tokens", row->tokens, *row->tokens ? l->lists->tokens : NULL, true, 0},
-        {"blocks", row->blocks, l->lists->blocks, refuses_zero(base.structure, no_blocks), 1},
-        {"rank", row->rank, l->lists->rank, refuses_zero(base.structure, no_rank), 0},
+        {"blocks", row->blocks, l->lists->blocks, blocks, 1},
+        {"rank", row->rank, l->lists->rank, rank, 0},
     };
     for (int i = 0; i < 3; i++) TRY(axis_values(l, line, row, &axes[i], &values[i]));
     TRY(add_layer(l, row, line, &base.layer));
@@ -194,20 +243,11 @@ cleanup:
     return st;
 }
 
-static int compare_int64(int64_t a, int64_t b) {
-    return (a > b) - (a < b);
-}
-
 /* Orders by content alone: 0 for entries that are the same point. */
 static int compare_content(const workload_entry_t *a, const workload_entry_t *b) {
-    const problem_t *p = &a->problem, *q = &b->problem;
     int order = a->layer == b->layer ? 0 : strcmp(a->layer, b->layer);
     if (!order) order = strcmp(a->structure->name, b->structure->name);
-    if (!order) order = compare_int64(p->tokens, q->tokens);
-    if (!order) order = compare_int64(p->in_features, q->in_features);
-    if (!order) order = compare_int64(p->out_features, q->out_features);
-    if (!order) order = compare_int64(p->blocks, q->blocks);
-    return order ? order : compare_int64(p->rank, q->rank);
+    return order ? order : problem_compare(&a->problem, &b->problem);
 }
 
 /* Compares indices of entries; equal ones stay in the order of the file. */
@@ -215,7 +255,7 @@ static int compare_entries(const void *a, const void *b, void *entries) {
     const int i = *(const int *)a, j = *(const int *)b;
     const workload_entry_t *all = entries;
     const int order = compare_content(&all[i], &all[j]);
-    return order ? order : compare_int64(i, j);
+    return order ? order : i - j;
 }
 
 /* Keeps the first of equal entries. */

@@ -9,7 +9,7 @@
 /*
  * One layer at one size. A problem the mathematics does not allow (structure->validate) is kept, so
  * that it shows as an unsupported point. problem.dtype means nothing here. Where the structure does
- * not use them, blocks is 1 and rank is 0.
+ * not use them, blocks is 1 and rank is 0; an empty context is that of its tokens.
  */
 typedef struct {
     const char *layer; /* "model/layer" */

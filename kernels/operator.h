@@ -24,11 +24,27 @@ typedef enum { DTYPE_FP32, DTYPE_BF16, DTYPE_FP16, DTYPE_COUNT } dtype_t;
 const char *dtype_name(dtype_t dtype); /* "fp32", "bf16", "fp16" */
 size_t dtype_size(dtype_t dtype);      /* bytes an element */
 
-/* One layer y = x W on `tokens` rows. blocks is b and rank is r of the design; 0 where unused. */
+/*
+ * One layer y = x W on `tokens` rows. blocks is b and rank is r of the design; 0 where unused.
+ *
+ * The rest is for attention, and all 0 for linear layers. tokens are then the query tokens of each
+ * of `batch` sequences, context (at least tokens) its key and value tokens, and the features are
+ * heads x head dim. With causal, query i sees the keys up to context - tokens + i, so that prefill
+ * and decoding with a cache of keys and values are one formula. Strides are elements, 0 for
+ * contiguous: from a token to the next in Q (q_stride) and in K and V (kv_stride), where they are
+ * slices of a fused buffer, and from a sequence to the next in K and V (kv_batch_stride), where a
+ * cache has room for more than the context. Q's sequences are tokens x q_stride apart.
+ */
 typedef struct {
     dtype_t dtype;
     int64_t tokens, in_features, out_features, blocks, rank;
+    int64_t batch, heads, kv_heads, context, q_stride, kv_stride, kv_batch_stride;
+    bool causal;
 } problem_t;
+
+int64_t problem_rows(const problem_t *problem); /* of the output: the tokens of all sequences */
+/* By content, the dtype last: below, at or above 0. */
+int problem_compare(const problem_t *a, const problem_t *b);
 
 typedef enum { TENSOR_INPUT, TENSOR_WEIGHT, TENSOR_OUTPUT } tensor_role_t;
 
@@ -51,6 +67,8 @@ int64_t tensor_count(const tensor_t *tensor); /* elements */
  *  flops      algorithmic FLOPs (a multiply-add is 2)
  *  reference  one output row in fp64. in[] are the tensors but the output, as floats that already
  *             hold the rounded values of the dtype; in[0] is that one row of X
+ *  reference_row  in its place where a row depends on where it stands: in[0] is all of X, and row
+ *             counts through the sequences
  *  stages     how many times a result is rounded to the dtype, the output included
  */
 typedef struct {
@@ -60,7 +78,13 @@ typedef struct {
     int (*tensors)(const problem_t *problem, tensor_t out[MAX_TENSORS]);
     double (*flops)(const problem_t *problem);
     void (*reference)(const problem_t *problem, const float *const *in, double *out_row);
+    void (*reference_row)(const problem_t *problem, const float *const *in, int64_t row,
+                          double *out_row);
 } structure_t;
+
+/* Calls the one that the structure has; in[0] is all of X. */
+void structure_reference(const structure_t *structure, const problem_t *problem,
+                         const float *const *in, int64_t row, double *out_row);
 
 typedef enum { DEVICE_CPU, DEVICE_CUDA, DEVICE_KIND_COUNT } device_kind_t;
 const char *device_kind_name(device_kind_t kind); /* "cpu", "cuda" */

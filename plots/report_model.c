@@ -83,10 +83,21 @@ static status_t find_section(report_t *r, const point_row_t *row, int *out) {
     return APPEND(r->sections, r->sections_len, &section);
 }
 
+/* A context of the query's own tokens changes along with them, so it is not told apart. */
+static double own_context(const point_row_t *row) {
+    return row->context == row->tokens ? NAN : row->context;
+}
+
+static bool same_attention(const point_row_t *a, const point_row_t *b) {
+    return same_number(a->batch, b->batch) && same_number(a->heads, b->heads) &&
+           same_number(a->kv_heads, b->kv_heads) && same_number(a->causal, b->causal) &&
+           same_number(own_context(a), own_context(b));
+}
+
 static bool same_layer(const point_row_t *a, const point_row_t *b) {
     return !strcmp(a->layer, b->layer) && !strcmp(a->workload, b->workload) &&
            same_number(a->in_features, b->in_features) &&
-           same_number(a->out_features, b->out_features);
+           same_number(a->out_features, b->out_features) && same_attention(a, b);
 }
 
 static bool same_config(const point_row_t *a, const point_row_t *b) {
@@ -206,6 +217,16 @@ static void choose_markers(report_t *r) {
     }
 }
 
+/* " batch 2 heads 32/8 context 4096 causal" */
+static size_t name_attention(const point_row_t *row, char *label, size_t len) {
+    size_t n = (size_t)snprintf(label, len, " batch %.0f heads %.0f/%.0f", row->batch, row->heads,
+                                row->kv_heads);
+    if (!isnan(own_context(row)) && n < len)
+        n += (size_t)snprintf(label + n, len - n, " context %.0f", row->context);
+    if (row->causal > 0 && n < len) n += (size_t)snprintf(label + n, len - n, " causal");
+    return n;
+}
+
 /* "workload: layer 1024x4096 b16 r256": only as much of it as tells the layers apart. */
 static void name_layer(const report_t *r, layer_t *layer) {
     const point_row_t *first = layer->first;
@@ -225,6 +246,7 @@ static void name_layer(const report_t *r, layer_t *layer) {
     if (shapes && n < len)
         n += (size_t)snprintf(label + n, len - n, " %.0fx%.0f", first->in_features,
                               first->out_features);
+    if (shapes && !isnan(first->heads) && n < len) n += name_attention(first, label + n, len - n);
     if (!r->split || is_dense(first)) return;
     if (!isnan(first->blocks) && n < len)
         n += (size_t)snprintf(label + n, len - n, " b%.0f", first->blocks);

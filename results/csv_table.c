@@ -295,7 +295,7 @@ static status_t read_header(reader_t *r, bool need_all) {
         bool present = false;
         for (int j = 0; j < r->cells; j++) present |= r->field[j] == i;
         known |= present;
-        if (need_all && !present)
+        if (need_all && !present && i < r->table->count - r->table->optional)
             return fail(STATUS_USAGE, "%s:%d:%s: this column is missing from the header", r->path,
                         r->row_line, r->table->columns[i].name);
     }

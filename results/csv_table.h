@@ -24,7 +24,8 @@ typedef status_t (*row_visit_t)(void *ctx, const void *row, int line);
 
 /*
  * Reads a whole table. Columns are found by name in any order; columns not in the schema are
- * ignored, and with `need_all` a missing one is an error. STATUS_USAGE names file, line and column
+ * ignored, and with `need_all` a missing one that is not optional is an error. STATUS_USAGE names
+ * file, line and column
  * ("PATH:LINE:COLUMN: ...") for: wrong columns, a row of another length, bad quotes, NUL bytes, a
  * cell (TEXT_LEN - 1 bytes) or line (64 KB) that is too long, a number that is malformed, negative
  * (COUNT) or overflows. STATUS_IO if the file cannot be read. A failing visit ends the reading with

@@ -2,6 +2,8 @@
 
 /* ROW is the row type of the list being expanded: COLUMN sees the definition in force there. */
 #define COLUMN(name, type) {#name, CELL_##type, offsetof(ROW, name)},
+#define ONE(name, type) +1
+enum { ATTENTION_COUNT = ATTENTION_COLUMNS(ONE) };
 #define COUNT_OF(array) ((int)(sizeof(array) / sizeof *(array)))
 
 #define ROW point_row_t
@@ -32,4 +34,4 @@ const table_t SAMPLES_TABLE = {"samples.csv", sample_columns, COUNT_OF(sample_co
 const table_t PLANS_TABLE = {"plans.csv", plan_columns, COUNT_OF(plan_columns), sizeof(plan_row_t)};
 const table_t RUN_TABLE = {"run.csv", run_columns, COUNT_OF(run_columns), sizeof(run_row_t)};
 const table_t WORKLOAD_TABLE = {NULL, workload_columns, COUNT_OF(workload_columns),
-                                sizeof(workload_row_t)};
+                                sizeof(workload_row_t), ATTENTION_COUNT};

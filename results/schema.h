@@ -12,6 +12,10 @@ enum { TEXT_LEN = 192 };
 
 /* Lists of columns, laid out by hand. */
 /* clang-format off */
+/* What else an attention problem has; empty for linear layers. causal is 0 or 1. */
+#define ATTENTION_COLUMNS(C)                                                                       \
+    C(batch, COUNT) C(heads, COUNT) C(kv_heads, COUNT) C(context, COUNT) C(causal, COUNT)
+
 #define POINT_COLUMNS(C)                                                                           \
     C(run_id, TEXT) C(device, TEXT) C(workload, TEXT) C(layer, TEXT) C(structure, TEXT)            \
     C(variant, TEXT) C(dtype, TEXT)                                                                \
@@ -37,31 +41,36 @@ enum { TEXT_LEN = 192 };
     C(tensor_flops_measured, COUNT) C(cuda_core_flops_measured, COUNT) C(flops_waste, REAL)        \
     C(excess_traffic, REAL) C(l2_intensity, REAL)                                                  \
     /* which of a variant's plans ran, and the time it took to choose it */                                                           \
-    C(plan, TEXT) C(tuning_s, REAL)
+    C(plan, TEXT) C(tuning_s, REAL)                                                                \
+    ATTENTION_COLUMNS(C)
 
 #define CEILING_COLUMNS(C)                                                                         \
     C(run_id, TEXT) C(device, TEXT) C(kind, TEXT) C(dtype, TEXT) C(method, TEXT) C(value, REAL)    \
     C(unit, TEXT) C(ci_low, REAL) C(ci_high, REAL) C(theoretical, REAL) C(sm_clock_mhz, REAL)
 
-/* One row a timed sample; the first eleven columns name the point. */
+/* One row a timed sample; its other columns name the point. */
 #define SAMPLE_COLUMNS(C)                                                                          \
     C(run_id, TEXT) C(workload, TEXT) C(layer, TEXT) C(structure, TEXT) C(variant, TEXT)           \
     C(dtype, TEXT) C(tokens, COUNT) C(in_features, COUNT) C(out_features, COUNT) C(blocks, COUNT)  \
-    C(rank, COUNT) C(cache, TEXT) C(sample, COUNT) C(time_us, REAL)
+    C(rank, COUNT) C(cache, TEXT) C(sample, COUNT) C(time_us, REAL)                                \
+    ATTENTION_COLUMNS(C)
 
 /* Choices among the plans of a variant; the build's kernels are what they hold for. */
 #define PLAN_COLUMNS(C)                                                                            \
     C(build, TEXT) C(device_name, TEXT) C(structure, TEXT) C(variant, TEXT) C(dtype, TEXT)         \
     C(cache, TEXT) C(tokens, COUNT) C(in_features, COUNT) C(out_features, COUNT) C(blocks, COUNT)  \
-    C(rank, COUNT) C(plan, TEXT) C(time_us, REAL)
+    C(rank, COUNT) C(plan, TEXT) C(time_us, REAL)                                                  \
+    ATTENTION_COLUMNS(C)
 
 #define RUN_COLUMNS(C)                                                                             \
     C(key, TEXT) C(value, TEXT)
 
-/* A workload: tokens, blocks and rank are LISTs (harness/list.h); blocks and rank may be empty. */
+/* A workload: tokens, blocks and rank are LISTs (harness/list.h); blocks and rank may be empty.
+ * The columns of attention may be missing from a file. */
 #define WORKLOAD_COLUMNS(C)                                                                        \
     C(model, TEXT) C(layer, TEXT) C(structure, TEXT) C(in_features, COUNT) C(out_features, COUNT)  \
-    C(tokens, TEXT) C(blocks, TEXT) C(rank, TEXT)
+    C(tokens, TEXT) C(blocks, TEXT) C(rank, TEXT)                                                  \
+    ATTENTION_COLUMNS(C)
 
 /* clang-format on */
 
@@ -102,7 +111,25 @@ typedef struct {
     const column_t *columns;
     int count;
     size_t row_size;
+    int optional; /* so many of the last columns may be missing even where all are needed */
 } table_t;
+
+/* The problem's cells of attention, in a row of any table that has them. */
+#define ROW_SET_ATTENTION(row, problem)                                                            \
+    do {                                                                                           \
+        if ((problem)->heads > 0) {                                                                \
+            (row)->batch = (double)(problem)->batch;                                               \
+            (row)->heads = (double)(problem)->heads;                                               \
+            (row)->kv_heads = (double)(problem)->kv_heads;                                         \
+            (row)->context = (double)(problem)->context;                                           \
+            (row)->causal = (problem)->causal;                                                     \
+        }                                                                                          \
+    } while (0)
+
+/* The same from one row to another. */
+#define ROW_COPY_ATTENTION(to, from)                                                               \
+    ((to)->batch = (from)->batch, (to)->heads = (from)->heads, (to)->kv_heads = (from)->kv_heads,  \
+     (to)->context = (from)->context, (to)->causal = (from)->causal)
 
 extern const table_t POINTS_TABLE, CEILINGS_TABLE, SAMPLES_TABLE, PLANS_TABLE, RUN_TABLE,
     WORKLOAD_TABLE;

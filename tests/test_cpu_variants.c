@@ -53,7 +53,7 @@ typedef struct {
 } data_t;
 
 static void data_open(const structure_t *structure, const problem_t *problem, data_t *d) {
-    const float *in[MAX_TENSORS];
+    const float *in[MAX_TENSORS] = {0};
     *d = (data_t){.structure = structure, .problem = *problem};
     d->len = structure->tensors(problem, d->tensors);
     for (int i = 0; i + 1 < d->len; i++) {
@@ -66,12 +66,12 @@ static void data_open(const structure_t *structure, const problem_t *problem, da
         free(bits);
         in[i] = d->values[i];
     }
-    d->reference = malloc((size_t)(problem->tokens * problem->out_features) * sizeof(double));
+    const int64_t rows = problem_rows(problem);
+    d->reference = malloc((size_t)(rows * problem->out_features) * sizeof(double));
     assert_non_null(d->reference);
-    for (int64_t row = 0; row < problem->tokens; row++) {
-        in[0] = d->values[0] + row * problem->in_features;
-        structure->reference(problem, in, d->reference + row * problem->out_features);
-    }
+    for (int64_t row = 0; row < rows; row++)
+        structure_reference(structure, problem, in, row,
+                            d->reference + row * problem->out_features);
 }
 
 static void data_close(data_t *d) {
@@ -104,7 +104,7 @@ static double worst_row(const data_t *d, const variant_t *variant, const float *
     const problem_t *p = &d->problem;
     const int64_t b = p->blocks > 0 ? p->blocks : 1, q = p->out_features / b;
     double worst = 0, norm = 0;
-    for (int64_t row = 0; row < p->tokens; row++) {
+    for (int64_t row = 0; row < problem_rows(p); row++) {
         double difference = 0;
         for (int64_t k = 0; k < b; k++)
             for (int64_t j = 0; j < q; j++) {
@@ -117,7 +117,7 @@ static double worst_row(const data_t *d, const variant_t *variant, const float *
         if (isnan(difference)) return NAN;
         worst = fmax(worst, difference);
     }
-    return sqrt(worst / (norm / (double)p->tokens));
+    return sqrt(worst / (norm / (double)problem_rows(p)));
 }
 
 /* A weight as the variant wants it; writes exactly the count that pack() announces. */
@@ -137,7 +137,7 @@ static float *packed(const variant_t *variant, const data_t *d, int i) {
 
 static void check_variant(const variant_t *variant, const data_t *d) {
     const problem_t *p = &d->problem;
-    const int64_t outputs = p->tokens * p->out_features;
+    const int64_t outputs = problem_rows(p) * p->out_features;
     const size_t bytes = variant->workspace ? variant->workspace(p, &device->info) : 0;
     const int64_t scratch = (int64_t)(bytes / sizeof(float));
     float *at[MAX_TENSORS] = {0}, *workspace = guarded(scratch);
@@ -151,8 +151,8 @@ static void check_variant(const variant_t *variant, const data_t *d) {
         for (int64_t i = 0; i < outputs; i++) at[d->len - 1][i] = NAN;
         assert_int_equal(variant->launch(p, tensors, workspace, NULL), STATUS_OK);
         const double error = worst_row(d, variant, at[d->len - 1]);
-        const double tolerance = 4 * unit_roundoff(DTYPE_FP32) *
-                                 sqrt((double)(p->in_features + p->rank * (p->blocks + 1)));
+        const int64_t products = p->in_features + p->rank * (p->blocks + 1) + p->context;
+        const double tolerance = 4 * unit_roundoff(DTYPE_FP32) * sqrt((double)products);
         if (!(error <= tolerance))
             fail_msg("%s/%s tokens %d in %d out %d blocks %d rank %d: error %g beyond %g",
                      variant->structure, variant->name, (int)p->tokens, (int)p->in_features,
@@ -224,6 +224,27 @@ static void test_blast(void **state) {
     test_structure("blast", 2);
 }
 
+/* Ragged tiles, groups of heads, causal with and without a cache of keys before the queries. */
+static void test_attention(void **state) {
+    (void)state;
+    static const problem_t problems[] = {
+        {.tokens = 197, .in_features = 96, .batch = 2, .heads = 3, .kv_heads = 3, .context = 197},
+        {.tokens = 200, .in_features = 72, .batch = 1, .heads = 1, .kv_heads = 1, .context = 333},
+        {.tokens = 65, .in_features = 64, .batch = 1, .heads = 8, .kv_heads = 2, .context = 193},
+        {.tokens = 1, .in_features = 128, .batch = 3, .heads = 4, .kv_heads = 1, .context = 500},
+        {.tokens = 1, .in_features = 6, .batch = 1, .heads = 2, .kv_heads = 1, .context = 1},
+        {.tokens = 385, .in_features = 64, .batch = 1, .heads = 1, .kv_heads = 1, .context = 385},
+    };
+    int checked = 0;
+    for (size_t i = 0; i < 2 * sizeof problems / sizeof *problems; i++) {
+        problem_t problem = problems[i / 2];
+        problem.out_features = problem.in_features;
+        problem.causal = i % 2;
+        checked += check_problem(structure_find("attention"), &problem);
+    }
+    assert_int_equal(checked, 12);
+}
+
 /* Teams and caches that this machine does not have: other tilings of the same mathematics. */
 static void test_other_teams(void **state) {
     (void)state;
@@ -270,9 +291,13 @@ static void test_checker_sees_errors(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_dense),       cmocka_unit_test(test_lowrank),
-        cmocka_unit_test(test_monarch),     cmocka_unit_test(test_blast),
-        cmocka_unit_test(test_other_teams), cmocka_unit_test(test_checker_sees_errors),
+        cmocka_unit_test(test_dense),
+        cmocka_unit_test(test_lowrank),
+        cmocka_unit_test(test_monarch),
+        cmocka_unit_test(test_blast),
+        cmocka_unit_test(test_attention),
+        cmocka_unit_test(test_other_teams),
+        cmocka_unit_test(test_checker_sees_errors),
     };
     return cmocka_run_group_tests(tests, open_device, close_device);
 }

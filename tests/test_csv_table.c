@@ -389,7 +389,8 @@ static void test_schema(void **state) {
     for (int i = 0; i < 4; i++) assert_string_equal(tables[i]->file, files[i]);
     assert_null(WORKLOAD_TABLE.file);
     assert_int_equal(RUN_TABLE.count, 2);
-    assert_int_equal(WORKLOAD_TABLE.count, 8);
+    assert_int_equal(WORKLOAD_TABLE.count, 8 + 5);
+    assert_int_equal(WORKLOAD_TABLE.optional, 5);
     point_row_t row;
     row_clear(&POINTS_TABLE, &row);
     assert_string_equal(row.reason, "");

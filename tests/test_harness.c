@@ -136,8 +136,8 @@ static void test_name_lists(void **state) {
 static void test_registry(void **state) {
     (void)state;
     assert_int_equal(registry_check(), STATUS_OK);
-    static const char *const names[] = {"blast", "dense", "lowrank", "monarch"};
-    for (size_t i = 0; i < 4; i++) {
+    static const char *const names[] = {"attention", "blast", "dense", "lowrank", "monarch"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         assert_non_null(structure_find(names[i]));
         assert_non_null(variant_baseline(names[i], DEVICE_CPU));
     }

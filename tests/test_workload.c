@@ -4,7 +4,9 @@
 #include "harness/paths.h"
 #include "tests/temp_file.h"
 
-#define HEAD "model,layer,structure,in_features,out_features,tokens,blocks,rank\n"
+#define COLUMNS "model,layer,structure,in_features,out_features,tokens,blocks,rank"
+#define HEAD COLUMNS "\n"
+#define ATTENTION COLUMNS ",batch,heads,kv_heads,context,causal\n"
 
 static void assert_entry(const workload_t *w, int i, const char *layer, const char *structure,
                          const int64_t sizes[5]) {
@@ -138,6 +140,14 @@ static const bad_t bad_files[] = {
     {"blocks unused", HEAD "m,a,lowrank,1,1,1,4,4\n", "2:blocks", "lowrank has no use for it"},
     {"blocks list unused", HEAD "m,a,dense,1,1,1,1..2+1,\n", "2:blocks", "dense has no use for it"},
     {"rank unused", HEAD "m,a,dense,1,1,1,1,4\n", "2:rank", "dense has no use for it"},
+    {"heads unused", ATTENTION "m,a,dense,64,64,1,,,,4,,,\n", "2:heads", "dense has no use for it"},
+    {"batch unused", ATTENTION "m,a,dense,64,64,1,,,2,,,,\n", "2:batch", "dense has no use for it"},
+    {"no heads", ATTENTION "m,a,attention,64,64,1,,,2,,,,\n", "2:heads", "empty: attention needs"},
+    {"attention without columns", HEAD "m,a,attention,64,64,1,,\n", "2:heads", "empty"},
+    {"heads 0", ATTENTION "m,a,attention,64,64,1,,,,0,,,\n", "2:heads", "from 1 to 2^40"},
+    {"causal 2", ATTENTION "m,a,attention,64,64,1,,,,4,,,2\n", "2:causal", "0 or 1"},
+    {"attention with blocks", ATTENTION "m,a,attention,64,64,1,4,,,4,,,\n", "2:blocks",
+     "attention has no use for it"},
     {"too many points", HEAD "m,a,dense,1,1,1,,\nm,a,blast,1,1,1..1000+1,1..100+1,1..10+1\n",
      "3:tokens", "more than 1e6 points"},
 };
@@ -151,6 +161,34 @@ static void test_bad_file(void **state) {
     assert_message(last_error(), bad->where, bad->what);
     assert_null(w.entries);
     assert_int_equal(w.count, 0);
+}
+
+static void test_attention(void **state) {
+    (void)state;
+    workload_t w;
+    char why[WHY_LEN];
+    load_ok(ATTENTION
+            "m,a,attention,64,64,\"5,6\",,,,4,,,\nm,a,attention,64,64,\"5,6\",1,,3,4,2,9,1\n"
+            "m,b,dense,64,64,5,,,,,,,\nm,a,attention,64,64,6,,,1,4,4,6,0\n",
+            NULL, &w);
+    assert_int_equal(w.count, 5); /* the last is there already */
+    const problem_t *p = &w.entries[1].problem, *q = &w.entries[3].problem;
+    assert_true(p->batch == 1 && p->heads == 4 && p->kv_heads == 4 && !p->causal);
+    assert_int_equal(p->tokens, 6);
+    assert_int_equal(p->context, 6); /* that of its tokens */
+    assert_true(q->batch == 3 && q->heads == 4 && q->kv_heads == 2 && q->causal);
+    assert_int_equal(q->context, 9);
+    assert_int_equal(w.entries[4].problem.heads, 0);
+    assert_int_equal(w.entries[4].problem.context, 0);
+    workload_free(&w);
+    /* what the mathematics refuses is kept */
+    load_ok(ATTENTION "m,a,attention,64,64,8,,,,3,,,\nm,a,attention,64,64,8,,,,4,3,,\n"
+                      "m,a,attention,64,64,8,,,,4,,7,\nm,a,attention,64,32,8,,,,4,,,\n",
+            NULL, &w);
+    assert_int_equal(w.count, 4);
+    for (int i = 0; i < w.count; i++)
+        assert_false(w.entries[i].structure->validate(&w.entries[i].problem, why, sizeof why));
+    workload_free(&w);
 }
 
 /* A list for tokens does not excuse a file without them. */
@@ -280,6 +318,7 @@ int main(void) {
         cmocka_unit_test(test_drops_duplicates),
         cmocka_unit_test(test_keeps_what_the_mathematics_refuses),
         cmocka_unit_test(test_names_in_utf8),
+        cmocka_unit_test(test_attention),
         cmocka_unit_test(test_empty_tokens_with_a_list),
         cmocka_unit_test(test_a_million_points),
         cmocka_unit_test(test_unknown_workload),

@@ -7,7 +7,7 @@
 #include "kernels/cuda/check.cuh"
 #include "kernels/operator.h"
 
-enum { PORTABLE_CAPABILITY = 80 };
+enum { PORTABLE_CAPABILITY = 80, HOPPER_CAPABILITY = 90 };
 
 static inline int64_t ceil_div(int64_t a, int64_t b) {
     return (a + b - 1) / b;
@@ -30,6 +30,14 @@ static inline size_t buffer_bytes(const problem_t *problem, int64_t elements) {
 static inline bool supports_portable(const device_info_t *device, char *why, size_t why_len) {
     if (device->compute_capability >= PORTABLE_CAPABILITY) return true;
     snprintf(why, why_len, "needs compute capability 8.0, the device has %d.%d",
+             device->compute_capability / 10, device->compute_capability % 10);
+    return false;
+}
+
+/* Code for sm_90a runs on 9.0 alone. */
+static inline bool supports_hopper(const device_info_t *device, char *why, size_t why_len) {
+    if (device->compute_capability == HOPPER_CAPABILITY) return true;
+    snprintf(why, why_len, "needs compute capability 9.0, the device has %d.%d",
              device->compute_capability / 10, device->compute_capability % 10);
     return false;
 }
