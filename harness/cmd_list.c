@@ -1,13 +1,15 @@
-/* blroof list: what registered itself, and the workloads on file. */
+/* blroof list: what registered itself, and the workloads and models on file. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "harness/commands.h"
 #include "harness/list.h"
+#include "harness/model.h"
 #include "harness/options.h"
 #include "harness/registry.h"
 #include "harness/workload.h"
+#include "kernels/pointwise/pointwise.h"
 #include "profiles/groups.h"
 
 static status_t list_structures(void) {
@@ -38,6 +40,14 @@ static void print_name(void *ctx, const char *name) {
 
 static status_t list_workloads(void) {
     return workload_names(print_name, NULL);
+}
+
+static status_t list_models(void) {
+    const status_t st = model_names(print_name, NULL);
+    puts("operators of a description: linear, attention and");
+    for (int i = 0; pointwise_at(i); i++)
+        printf("  %-16s %s\n", pointwise_at(i)->name, pointwise_at(i)->summary);
+    return st;
 }
 
 /* False where the library cannot be asked: then only the groups are listed. */
@@ -76,16 +86,14 @@ static const struct {
     const char *name;
     status_t (*print)(void);
 } LISTS[] = {
-    {"structures", list_structures},
-    {"variants", list_variants},
-    {"workloads", list_workloads},
-    {"counters", list_counters},
+    {"structures", list_structures}, {"variants", list_variants}, {"workloads", list_workloads},
+    {"models", list_models},         {"counters", list_counters},
 };
 enum { LISTS_LEN = sizeof LISTS / sizeof *LISTS };
 
 status_t cmd_list(int argc, char **argv) {
     const option_t options[] = {{0}};
-    const command_t command = {"list", "[structures|variants|workloads|counters]",
+    const command_t command = {"list", "[structures|variants|workloads|models|counters]",
                                "Lists what this program knows; all of it without an argument.",
                                options};
     const char *rest[argc];
@@ -102,7 +110,8 @@ status_t cmd_list(int argc, char **argv) {
         st = LISTS[i].print();
     }
     if (!found)
-        return fail(STATUS_USAGE, "cannot list '%s': structures, variants, workloads or counters",
+        return fail(STATUS_USAGE,
+                    "cannot list '%s': structures, variants, workloads, models or counters",
                     rest[0]);
     return st;
 }

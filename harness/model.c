@@ -142,7 +142,7 @@ static status_t phases_line(parser_t *p, char **words, int count) {
 
 static status_t tokens_line(parser_t *p, char **words, int count) {
     if (count != 2) return bad(p, "expected: tokens NUMBER");
-    int64_t tokens;
+    int64_t tokens = 0;
     const status_t st = whole_value(p, words[1], MOST, &tokens);
     if (st == STATUS_OK && p->model->tokens == 0) p->model->tokens = tokens;
     return st;

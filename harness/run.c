@@ -184,6 +184,8 @@ status_t run_open(const char *path, device_t *device, const counters_t *counters
 void run_close(run_t *run) {
     if (run->points) fclose(run->points);
     if (run->samples) fclose(run->samples);
+    if (run->models) fclose(run->models);
+    if (run->model_layers) fclose(run->model_layers);
     while (run->done) {
         char *key = *(char **)run->done;
         tdelete(key, &run->done, (int (*)(const void *, const void *))strcmp);
@@ -483,4 +485,29 @@ status_t run_update_points(run_t *run, status_t (*visit)(void *, point_row_t *),
     if (st == STATUS_OK) st = table_read(&POINTS_TABLE, path, true, update_point, &update);
     st = whole_close(&update.file, st);
     return st == STATUS_OK ? open_for_append(run, &POINTS_TABLE, &run->points) : st;
+}
+
+/* ---- models.csv, model_layers.csv ---- */
+
+status_t run_open_models(run_t *run) {
+    if (exists(run, MODELS_TABLE.file))
+        return fail(STATUS_USAGE, "%s already holds models: use another -o", run->path);
+    status_t st = open_for_append(run, &MODELS_TABLE, &run->models);
+    return st == STATUS_OK ? open_for_append(run, &MODEL_LAYERS_TABLE, &run->model_layers) : st;
+}
+
+status_t run_add_model(run_t *run, const model_row_t *row, const model_layer_row_t *layers,
+                       int layers_len) {
+    char path[PATH_LEN];
+    const long layers_end = ftell(run->model_layers), models_end = ftell(run->models);
+    file_in(run, MODEL_LAYERS_TABLE.file, path);
+    status_t st = STATUS_OK;
+    for (int i = 0; i < layers_len && st == STATUS_OK; i++)
+        st = table_write_row(&MODEL_LAYERS_TABLE, run->model_layers, path, &layers[i]);
+    if (st == STATUS_OK) {
+        file_in(run, MODELS_TABLE.file, path);
+        st = take_back(run->models, models_end,
+                       table_write_row(&MODELS_TABLE, run->models, path, row));
+    }
+    return take_back(run->model_layers, layers_end, st);
 }

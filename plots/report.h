@@ -23,4 +23,7 @@ status_t report_write(const char *run_dir);
  */
 status_t report_console(const char *run_dir, FILE *out);
 
+/* The same for models.csv: a line for each pass. */
+status_t report_models_console(const char *run_dir, FILE *out);
+
 #endif

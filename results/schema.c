@@ -24,6 +24,12 @@ static const column_t run_columns[] = {RUN_COLUMNS(COLUMN)};
 #define ROW workload_row_t
 static const column_t workload_columns[] = {WORKLOAD_COLUMNS(COLUMN)};
 #undef ROW
+#define ROW model_row_t
+static const column_t model_columns[] = {MODEL_COLUMNS(COLUMN)};
+#undef ROW
+#define ROW model_layer_row_t
+static const column_t model_layer_columns[] = {MODEL_LAYER_COLUMNS(COLUMN)};
+#undef ROW
 
 const table_t POINTS_TABLE = {"points.csv", point_columns, COUNT_OF(point_columns),
                               sizeof(point_row_t)};
@@ -35,3 +41,7 @@ const table_t PLANS_TABLE = {"plans.csv", plan_columns, COUNT_OF(plan_columns), 
 const table_t RUN_TABLE = {"run.csv", run_columns, COUNT_OF(run_columns), sizeof(run_row_t)};
 const table_t WORKLOAD_TABLE = {NULL, workload_columns, COUNT_OF(workload_columns),
                                 sizeof(workload_row_t), ATTENTION_COUNT};
+const table_t MODELS_TABLE = {"models.csv", model_columns, COUNT_OF(model_columns),
+                              sizeof(model_row_t)};
+const table_t MODEL_LAYERS_TABLE = {"model_layers.csv", model_layer_columns,
+                                    COUNT_OF(model_layer_columns), sizeof(model_layer_row_t)};

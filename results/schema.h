@@ -65,6 +65,33 @@ enum { TEXT_LEN = 192 };
 #define RUN_COLUMNS(C)                                                                             \
     C(key, TEXT) C(value, TEXT)
 
+/* One pass of a whole model; bytes are what was asked of the device. */
+#define MODEL_COLUMNS(C)                                                                           \
+    C(run_id, TEXT) C(device, TEXT) C(model, TEXT) C(structure, TEXT) C(variant, TEXT)             \
+    C(dtype, TEXT) C(phase, TEXT) C(batch, COUNT) C(tokens, COUNT) C(launch, TEXT)                 \
+    C(status, TEXT) C(reason, TEXT)                                                                \
+    C(latency_ms, REAL) C(latency_ci_low_ms, REAL) C(latency_ci_high_ms, REAL)                     \
+    C(tokens_per_s, REAL)                                                                          \
+    C(weight_bytes, COUNT) C(activation_bytes, COUNT) C(workspace_bytes, COUNT)                    \
+    C(peak_bytes, COUNT) C(accounted_pct, REAL) C(speedup_vs_dense, REAL)                          \
+    C(speedup_predicted, REAL) C(sm_clock_mhz, REAL)                                               \
+    /* beyond the fixed set; past is the tokens in the cache of a decode phase */                  \
+    C(past, COUNT) C(samples, COUNT) C(stream_latency_ms, REAL) C(throttle, TEXT)                  \
+    C(flops, COUNT) C(launches, COUNT)                                                             \
+    /* Amdahl's law: what part of dense was replaced, and how much faster that part is alone */    \
+    C(replaced_pct, REAL) C(replaced_speedup, REAL) C(weights, TEXT)
+
+/* Operators of one pass, all launches of one kind in a row; times, FLOPs and bytes are of all of
+ * them. "gaps" is what the latency has beyond the operators. */
+#define MODEL_LAYER_COLUMNS(C)                                                                     \
+    C(run_id, TEXT) C(model, TEXT) C(structure, TEXT) C(phase, TEXT) C(operator, TEXT)             \
+    C(variant, TEXT) C(count, COUNT) C(time_in_model_us, REAL) C(time_alone_us, REAL)              \
+    C(share_pct, REAL) C(bound, TEXT) C(roof_pct, REAL) C(flops, COUNT) C(dram_bytes, COUNT)       \
+    /* beyond the fixed set: what tells rows of models.csv apart, and the layer */                 \
+    C(device, TEXT) C(model_variant, TEXT) C(dtype, TEXT) C(batch, COUNT) C(tokens, COUNT)         \
+    C(past, COUNT) C(kind, TEXT) C(in_features, COUNT) C(out_features, COUNT) C(blocks, COUNT)     \
+    C(rank, COUNT) C(bytes, COUNT) C(roof_us, REAL)
+
 /* A workload: tokens, blocks and rank are LISTs (harness/list.h); blocks and rank may be empty.
  * The columns of attention may be missing from a file. */
 #define WORKLOAD_COLUMNS(C)                                                                        \
@@ -105,6 +132,12 @@ typedef struct {
 typedef struct {
     WORKLOAD_COLUMNS(SCHEMA_MEMBER)
 } workload_row_t;
+typedef struct {
+    MODEL_COLUMNS(SCHEMA_MEMBER)
+} model_row_t;
+typedef struct {
+    MODEL_LAYER_COLUMNS(SCHEMA_MEMBER)
+} model_layer_row_t;
 
 typedef struct {
     const char *file; /* name inside a run directory */
@@ -132,6 +165,6 @@ typedef struct {
      (to)->context = (from)->context, (to)->causal = (from)->causal)
 
 extern const table_t POINTS_TABLE, CEILINGS_TABLE, SAMPLES_TABLE, PLANS_TABLE, RUN_TABLE,
-    WORKLOAD_TABLE;
+    WORKLOAD_TABLE, MODELS_TABLE, MODEL_LAYERS_TABLE;
 
 #endif
