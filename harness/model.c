@@ -404,6 +404,8 @@ static status_t parse_base(parser_t *p) {
     if (len >= (int)sizeof name) return bad(p, "the path of the base is too long");
     status_t st = data_find("models", ".model", "model", name, path);
     if (st != STATUS_OK) return st;
+    if (!copy_name(p->model->source, sizeof p->model->source, path))
+        return bad(p, "the path of the base is too long");
     p->path = path;
     p->based = true;
     st = parse_file(p);
@@ -443,6 +445,7 @@ status_t model_load(const char *name_or_path, model_t *m) {
     if (!copy_name(m->path, sizeof m->path, path) || name_len < 1 || name_len >= NAME_LEN)
         return fail(STATUS_USAGE, "%s: the name is empty or too long", path);
     snprintf(m->name, sizeof m->name, "%.*s", name_len, file);
+    memcpy(m->source, m->path, sizeof m->source);
     parser_t p = {.model = m, .path = m->path};
     TRY(parse_file(&p));
     if (p.base[0]) TRY(parse_base(&p));

@@ -25,7 +25,7 @@ status_t step_fail(const network_t *n, const statement_t *s, status_t status, co
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
-    return fail(status, "%s:%d: %s: %s", n->options.model->path, s->line, s->op, text);
+    return fail(status, "%s:%d: %s: %s", n->options.model->source, s->line, s->op, text);
 }
 
 /* ---- names ---- */
