@@ -28,7 +28,8 @@ LIBJANSSON_A := $(wildcard /usr/lib/$(MULTIARCH)/libjansson.a)
 SANITIZE := $(if $(ASAN),-fsanitize=address$(comma)undefined -fno-sanitize-recover=all -fno-omit-frame-pointer)
 OPT      := $(if $(DEBUG)$(ASAN),-O1 -g,-O3 -g1)
 CPPFLAGS := -I. -I$(BUILD) -D_GNU_SOURCE $(OPENBLAS_INC:%=-I%)
-CFLAGS   := -std=c11 $(OPT) -Wall -Wextra -Wno-missing-field-initializers -Werror -fopenmp $(SANITIZE)
+# Nothing here looks at floating-point exceptions, which would keep loops from being vectorised.
+CFLAGS   := -std=c11 $(OPT) -Wall -Wextra -Wno-missing-field-initializers -Werror -fopenmp -fno-trapping-math $(SANITIZE)
 NVCCFLAGS := -std=c++20 -O3 -lineinfo --compress-mode=size $(GENCODE) -Werror all-warnings --expt-relaxed-constexpr \
              -Xcompiler -Wall,-Wextra,-Wno-missing-field-initializers,-fopenmp $(CUPTI_INC:%=-I%)
 LDFLAGS  := $(SANITIZE) -Wl,-rpath,'$$ORIGIN/../lib' -Wl,-rpath,'$$ORIGIN/../../lib' \

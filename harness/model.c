@@ -415,12 +415,12 @@ static status_t parse_base(parser_t *p) {
 
 static status_t check_whole(const parser_t *p) {
     const model_t *m = p->model;
-    const char *lacks = NULL;
-    if (m->phases == 0) lacks = "phases line";
-    if (m->tokens == 0) lacks = "tokens line";
-    if (m->inputs_len == 0) lacks = "input line";
-    if (m->statements_len == 0) lacks = "operator";
-    if (!m->output[0]) lacks = "output line";
+    const char *lacks = m->phases == 0           ? "phases line"
+                        : m->tokens == 0         ? "tokens line"
+                        : m->inputs_len == 0     ? "input line"
+                        : m->statements_len == 0 ? "operator"
+                        : !m->output[0]          ? "output line"
+                                                 : NULL;
     if (lacks) return fail(STATUS_USAGE, "%s: the description has no %s", m->path, lacks);
     for (int i = 0; i < m->uses_len; i++) {
         bool found = false;

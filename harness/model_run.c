@@ -15,13 +15,6 @@
 static const double ALONE_SHARE = 0.1, PROFILE_SHARE = 0.25;
 enum { MAX_PROFILES = 9 };
 
-/* What dense takes, for the speedups of the others. */
-typedef struct {
-    double latency_us;
-    phase_t phase;
-    int64_t batch, tokens;
-} dense_t;
-
 typedef struct {
     run_t *run;
     device_t *device;
@@ -30,7 +23,7 @@ typedef struct {
     roof_ceilings_t ceilings;
     layer_times_t times;
     progress_t progress;
-    dense_t dense; /* of the model, phase, batch and tokens under way; latency_us NAN if none */
+    double dense_us; /* latency of dense in the model, phase and size under way; NAN if unknown */
 } runner_t;
 
 /* One pass: what is asked for, and what came out. */
@@ -284,8 +277,8 @@ static void fill_timing(const pass_t *pass, const timing_t *timing, model_row_t 
 static status_t fill_speedups(runner_t *r, const pass_t *pass, model_row_t *row) {
     const structure_t *dense = structure_find("dense");
     double as_dense = 0, as_structure = 0;
-    if (isnan(r->dense.latency_us) || !dense) return STATUS_OK;
-    row->speedup_vs_dense = r->dense.latency_us / (row->latency_ms * 1e3);
+    if (isnan(r->dense_us) || !dense) return STATUS_OK;
+    row->speedup_vs_dense = r->dense_us / (row->latency_ms * 1e3);
     for (int i = 0; i < pass->network.steps_len; i++) {
         const step_t *step = &pass->network.steps[i];
         if (step->op || strcmp(step->statement->op, "linear") || step->structure == dense) continue;
@@ -298,9 +291,9 @@ static status_t fill_speedups(runner_t *r, const pass_t *pass, model_row_t *row)
         as_dense += found->time_us;
         as_structure += pass->times[i].alone_us;
     }
-    row->replaced_pct = 100 * as_dense / r->dense.latency_us;
+    row->replaced_pct = 100 * as_dense / r->dense_us;
     if (as_structure > 0) row->replaced_speedup = as_dense / as_structure;
-    row->speedup_predicted = r->dense.latency_us / (r->dense.latency_us - as_dense + as_structure);
+    row->speedup_predicted = r->dense_us / (r->dense_us - as_dense + as_structure);
     return STATUS_OK;
 }
 
@@ -327,6 +320,7 @@ static status_t measure(runner_t *r, pass_t *pass) {
     TRY(timing_run(r->device, network_launch, &pass->network, 1, CACHE_HOT, r->options->budget_s,
                    &timing));
     fill_timing(pass, &timing, row);
+    if (!strcmp(row->structure, "dense")) r->dense_us = fmin(r->dense_us, row->latency_ms * 1e3);
     TRY(time_inside(r, pass));
     TRY(time_pointwise(r, pass));
     TRY(fill_speedups(r, pass, row));
@@ -366,8 +360,6 @@ static status_t do_pass(runner_t *r, pass_t *pass) {
         count_status(r->counts, &pass->row);
         if (filed != STATUS_OK) st = filed;
     }
-    if (!strcmp(pass->row.structure, "dense") && pass->row.latency_ms > 0)
-        r->dense.latency_us = fmin(r->dense.latency_us, pass->row.latency_ms * 1e3);
     if (pass->network.steps) network_close(&pass->network);
     free(pass->times);
     free(pass->layers);
@@ -398,28 +390,26 @@ static status_t each_variant(runner_t *r, const network_options_t *options) {
     return st;
 }
 
-static bool factored(const model_t *m, const char *structure) {
-    for (int i = 0; i < m->factors_len; i++)
-        if (!strcmp(m->factors[i].structure, structure)) return true;
+static status_t one_structure(runner_t *r, network_options_t *options, const char *name) {
+    options->structure = name;
+    return name_list_has(r->options->structures, name) ? each_variant(r, options) : STATUS_OK;
+}
+
+/* True if an earlier line names the structure too. */
+static bool named_before(const model_t *m, int i) {
+    for (int j = 0; j < i; j++)
+        if (!strcmp(m->factors[j].structure, m->factors[i].structure)) return true;
     return false;
 }
 
-/* Dense first: the others are compared with it. */
+/* Dense first, for the others are compared with it; then as the description names them. */
 static status_t each_structure(runner_t *r, network_options_t *options) {
     const model_t *m = options->model;
-    r->dense.latency_us = NAN;
-    status_t st = STATUS_OK;
-    for (int i = -1; i <= structure_count() && st == STATUS_OK; i++) {
-        const char *name = i < 0                    ? "dense"
-                           : i == structure_count() ? "mixed"
-                                                    : structure_at(i)->name;
-        const bool has =
-            i < 0 ||
-            (i == structure_count() ? m->uses_len > 0 : strcmp(name, "dense") && factored(m, name));
-        if (!has || !name_list_has(r->options->structures, name)) continue;
-        options->structure = name;
-        st = each_variant(r, options);
-    }
+    r->dense_us = NAN;
+    status_t st = one_structure(r, options, "dense");
+    for (int i = 0; i < m->factors_len && st == STATUS_OK; i++)
+        if (!named_before(m, i)) st = one_structure(r, options, m->factors[i].structure);
+    if (st == STATUS_OK && m->uses_len > 0) st = one_structure(r, options, "mixed");
     return st;
 }
 

@@ -5,6 +5,7 @@
 
 #include "plots/report.h"
 #include "plots/report_model.h"
+#include "plots/report_models.h"
 #include "plots/report_text.h"
 
 /* Widths of the columns behind layer, tokens and series; the sum decides what is left for names. */
@@ -223,7 +224,7 @@ static bool reaches_tera(const report_t *r, int section) {
     return false;
 }
 
-status_t report_console(const char *run_dir, FILE *out) {
+static status_t print_points(const char *run_dir, FILE *out) {
     report_t report;
     status_t st = report_load(run_dir, &report);
     if (st != STATUS_OK) return st;
@@ -250,4 +251,23 @@ cleanup:
     free(c.names);
     report_free(&report);
     return st;
+}
+
+status_t report_console(const char *run_dir, FILE *out) {
+    models_t models;
+    status_t st = models_read(run_dir, &models);
+    if (st != STATUS_OK) return st;
+    models_print(&models, out);
+    if (!models_alone(&models, run_dir)) st = print_points(run_dir, out);
+    models_free(&models);
+    return st;
+}
+
+status_t report_models_console(const char *run_dir, FILE *out) {
+    models_t models;
+    const status_t st = models_read(run_dir, &models);
+    if (st != STATUS_OK) return st;
+    models_print(&models, out);
+    models_free(&models);
+    return STATUS_OK;
 }

@@ -6,7 +6,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "plots/report.h"
 #include "plots/report_text.h"
 
 static status_t add_row(void **rows, int *len, size_t size, const void *row) {
@@ -39,10 +38,42 @@ static status_t read_rows(const char *run_dir, const table_t *table, row_visit_t
     return table_read(table, path, false, visit, m);
 }
 
+static void set_title(const model_row_t *pass, char *out, size_t len) {
+    char batch[48] = "";
+    if (pass->batch > 1) snprintf(batch, sizeof batch, ", batch %.0f", pass->batch);
+    const double tokens = pass->past > 0 ? pass->past : pass->tokens;
+    snprintf(out, len, "%.48s %.16s%s %.0f token%s%s, %.8s, %.32s", pass->model, pass->phase,
+             pass->past > 0 ? " after" : ",", tokens, tokens == 1 ? "" : "s", batch, pass->dtype,
+             pass->device);
+}
+
+bool models_in_group(const model_group_t *group, const model_row_t *pass) {
+    const model_row_t *first = group->first;
+    return !strcmp(first->model, pass->model) && !strcmp(first->phase, pass->phase) &&
+           !strcmp(first->dtype, pass->dtype) && !strcmp(first->device, pass->device) &&
+           first->batch == pass->batch && first->tokens == pass->tokens &&
+           first->past == pass->past;
+}
+
+static status_t find_groups(models_t *m) {
+    m->groups = calloc((size_t)m->passes_len + 1, sizeof *m->groups);
+    if (!m->groups) return fail(STATUS_OOM, "out of host memory for the report");
+    for (int i = 0; i < m->passes_len; i++) {
+        int g = 0;
+        while (g < m->groups_len && !models_in_group(&m->groups[g], &m->passes[i])) g++;
+        if (g < m->groups_len) continue;
+        model_group_t *group = &m->groups[m->groups_len++];
+        group->first = &m->passes[i];
+        set_title(group->first, group->title, sizeof group->title);
+    }
+    return STATUS_OK;
+}
+
 status_t models_read(const char *run_dir, models_t *m) {
     *m = (models_t){0};
     status_t st = read_rows(run_dir, &MODELS_TABLE, add_pass, m);
     if (st == STATUS_OK) st = read_rows(run_dir, &MODEL_LAYERS_TABLE, add_layer, m);
+    if (st == STATUS_OK) st = find_groups(m);
     if (st != STATUS_OK) models_free(m);
     return st;
 }
@@ -50,7 +81,14 @@ status_t models_read(const char *run_dir, models_t *m) {
 void models_free(models_t *m) {
     free(m->passes);
     free(m->layers);
+    free(m->groups);
     *m = (models_t){0};
+}
+
+bool models_alone(const models_t *m, const char *run_dir) {
+    char path[1280];
+    snprintf(path, sizeof path, "%s/%s", run_dir, POINTS_TABLE.file);
+    return m->passes_len > 0 && access(path, F_OK) != 0;
 }
 
 bool models_belongs(const model_layer_row_t *layer, const model_row_t *pass) {
@@ -61,14 +99,55 @@ bool models_belongs(const model_layer_row_t *layer, const model_row_t *pass) {
            layer->past == pass->past && !strcmp(layer->run_id, pass->run_id);
 }
 
-void models_phase_text(const model_row_t *pass, char *out, size_t len) {
-    char batch[48] = "";
-    if (pass->batch > 1) snprintf(batch, sizeof batch, ", batch %.0f", pass->batch);
-    if (pass->past > 0)
-        snprintf(out, len, "%.32s after %.0f tokens%s", pass->phase, pass->past, batch);
-    else
-        snprintf(out, len, "%.32s, %.0f tokens%s", pass->phase, pass->tokens, batch);
+bool models_ok(const model_row_t *pass) {
+    return !strcmp(pass->status, "ok") && pass->latency_ms > 0;
 }
+
+/* ---- parts ---- */
+
+const char *models_part_name(model_part_t part) {
+    static const char *const names[] = {
+        "replaced layers", "other linear layers", "attention", "norms",
+        "activations",     "other operators",     "gaps"};
+    return names[part];
+}
+
+static bool is_dense_layer(const model_layer_row_t *layer) {
+    return !strncmp(layer->variant, "dense/", 6);
+}
+
+/* True if a pass of the group has this layer in another structure. */
+static bool replaced(const models_t *m, const model_group_t *group, const char *operator) {
+    for (int i = 0; i < m->layers_len; i++) {
+        const model_layer_row_t *layer = &m->layers[i];
+        if (strcmp(layer->operator, operator) || strcmp(layer->kind, "linear") ||
+            is_dense_layer(layer))
+            continue;
+        for (int p = 0; p < m->passes_len; p++)
+            if (models_in_group(group, &m->passes[p]) && models_belongs(layer, &m->passes[p]))
+                return true;
+    }
+    return false;
+}
+
+model_part_t models_part(const models_t *m, const model_group_t *group,
+                         const model_layer_row_t *layer) {
+    static const struct {
+        const char *kind;
+        model_part_t part;
+    } kinds[] = {{"attention", PART_ATTENTION}, {"rmsnorm", PART_NORM},
+                 {"layernorm", PART_NORM},      {"modulate", PART_NORM},
+                 {"gelu", PART_ACTIVATION},     {"silu", PART_ACTIVATION},
+                 {"silu_gate", PART_ACTIVATION}};
+    if (!strcmp(layer->operator, "gaps")) return PART_GAPS;
+    if (!strcmp(layer->kind, "linear"))
+        return replaced(m, group, layer->operator) ? PART_REPLACED : PART_LINEAR;
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
+        if (!strcmp(layer->kind, kinds[i].kind)) return kinds[i].part;
+    return PART_OTHER;
+}
+
+/* ---- on the console ---- */
 
 static void print_number(FILE *out, double value, int width, const char *unit) {
     char text[NUMBER_LEN];
@@ -81,8 +160,10 @@ static void print_pass(FILE *out, const model_row_t *p) {
     snprintf(name, sizeof name, "%s/%s", p->structure, p->variant);
     fputs("  ", out);
     text_pad(out, name, 22);
-    if (strcmp(p->status, "ok") != 0) {
-        fprintf(out, " %s: %s\n", p->status, p->reason);
+    if (!models_ok(p)) {
+        fprintf(out, " %s: ", p->status);
+        text_pad(out, p->reason, text_width(p->reason));
+        putc('\n', out);
         return;
     }
     print_number(out, p->latency_ms, 9, "");
@@ -93,25 +174,13 @@ static void print_pass(FILE *out, const model_row_t *p) {
     fprintf(out, " %8s\n", number_text(p->peak_bytes / 1e9, dash));
 }
 
-status_t report_models_console(const char *run_dir, FILE *out) {
-    models_t m;
-    const status_t st = models_read(run_dir, &m);
-    if (st != STATUS_OK) return st;
-    char before[TEXT_LEN] = "";
-    for (int i = 0; i < m.passes_len; i++) {
-        const model_row_t *p = &m.passes[i];
-        char phase[128], title[TEXT_LEN];
-        models_phase_text(p, phase, sizeof phase);
-        row_set_text(title, "%.48s %s, %.8s, %.32s", p->model, phase, p->dtype, p->device);
-        if (strcmp(title, before) != 0) {
-            fprintf(out, "%s", before[0] ? "\n" : "");
-            text_pad(out, title, text_width(title));
-            fprintf(out, "\n  %-22s %9s %10s %9s %10s %11s %8s\n", "structure/variant", "ms",
-                    "tokens/s", "vs dense", "predicted", "accounted", "peak GB");
-            row_set_text(before, "%s", title);
-        }
-        print_pass(out, p);
+void models_print(const models_t *m, FILE *out) {
+    for (int g = 0; g < m->groups_len; g++) {
+        text_pad(out, m->groups[g].title, text_width(m->groups[g].title));
+        fprintf(out, "\n  %-22s %9s %10s %9s %10s %11s %8s\n", "structure/variant", "ms",
+                "tokens/s", "vs dense", "predicted", "accounted", "peak GB");
+        for (int i = 0; i < m->passes_len; i++)
+            if (models_in_group(&m->groups[g], &m->passes[i])) print_pass(out, &m->passes[i]);
+        putc('\n', out);
     }
-    models_free(&m);
-    return STATUS_OK;
 }

@@ -2,22 +2,61 @@
 #ifndef BLROOF_REPORT_MODELS_H
 #define BLROOF_REPORT_MODELS_H
 
+#include <stdio.h>
+
+#include "plots/report_figures.h"
 #include "results/csv_table.h"
+
+/* What may be compared: the passes of one model, phase, size, dtype and device. */
+typedef struct {
+    const model_row_t *first; /* its first pass */
+    char title[2 * TEXT_LEN];
+} model_group_t;
 
 /* The rows of a run, in the order of the files. */
 typedef struct {
     model_row_t *passes;
     model_layer_row_t *layers;
-    int passes_len, layers_len;
+    model_group_t *groups;
+    int passes_len, layers_len, groups_len;
 } models_t;
 
 /* All empty, and STATUS_OK, where the run holds no models. */
 status_t models_read(const char *run_dir, models_t *out);
 void models_free(models_t *models);
+/* True if the run holds models and no points. */
+bool models_alone(const models_t *models, const char *run_dir);
 
-/* True if the operator belongs to the pass. */
+/* True if the pass is of the group; true if the operator belongs to the pass. */
+bool models_in_group(const model_group_t *group, const model_row_t *pass);
 bool models_belongs(const model_layer_row_t *layer, const model_row_t *pass);
-/* "prefill, 384 tokens", "decode after 384 tokens, batch 32" */
-void models_phase_text(const model_row_t *pass, char *out, size_t len);
+bool models_ok(const model_row_t *pass);
+
+/* Each group as a table for a terminal. */
+void models_print(const models_t *models, FILE *out);
+
+/* What the pictures tell apart. */
+typedef enum {
+    PART_REPLACED, /* linear layers that some structure of the group replaces */
+    PART_LINEAR,
+    PART_ATTENTION,
+    PART_NORM,
+    PART_ACTIVATION,
+    PART_OTHER,
+    PART_GAPS,
+    PART_COUNT
+} model_part_t;
+const char *models_part_name(model_part_t part);
+model_part_t models_part(const models_t *models, const model_group_t *group,
+                         const model_layer_row_t *layer);
+
+/*
+ * The tables as dir/<name>, with the pictures in `figures` that are of models; `notice` says what
+ * is missing from them.
+ */
+status_t write_models_md(const models_t *models, const char *dir, const char *name,
+                         const figures_t *figures, const char *notice);
+/* Writes dir/data/models.tsv and lists the pictures of it. */
+status_t models_prepare(const models_t *models, const char *dir, figures_t *figures);
 
 #endif

@@ -3,6 +3,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "plots/report_counters.h"
 #include "plots/report_diagnosis.h"
@@ -258,6 +259,9 @@ static void write_heading(FILE *out, const report_t *r) {
     fputs("Tables: [speedup over dense](speedup.md), [cost model against counters](table2.md);\n"
           "numbers behind the pictures: [data](data/).\n",
           out);
+    char models[1280];
+    snprintf(models, sizeof models, "%s/%s", r->dir, MODELS_TABLE.file);
+    if (access(models, F_OK) == 0) fputs("Whole models: [models.md](models.md).\n", out);
     if (ok == 0) fputs("\n**No point is ok, so there is nothing to draw: reasons below.**\n", out);
 }
 

@@ -26,9 +26,10 @@ static inline const float *weight_row(const view_t *weight, int64_t row) {
  * rest, with the coefficients of Cephes' expf (Moshier, netlib.org/cephes, 1989).
  */
 static inline float fast_exp(float x) {
-    x = x < -87.0f ? -87.0f : x > 88.0f ? 88.0f : x;
-    const float shift = 0x1.8p23f; /* adding it rounds to a whole number */
-    const float k = (x * 1.44269504f + shift) - shift;
+    x = x < -87.0f ? -87.0f : x;
+    x = x > 88.0f ? 88.0f : x;
+    const float shift = 0x1.8p23f; /* adding it rounds to a whole number, in the lowest bits */
+    const float shifted = x * 1.44269504f + shift, k = shifted - shift;
     const float r = (x - k * 0.693359375f) + k * 2.12194440e-4f;
     const float p = ((((1.9875691500e-4f * r + 1.3981999507e-3f) * r + 8.3334519073e-3f) * r +
                       4.1665795894e-2f) *
@@ -36,7 +37,9 @@ static inline float fast_exp(float x) {
                      1.6666665459e-1f) *
                         r +
                     5.0000001201e-1f;
-    const int32_t bits = ((int32_t)k + 127) << 23;
+    uint32_t bits;
+    memcpy(&bits, &shifted, sizeof bits);
+    bits = (bits + 127) << 23;
     float scale;
     memcpy(&scale, &bits, sizeof scale);
     return (p * r * r + r + 1.0f) * scale;

@@ -1,0 +1,121 @@
+/* The picture of whole models: a panel for each group, a stacked bar for each pass. */
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "plots/report_models.h"
+#include "plots/report_text.h"
+
+enum { PANELS_PER_PAGE = 6, NAME_WIDTH = 16 };
+
+/* Okabe and Ito's palette, as for the series; gaps are grey. */
+static const unsigned COLOURS[PART_COUNT] = {0x0072B2, 0x56B4E9, 0xD55E00, 0x009E73,
+                                             0xE69F00, 0xCC79A7, 0xBBBBBB};
+
+static status_t write_parts(const char *data_dir) {
+    whole_file_t w;
+    status_t st = whole_open(data_dir, "model_parts.tsv", &w);
+    if (st != STATUS_OK) return st;
+    fputs("series\tlabel\trgb\tpoint_type\n", w.file);
+    for (int p = 0; p < PART_COUNT; p++)
+        fprintf(w.file, "%d\t%s\t%u\t5\n", p + 1, models_part_name((model_part_t)p), COLOURS[p]);
+    return whole_close(&w, STATUS_OK);
+}
+
+/* "monarch", or with its variant where that is not "best" */
+static void write_name(FILE *out, const model_row_t *p) {
+    char name[2 * TEXT_LEN], fitting[2 * TEXT_LEN];
+    snprintf(name, sizeof name, "%s%s%s", p->structure, strcmp(p->variant, "best") ? "/" : "",
+             strcmp(p->variant, "best") ? p->variant : "");
+    text_shorten(name, NAME_WIDTH, fitting, sizeof fitting);
+    text_tsv(out, fitting);
+}
+
+/* Milliseconds of each part of a pass; what is below 0 (a gap of noise) is not drawn. */
+static void write_bar(FILE *out, const models_t *m, const model_group_t *group, int panel, int bar,
+                      const model_row_t *pass) {
+    double parts[PART_COUNT] = {0};
+    char text[NUMBER_LEN], label[3 * NUMBER_LEN];
+    for (int i = 0; i < m->layers_len; i++)
+        if (models_belongs(&m->layers[i], pass) && m->layers[i].time_in_model_us > 0)
+            parts[models_part(m, group, &m->layers[i])] += m->layers[i].time_in_model_us * 1e-3;
+    fprintf(out, "%d\t%d\t", panel, bar);
+    write_name(out, pass);
+    fprintf(out, "\t%.9g\t", pass->latency_ms);
+    snprintf(label, sizeof label, "%s ms", number_text(pass->latency_ms, text));
+    text_tsv(out, label);
+    label[0] = '\0';
+    if (strcmp(pass->structure, "dense") != 0 && !isnan(pass->speedup_vs_dense))
+        snprintf(label, sizeof label, "%s\303\227", number_text(pass->speedup_vs_dense, text));
+    fprintf(out, "\t%s", label);
+    for (int p = 0; p < PART_COUNT; p++) fprintf(out, "\t%.9g", parts[p]);
+    putc('\n', out);
+}
+
+static status_t write_bars(const models_t *m, const char *data_dir, int *panels) {
+    whole_file_t bars, titles;
+    *panels = 0;
+    status_t st = whole_open(data_dir, "model_panels.tsv", &titles);
+    if (st != STATUS_OK) return st;
+    st = whole_open(data_dir, "models.tsv", &bars);
+    if (st != STATUS_OK) return whole_close(&titles, st);
+    fputs("panel\ttitle\tbars\n", titles.file);
+    fputs("panel\tbar\tname\tlatency_ms\tlatency\tspeedup", bars.file);
+    for (int p = 0; p < PART_COUNT; p++)
+        fprintf(bars.file, "\t%s ms", models_part_name((model_part_t)p));
+    putc('\n', bars.file);
+    for (int g = 0; g < m->groups_len; g++) {
+        int count = 0;
+        for (int i = 0; i < m->passes_len; i++)
+            if (models_in_group(&m->groups[g], &m->passes[i]) && models_ok(&m->passes[i]))
+                write_bar(bars.file, m, &m->groups[g], *panels + 1, ++count, &m->passes[i]);
+        if (count == 0) continue;
+        fprintf(titles.file, "%d\t", ++*panels);
+        text_tsv(titles.file, m->groups[g].title);
+        fprintf(titles.file, "\t%d\n", count);
+    }
+    st = whole_close(&bars, STATUS_OK);
+    return whole_close(&titles, st);
+}
+
+static status_t make_directory(const char *path) {
+    if (mkdir(path, 0777) == 0 || errno == EEXIST) return STATUS_OK;
+    return fail(STATUS_IO, "cannot make the directory %s: %s", path, strerror(errno));
+}
+
+static status_t add_figure(figures_t *figures, const figure_t *figure) {
+    figure_t *items = realloc(figures->items, (size_t)(figures->len + 1) * sizeof *items);
+    if (!items) return fail(STATUS_OOM, "out of host memory for the report");
+    figures->items = items;
+    items[figures->len++] = *figure;
+    return STATUS_OK;
+}
+
+status_t models_prepare(const models_t *m, const char *dir, figures_t *figures) {
+    char data_dir[1400];
+    int panels = 0;
+    snprintf(data_dir, sizeof data_dir, "%s/data", dir);
+    status_t st = make_directory(dir);
+    if (st == STATUS_OK) st = make_directory(data_dir);
+    if (st == STATUS_OK) st = write_parts(data_dir);
+    if (st == STATUS_OK) st = write_bars(m, data_dir, &panels);
+    for (int first = 1; first <= panels && st == STATUS_OK; first += PANELS_PER_PAGE) {
+        figure_t figure = {
+            .section = -1,
+            .template = "models",
+            .what = "",
+            .first = first,
+            .last = first + PANELS_PER_PAGE - 1 < panels ? first + PANELS_PER_PAGE - 1 : panels,
+            .title = "Where the time of whole models goes",
+            .subtitle = "latency of a pass on top, and its speedup over dense",
+            .caption = "Time of a pass by kind of operator: lower is better."};
+        if (first == 1)
+            snprintf(figure.name, sizeof figure.name, "models");
+        else
+            snprintf(figure.name, sizeof figure.name, "models_page%d", first / PANELS_PER_PAGE + 1);
+        st = add_figure(figures, &figure);
+    }
+    return st;
+}
