@@ -42,12 +42,12 @@ static status_t parse_numbers(arguments_t *a) {
     return STATUS_OK;
 }
 
-static status_t choose_dtype(arguments_t *a, device_kind_t kind) {
-    a->model.dtype = kind == DEVICE_CPU ? DTYPE_FP32 : DTYPE_BF16;
+static status_t choose_dtype(const arguments_t *a, device_kind_t kind, dtype_t *out) {
+    *out = kind == DEVICE_CPU ? DTYPE_FP32 : DTYPE_BF16;
     if (!a->dtype) return STATUS_OK;
     for (int d = 0; d < DTYPE_COUNT; d++)
         if (!strcmp(dtype_name((dtype_t)d), a->dtype)) {
-            a->model.dtype = (dtype_t)d;
+            *out = (dtype_t)d;
             return STATUS_OK;
         }
     return fail(STATUS_USAGE, "--dtype is fp32, bf16 or fp16, not '%s'", a->dtype);
@@ -62,27 +62,28 @@ static void print_end(const run_t *run, const model_counts_t *n) {
                 n->disturbed, MODELS_TABLE.file);
 }
 
-static status_t run_models(arguments_t *a, const char *const *names, int names_len) {
+static status_t run_models(const arguments_t *a, const char *const *names, int names_len) {
     model_t *models = calloc((size_t)names_len, sizeof *models);
     int_list_t tokens = {0}, batches = {0};
     safetensors_t weights = {0};
     device_t *device = NULL;
     run_t run = {0};
     model_counts_t counts = {0};
+    model_options_t options = a->model;
     status_t st = STATUS_OK;
     if (!models) return fail(STATUS_OOM, "out of host memory");
-    TRY(parse_list("--tokens", a->tokens, &tokens, &a->model.tokens));
-    TRY(parse_list("--batch", a->batch, &batches, &a->model.batches));
+    TRY(parse_list("--tokens", a->tokens, &tokens, &options.tokens));
+    TRY(parse_list("--batch", a->batch, &batches, &options.batches));
     for (int i = 0; i < names_len; i++) TRY(model_load(names[i], &models[i]));
     if (a->weights) {
         TRY(safetensors_open(a->weights, &weights));
-        a->model.weights = &weights;
+        options.weights = &weights;
     }
     TRY(device_open(a->device, &device));
-    TRY(choose_dtype(a, device->info.kind));
-    TRY(models_check_options(&a->model, models, names_len, device->info.kind));
+    TRY(choose_dtype(a, device->info.kind, &options.dtype));
+    TRY(models_check_options(&options, models, names_len, device->info.kind));
     TRY(run_open(a->out, device, NULL, true, &run));
-    st = models_run(&run, device, models, names_len, &a->model, &counts);
+    st = models_run(&run, device, models, names_len, &options, &counts);
     if (run.models) print_end(&run, &counts);
     if (st == STATUS_OK) st = report_models_console(run.path, stdout);
 cleanup:

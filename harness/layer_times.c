@@ -70,9 +70,10 @@ cleanup:
 status_t layer_times_get(layer_times_t *t, const structure_t *structure, const problem_t *problem,
                          const variant_t *variant, const layer_time_t **out) {
     for (int i = 0; i < t->len; i++) {
+        if (t->items[i].variant != variant || problem_compare(&t->items[i].problem, problem) != 0)
+            continue;
         *out = &t->items[i];
-        if (t->items[i].variant == variant && problem_compare(&t->items[i].problem, problem) == 0)
-            return STATUS_OK;
+        return STATUS_OK;
     }
     layer_time_t *grown = realloc(t->items, ((size_t)t->len + 1) * sizeof *grown);
     if (!grown) return fail(STATUS_OOM, "out of host memory for the times of layers");
@@ -100,9 +101,9 @@ status_t layer_times_best(layer_times_t *t, const structure_t *structure, const 
         const variant_t *v = variant_at(i);
         if (v->device != t->device->info.kind || strcmp(v->structure, structure->name) != 0)
             continue;
-        const layer_time_t *item;
+        const layer_time_t *item = NULL;
         const status_t st = layer_times_get(t, structure, problem, v, &item);
-        if (st != STATUS_OK) return st;
+        if (st != STATUS_OK || !item) return st;
         if (!item->ok) snprintf(reason, sizeof reason, "%s", item->reason);
         if (!item->ok || (best >= 0 && !(item->time_us < best_us) && !isnan(best_us))) continue;
         if (best >= 0 && isnan(item->time_us)) continue;

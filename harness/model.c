@@ -69,6 +69,7 @@ static const model_size_t *find_size(const model_t *m, const char *name) {
 /* A number or a size at *text, which is moved behind it. */
 static status_t factor_value(const model_t *m, const char *whole, const char **text, double *out) {
     char name[NAME_LEN], *end;
+    *out = 0;
     if (isdigit((unsigned char)**text)) {
         *out = strtod(*text, &end);
         *text = end;
@@ -87,7 +88,7 @@ static status_t product_value(const model_t *m, const char *whole, const char **
     status_t st = factor_value(m, whole, text, out);
     while (st == STATUS_OK && (**text == '*' || **text == '/')) {
         const bool divide = *(*text)++ == '/';
-        double value;
+        double value = 0;
         st = factor_value(m, whole, text, &value);
         if (st != STATUS_OK) return st;
         if (divide && (value == 0 || fmod(*out, value) != 0))
@@ -100,7 +101,7 @@ static status_t product_value(const model_t *m, const char *whole, const char **
 
 status_t model_value(const model_t *m, const char *text, double *out) {
     const char *at = text;
-    double value;
+    double value = 0;
     status_t st = product_value(m, text, &at, out);
     while (st == STATUS_OK && *at == '+') {
         at++;
@@ -114,7 +115,7 @@ status_t model_value(const model_t *m, const char *text, double *out) {
 
 /* A whole number of 1 or more. */
 static status_t whole_value(const parser_t *p, const char *text, double most, int64_t *out) {
-    double value;
+    double value = 0;
     const status_t st = model_value(p->model, text, &value);
     if (st != STATUS_OK) return bad(p, "%s", last_error());
     if (!(value >= 1 && value <= most) || value != floor(value))

@@ -59,7 +59,7 @@ typedef struct {
     char name[NAME_LEN], output[NAME_LEN];
     char path[1024];
     char source[1024]; /* of the operators: path, or its base */
-    unsigned phases; /* a bit for each phase_t */
+    unsigned phases;   /* a bit for each phase_t */
     int64_t tokens;
     int sizes_len, factors_len, uses_len, inputs_len, statements_len;
     model_size_t *sizes;

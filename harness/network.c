@@ -118,14 +118,17 @@ status_t network_set_input(network_t *n, const char *name, const void *values) {
 static status_t draw_input(network_t *n, const model_input_t *input, uint64_t seed) {
     const int64_t count = input_count(n, input);
     float *values = malloc((size_t)count * sizeof *values), *bits = malloc((size_t)count * 4);
-    status_t st = values && bits ? STATUS_OK : fail(STATUS_OOM, "out of host memory for inputs");
-    if (st == STATUS_OK) {
-        random_values(DTYPE_FP32, seed, count, values, bits);
-        int32_t *whole = (int32_t *)(void *)bits;
-        for (int64_t i = 0; i < count && input->below > 0; i++)
-            whole[i] = (int32_t)(((double)values[i] + 1) / 2 * (double)input->below);
-        st = network_set_input(n, input->name, input->below > 0 ? (void *)whole : values);
+    status_t st = STATUS_OK;
+    if (!values || !bits) {
+        st = fail(STATUS_OOM, "out of host memory for inputs");
+        goto cleanup;
     }
+    random_values(DTYPE_FP32, seed, count, values, bits);
+    int32_t *whole = (int32_t *)(void *)bits;
+    for (int64_t i = 0; i < count && input->below > 0; i++)
+        whole[i] = (int32_t)(((double)values[i] + 1) / 2 * (double)input->below);
+    st = network_set_input(n, input->name, input->below > 0 ? (void *)whole : values);
+cleanup:
     free(values);
     free(bits);
     return st;
@@ -136,11 +139,14 @@ static status_t draw_cache(const network_t *n, const step_t *step, uint64_t seed
     const view_t *cache = &step->call.out[0];
     const int64_t count = n->options.batch * cache->rows * cache->width;
     float *values = malloc((size_t)count * sizeof *values), *bits = malloc((size_t)count * 4);
-    status_t st = values && bits ? STATUS_OK : fail(STATUS_OOM, "out of host memory for a cache");
-    if (st == STATUS_OK) {
-        random_values(DTYPE_FP32, seed, count, values, bits);
-        st = upload_reals(n, cache->data, values, count);
+    status_t st = STATUS_OK;
+    if (!values || !bits) {
+        st = fail(STATUS_OOM, "out of host memory for a cache");
+        goto cleanup;
     }
+    random_values(DTYPE_FP32, seed, count, values, bits);
+    st = upload_reals(n, cache->data, values, count);
+cleanup:
     free(values);
     free(bits);
     return st;

@@ -90,7 +90,7 @@ static status_t define(network_t *n, const char *name, const char *buffer, const
 /* NAME[OFFSET:WIDTH] */
 static status_t slice(const builder_t *b, const char *text, const char *bracket, symbol_t *symbol) {
     char inside[VALUE_LEN];
-    double offset, width;
+    double offset = 0, width = 0;
     snprintf(inside, sizeof inside, "%s", bracket + 1);
     char *colon = strchr(inside, ':'), *end = strchr(inside, ']');
     if (!colon || !end || end[1] || end < colon)
@@ -212,7 +212,7 @@ static status_t pointwise_inputs(builder_t *b, const char **left_out) {
     *left_out = NULL;
     for (int i = 0; b->step->op->inputs[i]; i++) {
         const char *slot = b->step->op->inputs[i], *text = take(b, bare(slot));
-        symbol_t symbol;
+        symbol_t symbol = {0};
         bool missing = !text;
         status_t st = text ? resolve(b, text, &symbol, &missing) : STATUS_OK;
         if (st != STATUS_OK) return st;
@@ -288,7 +288,7 @@ static status_t build_pointwise(builder_t *b, bool *skipped) {
     const network_options_t *options = &b->n->options;
     step_t *step = b->step;
     char why[WHY_LEN] = "";
-    const char *left_out;
+    const char *left_out = NULL;
     status_t st;
     step->op = pointwise_find(b->s->op);
     step->call = (call_t){.dtype = options->dtype,
@@ -381,8 +381,8 @@ static status_t finish_layer(builder_t *b, int64_t rows, const view_t *in, int i
 
 static status_t build_linear(builder_t *b) {
     const network_options_t *options = &b->n->options;
-    symbol_t x;
-    double width;
+    symbol_t x = {0};
+    double width = 0;
     status_t st = layer_input(b, "x", 0, &x);
     if (st == STATUS_OK) st = number(b, "width", NAN, &width);
     if (st == STATUS_OK) st = check_keys(b, linear_knows, NULL);
@@ -403,8 +403,8 @@ static status_t build_linear(builder_t *b) {
 static status_t build_attention(builder_t *b) {
     const network_options_t *options = &b->n->options;
     static const char *const names[] = {"q", "k", "v"};
-    symbol_t in[3];
-    double heads, kv_heads, causal;
+    symbol_t in[3] = {0};
+    double heads = 0, kv_heads = 0, causal = 0;
     status_t st = STATUS_OK;
     for (int i = 0; i < 3; i++) TRY(layer_input(b, names[i], i, &in[i]));
     TRY(number(b, "heads", NAN, &heads));

@@ -171,11 +171,12 @@ static status_t wished_bits(const network_t *n, const wish_t *wish, void **out) 
     const int64_t count = wish->rows * wish->width;
     float *values = malloc((size_t)count * sizeof *values);
     *out = malloc((size_t)count * dtype_size(n->options.dtype));
-    status_t st =
-        values && *out ? STATUS_OK : fail(STATUS_OOM, "out of host memory for %s", wish->name);
-    if (st == STATUS_OK)
-        st = n->options.weights ? load_values(n->options.weights, wish, values)
-                                : draw_values(n, wish, values);
+    if (!values || !*out) {
+        free(values);
+        return fail(STATUS_OOM, "out of host memory for %s", wish->name);
+    }
+    const status_t st = n->options.weights ? load_values(n->options.weights, wish, values)
+                                           : draw_values(n, wish, values);
     if (st == STATUS_OK) round_values(n->options.dtype, count, values, *out);
     free(values);
     return st;

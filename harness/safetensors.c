@@ -133,7 +133,7 @@ status_t safetensors_open(const char *path, safetensors_t *f) {
         return fail(STATUS_USAGE, "the path of the weights is too long");
     snprintf(f->path, sizeof f->path, "%s", path);
     status_t st = map_file(path, f);
-    if (st != STATUS_OK) goto cleanup;
+    if (st != STATUS_OK || !f->map) goto cleanup;
     const unsigned char *bytes = f->map;
     for (int i = LENGTH_BYTES - 1; i >= 0; i--) header_len = header_len << 8 | bytes[i];
     if (header_len > MAX_HEADER || header_len > f->map_len - LENGTH_BYTES) {

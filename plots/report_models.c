@@ -8,13 +8,13 @@
 
 #include "plots/report_text.h"
 
+/* Appends a copy; room doubles at powers of two. */
 static status_t add_row(void **rows, int *len, size_t size, const void *row) {
-    if ((*len & (*len - 1)) == 0) {
-        void *grown = realloc(*rows, (*len ? 2 * (size_t)*len : 1) * size);
-        if (!grown) return fail(STATUS_OOM, "out of host memory for the report");
-        *rows = grown;
-    }
-    memcpy((char *)*rows + (size_t)(*len)++ * size, row, size);
+    void *grown = *rows;
+    if ((*len & (*len - 1)) == 0) grown = realloc(*rows, (*len ? 2 * (size_t)*len : 1) * size);
+    if (!grown) return fail(STATUS_OOM, "out of host memory for the report");
+    *rows = grown;
+    memcpy((char *)grown + (size_t)(*len)++ * size, row, size);
     return STATUS_OK;
 }
 
@@ -56,6 +56,7 @@ bool models_in_group(const model_group_t *group, const model_row_t *pass) {
 }
 
 static status_t find_groups(models_t *m) {
+    m->groups_len = 0;
     m->groups = calloc((size_t)m->passes_len + 1, sizeof *m->groups);
     if (!m->groups) return fail(STATUS_OOM, "out of host memory for the report");
     for (int i = 0; i < m->passes_len; i++) {

@@ -300,11 +300,11 @@ static void test_account(void **state) {
 /* Length of the header as it should be, or `len` where it is not 0; `data` bytes follow. */
 static void write_weights(const char *header, uint64_t len, size_t data) {
     const size_t header_len = strlen(header);
-    unsigned char *bytes = calloc(1, 8 + header_len + data);
+    unsigned char *bytes = calloc(1, 8 + header_len + data + 1);
     assert_non_null(bytes);
     if (len == 0) len = header_len;
     for (int i = 0; i < 8; i++) bytes[i] = (unsigned char)(len >> 8 * i & 0xff);
-    memcpy(bytes + 8, header, header_len);
+    snprintf((char *)bytes + 8, header_len + 1, "%s", header);
     write_file(weights_path, bytes, 8 + header_len + data);
     free(bytes);
 }

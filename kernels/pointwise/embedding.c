@@ -19,7 +19,7 @@ static bool shape(call_t *c, char *why, size_t why_len) {
     }
     if (!c->weight[POSITIONS].given || c->past + c->in[IDS].rows <= places) return true;
     snprintf(why, why_len, "%lld tokens are more than its %lld positions",
-             (long long)(c->past + c->in[IDS].rows), (long long)places);
+             (long long)c->past + c->in[IDS].rows, (long long)places);
     return false;
 }
 
