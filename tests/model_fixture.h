@@ -99,7 +99,7 @@ static inline void choose_plans(network_t *n, const char *variant) {
 /* Sets the input of that name: whole numbers stand as floats in the file. */
 static inline void set_input(network_t *n, const model_input_t *input, const float *values,
                              int64_t count) {
-    int32_t *whole = calloc((size_t)count, sizeof *whole);
+    int32_t *whole = malloc((size_t)count * sizeof *whole);
     assert_non_null(whole);
     for (int64_t i = 0; i < count; i++) whole[i] = (int32_t)values[i];
     ASSERT_OK(network_set_input(n, input->name, input->below > 0 ? (const void *)whole : values));
