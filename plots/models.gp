@@ -28,7 +28,7 @@ stats data.'model_panels.tsv' using (TITLE[int(column(1))] = strcol(2), \
     BARS[int(column(1))] = column(3), column(1)) nooutput
 array TOP[4096]
 do for [p = first:last] {
-    stats rows using (int(column(1)) == p ? column(4) : NaN) nooutput
+    stats rows using (int(column(1)) == p ? column(7 + series_len) : NaN) nooutput
     TOP[p] = STATS_max
 }
 parts = series_len
@@ -60,9 +60,9 @@ do for [p = first:last] {
     plot for [k = 1:parts] rows using (mine(p) ? $2 : NaN):(below(k - 1)):(column(2) - half): \
             (column(2) + half):(below(k - 1)):(below(k)) with boxxyerror lc rgb RGB[k], \
         rows using (mine(p) ? $2 : NaN):(0):(strcol(3)) with labels offset 0, -0.9 font ',11', \
-        rows using (mine(p) ? $2 : NaN):4:(strcol(5)) with labels offset 0, 0.7 \
+        rows using (mine(p) ? $2 : NaN):(column(7 + parts)):(strcol(5)) with labels offset 0, 0.7 \
             font ',11', \
-        rows using (mine(p) ? $2 : NaN):4:(strcol(6)) with labels offset 0, 1.8 font ',11' \
+        rows using (mine(p) ? $2 : NaN):(column(7 + parts)):(strcol(6)) with labels offset 0, 1.8 font ',11' \
             tc rgb GREY
     unset label 1001
     unset label 1002

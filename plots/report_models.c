@@ -30,6 +30,12 @@ static status_t add_layer(void *ctx, const void *row, int line) {
     return add_row((void **)&m->layers, &m->layers_len, sizeof *m->layers, row);
 }
 
+static status_t add_ceiling(void *ctx, const void *row, int line) {
+    (void)line;
+    models_t *m = ctx;
+    return add_row((void **)&m->ceilings, &m->ceilings_len, sizeof *m->ceilings, row);
+}
+
 static status_t read_rows(const char *run_dir, const table_t *table, row_visit_t visit,
                           models_t *m) {
     char path[1280];
@@ -74,6 +80,8 @@ status_t models_read(const char *run_dir, models_t *m) {
     *m = (models_t){0};
     status_t st = read_rows(run_dir, &MODELS_TABLE, add_pass, m);
     if (st == STATUS_OK) st = read_rows(run_dir, &MODEL_LAYERS_TABLE, add_layer, m);
+    if (st == STATUS_OK && m->passes_len > 0)
+        st = read_rows(run_dir, &CEILINGS_TABLE, add_ceiling, m);
     if (st == STATUS_OK) st = find_groups(m);
     if (st != STATUS_OK) models_free(m);
     return st;
@@ -83,6 +91,7 @@ void models_free(models_t *m) {
     free(m->passes);
     free(m->layers);
     free(m->groups);
+    free(m->ceilings);
     *m = (models_t){0};
 }
 

@@ -18,7 +18,8 @@ typedef struct {
     model_row_t *passes;
     model_layer_row_t *layers;
     model_group_t *groups;
-    int passes_len, layers_len, groups_len;
+    ceiling_row_t *ceilings;
+    int passes_len, layers_len, groups_len, ceilings_len;
 } models_t;
 
 /* All empty, and STATUS_OK, where the run holds no models. */
@@ -56,7 +57,7 @@ model_part_t models_part(const models_t *models, const model_group_t *group,
  */
 status_t write_models_md(const models_t *models, const char *dir, const char *name,
                          const figures_t *figures, const char *notice);
-/* Writes dir/data/models.tsv and lists the pictures of it. */
+/* Writes what the pictures show to dir/data/ and lists them. */
 status_t models_prepare(const models_t *models, const char *dir, figures_t *figures);
 
 #endif

@@ -145,7 +145,6 @@ status_t write_models_md(const models_t *m, const char *dir, const char *name,
     }
     for (int f = 0; f < figures->len; f++) {
         const figure_t *figure = &figures->items[f];
-        if (strcmp(figure->template, "models") != 0) continue;
         fprintf(w.file, "![%s](%s.svg)\n\n%s [PNG](%s.png)\n\n", figure->caption, figure->name,
                 figure->caption, figure->name);
     }
