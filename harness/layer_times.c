@@ -93,7 +93,7 @@ status_t layer_times_get(layer_times_t *t, const structure_t *structure, const p
 }
 
 status_t layer_times_best(layer_times_t *t, const structure_t *structure, const problem_t *problem,
-                          const layer_time_t **out) {
+                          bool in_order, const layer_time_t **out) {
     int best = -1;
     double best_us = NAN;
     char reason[WHY_LEN] = "the device has no variant of it";
@@ -101,6 +101,7 @@ status_t layer_times_best(layer_times_t *t, const structure_t *structure, const 
         const variant_t *v = variant_at(i);
         if (v->device != t->device->info.kind || strcmp(v->structure, structure->name) != 0)
             continue;
+        if (in_order && v->output_order != ORDER_KJ) continue;
         const layer_time_t *item = NULL;
         const status_t st = layer_times_get(t, structure, problem, v, &item);
         if (st != STATUS_OK || !item) return st;

@@ -38,10 +38,11 @@ status_t layer_times_get(layer_times_t *times, const structure_t *structure,
 
 /*
  * The fastest variant of a structure whose result is right; one that could not be timed (no room
- * for a second copy) comes after those that could. STATUS_UNSUPPORTED, with the reason of the last
- * one, if there is none.
+ * for a second copy) comes after those that could. With in_order, only variants whose columns come
+ * in the order of the dense layer. STATUS_UNSUPPORTED, with the reason of the last one, if there is
+ * none.
  */
 status_t layer_times_best(layer_times_t *times, const structure_t *structure,
-                          const problem_t *problem, const layer_time_t **out);
+                          const problem_t *problem, bool in_order, const layer_time_t **out);
 
 #endif

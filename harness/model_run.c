@@ -103,8 +103,14 @@ static const variant_t *find_variant(const char *structure, const char *name, de
 static status_t choose_layer(runner_t *r, pass_t *pass, step_t *step, step_time_t *time) {
     const char *wanted = *step->wanted ? step->wanted : pass->variant;
     const variant_t *named = find_variant(step->structure->name, wanted, r->device->info.kind);
+    const bool in_order = pass->options.weights != NULL; /* random columns may come in any order */
     const layer_time_t *found = NULL;
     status_t st;
+    if (named && in_order && named->output_order != ORDER_KJ) {
+        row_set_text(pass->note, "%s not as %s/%s: it permutes the columns of the output",
+                     step->statement->label, named->structure, named->name);
+        named = NULL;
+    }
     if (named) {
         st = layer_times_get(&r->times, step->structure, &step->problem, named, &found);
         if (st != STATUS_OK) return st;
@@ -115,7 +121,7 @@ static status_t choose_layer(runner_t *r, pass_t *pass, step_t *step, step_time_
         }
     }
     if (!found) {
-        st = layer_times_best(&r->times, step->structure, &step->problem, &found);
+        st = layer_times_best(&r->times, step->structure, &step->problem, in_order, &found);
         if (st != STATUS_OK) return st;
     }
     step->plan = found->plan;
@@ -286,7 +292,7 @@ static status_t fill_speedups(runner_t *r, const pass_t *pass, model_row_t *row)
         problem.rank = 0;
         problem.blocks = 1;
         const layer_time_t *found;
-        const status_t st = layer_times_best(&r->times, dense, &problem, &found);
+        const status_t st = layer_times_best(&r->times, dense, &problem, false, &found);
         if (st != STATUS_OK) return st;
         as_dense += found->time_us;
         as_structure += pass->times[i].alone_us;

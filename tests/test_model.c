@@ -451,22 +451,46 @@ static void test_layer_times(void **state) {
                                .blocks = 2,
                                .rank = 4};
     layer_times_open(&times, device, 0.002);
-    ASSERT_OK(layer_times_best(&times, structure_find("blast"), &problem, &found));
+    ASSERT_OK(layer_times_best(&times, structure_find("blast"), &problem, false, &found));
     assert_string_equal(found->variant->structure, "blast");
     assert_true(found->ok && found->time_us > 0);
     const int measured = times.len;
     assert_true(measured >= 2);
     const double time_us = found->time_us;
-    ASSERT_OK(layer_times_best(&times, structure_find("blast"), &problem, &found));
+    ASSERT_OK(layer_times_best(&times, structure_find("blast"), &problem, false, &found));
     assert_int_equal(times.len, measured); /* known by now */
     assert_float_equal(found->time_us, time_us, 0);
     for (int i = 0; i < times.len; i++) assert_true(!(times.items[i].time_us < time_us));
+    /* monarch/unfused permutes its columns */
+    ASSERT_OK(layer_times_best(&times, structure_find("monarch"), &problem, true, &found));
+    assert_string_equal(found->variant->name, "fused");
     problem_t half = problem;
     half.dtype = DTYPE_FP16;
-    assert_int_equal(layer_times_best(&times, structure_find("dense"), &half, &found),
+    assert_int_equal(layer_times_best(&times, structure_find("dense"), &half, false, &found),
                      STATUS_UNSUPPORTED);
     assert_non_null(strstr(last_error(), "fp16"));
     layer_times_close(&times);
+}
+
+/* ---- steps inside a pass ---- */
+
+enum { STEPS = 5 };
+
+static status_t note_step(void *arg, int index, stream_t stream) {
+    (void)stream;
+    int *seen = arg;
+    seen[++seen[0]] = index;
+    return index == 3 && seen[0] > STEPS ? STATUS_DEVICE : STATUS_OK;
+}
+
+static void test_profile(void **state) {
+    (void)state;
+    int seen[2 * STEPS + 1] = {0};
+    double us[STEPS] = {-1, -1, -1, -1, -1};
+    ASSERT_OK(device->ops->profile(device, note_step, seen, STEPS, us));
+    assert_int_equal(seen[0], STEPS);
+    for (int i = 0; i < STEPS; i++) assert_true(seen[1 + i] == i && us[i] >= 0);
+    assert_int_equal(device->ops->profile(device, note_step, seen, STEPS, us), STATUS_DEVICE);
 }
 
 static int open_device(void **state) {
@@ -492,7 +516,7 @@ int main(void) {
         cmocka_unit_test(test_mixed),        cmocka_unit_test(test_costs),
         cmocka_unit_test(test_account),      cmocka_unit_test(test_short_and_missing_weights),
         cmocka_unit_test(test_read_weights), cmocka_unit_test(test_weights_of_another_shape),
-        cmocka_unit_test(test_layer_times),
+        cmocka_unit_test(test_layer_times),  cmocka_unit_test(test_profile),
     };
     enum { FIXED = sizeof fixed / sizeof *fixed };
     struct CMUnitTest tests[FIXED + BAD_MODELS + BAD_SHAPES + BAD_WEIGHTS] = {0};
