@@ -20,12 +20,23 @@ __device__ inline uint32_t cluster_address(uint32_t smem, uint32_t rank) {
     return address;
 }
 
-/* All threads of all blocks of the cluster. Needed before the first access to another block's
- * memory, and before a block exits whose memory others may still access. */
+/* All threads of all blocks of the cluster; threads of a warp may come apart. Needed before the
+ * first access to another block's memory, and before a block exits whose memory others may still
+ * access. Ordinary writes before it are seen after it. */
 __device__ inline void cluster_sync() {
-    asm volatile("barrier.cluster.arrive.aligned;\n"
-                 "barrier.cluster.wait.aligned;" ::
+    asm volatile("barrier.cluster.arrive;\n"
+                 "barrier.cluster.wait;" ::
                      : "memory");
+}
+
+/* 16 bytes of the shared memory of any block; `smem` from cluster_address(). */
+__device__ inline float4 cluster_load(uint32_t smem) {
+    float4 v;
+    asm volatile("ld.shared::cluster.v4.f32 {%0, %1, %2, %3}, [%4];"
+                 : "=f"(v.x), "=f"(v.y), "=f"(v.z), "=f"(v.w)
+                 : "r"(smem)
+                 : "memory");
+    return v;
 }
 
 /* Arrives at a barrier of any block; `barrier` from cluster_address(). (With .release.cluster it
@@ -52,18 +63,6 @@ template <int REGISTERS> __device__ inline void registers_raise() {
 
 template <int REGISTERS> __device__ inline void registers_lower() {
     asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(REGISTERS));
-}
-
-/* Programmatic dependent launch: lets the next kernel start its blocks when all of this one's have
- * said so or ended. */
-__device__ inline void dependents_launch() {
-    asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
-}
-
-/* Waits until the kernels ahead have ended and their writes are seen. Anything they wrote may be
- * read, and anything they read may be overwritten, only after this. */
-__device__ inline void dependency_wait() {
-    asm volatile("griddepcontrol.wait;" ::: "memory");
 }
 
 #endif
