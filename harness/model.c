@@ -12,7 +12,7 @@
 #include "harness/paths.h"
 #include "kernels/pointwise/pointwise.h"
 
-enum { LINE_LEN = 2048, MAX_WORDS = 32, MAX_LAYERS = 1000, MAX_STATEMENTS = 200000 };
+enum { LINE_LEN = 2048, MAX_WORDS = 32, MAX_LAYERS = 1000, MAX_STATEMENTS = 8000 };
 
 static const char *const PHASES[] = {"prefill", "decode", "forward"};
 
@@ -442,7 +442,8 @@ status_t model_load(const char *name_or_path, model_t *m) {
     if (st != STATUS_OK) return st;
     const char *slash = strrchr(path, '/');
     const char *file = slash ? slash + 1 : path;
-    const int name_len = (int)strlen(file) - 6;
+    const char *suffix = strstr(file, ".model");
+    const int name_len = suffix ? (int)(suffix - file) : (int)strlen(file);
     if (!copy_name(m->path, sizeof m->path, path) || name_len < 1 || name_len >= NAME_LEN)
         return fail(STATUS_USAGE, "%s: the name is empty or too long", path);
     snprintf(m->name, sizeof m->name, "%.*s", name_len, file);

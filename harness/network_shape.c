@@ -9,7 +9,8 @@
 #include "harness/network.h"
 #include "harness/registry.h"
 
-static const double MAX_ELEMENTS = 0x1p50; /* beyond it sizes would not fit into 64 bits */
+/* Beyond these sizes would not fit into 64 bits. */
+static const double MAX_ELEMENTS = 0x1p50, MAX_NUMBER = 0x1p40;
 
 typedef struct {
     network_t *n;
@@ -99,7 +100,8 @@ static status_t slice(const builder_t *b, const char *text, const char *bracket,
     status_t st = model_value(b->n->options.model, inside, &offset);
     if (st == STATUS_OK) st = model_value(b->n->options.model, colon + 1, &width);
     if (st != STATUS_OK) return step_fail(b->n, b->s, st, "%s", last_error());
-    if (offset < 0 || width < 1 || offset + width > (double)symbol->view.width)
+    if (offset != floor(offset) || width != floor(width) || width < 1 ||
+        offset + width > (double)symbol->view.width)
         return step_fail(b->n, b->s, STATUS_USAGE, "'%s' is beyond the %lld columns of the buffer",
                          text, (long long)symbol->view.width);
     symbol->place.offset += (size_t)offset * element_size(b->n, &symbol->view);
@@ -148,7 +150,9 @@ static status_t number(const builder_t *b, const char *key, double otherwise, do
     if (!text && isnan(otherwise)) return step_fail(b->n, b->s, STATUS_USAGE, "it needs %s=", key);
     if (!text) return STATUS_OK;
     const status_t st = model_value(b->n->options.model, text, out);
-    return st == STATUS_OK ? st : step_fail(b->n, b->s, st, "%s=: %s", key, last_error());
+    if (st != STATUS_OK) return step_fail(b->n, b->s, st, "%s=: %s", key, last_error());
+    if (!(*out <= MAX_NUMBER)) return step_fail(b->n, b->s, STATUS_USAGE, "%s= is above 2^40", key);
+    return STATUS_OK;
 }
 
 /* Every argument must be one the operator knows: `known` says which. */
@@ -303,6 +307,9 @@ static status_t build_pointwise(builder_t *b, bool *skipped) {
     TRY(check_keys(b, pointwise_knows, step->op));
     if (!step->op->shape(&step->call, why, sizeof why))
         return step_fail(b->n, b->s, STATUS_USAGE, "%s", why);
+    for (int i = 0; i < MAX_PARAMETERS; i++)
+        if ((double)step->call.weight[i].rows * (double)step->call.weight[i].width > MAX_ELEMENTS)
+            return step_fail(b->n, b->s, STATUS_OOM, "a weight has more than 2^50 elements");
     TRY(pointwise_outputs(b));
     step->kernel = pointwise_kernel_find(step->op->name, options->device->info.kind);
     if (!step->kernel || !(step->kernel->dtypes & DTYPE_BIT(options->dtype)))
@@ -364,8 +371,14 @@ static status_t layer_input(builder_t *b, const char *what, int tensor, symbol_t
 /* The output, and what the mathematics says of the problem. `ins` inputs came before it. */
 static status_t finish_layer(builder_t *b, int64_t rows, const view_t *in, int ins) {
     step_t *step = b->step;
+    const problem_t *p = &step->problem;
     char why[WHY_LEN] = "";
     tensor_t tensors[MAX_TENSORS];
+    const double features = (double)p->in_features + (double)p->out_features;
+    const double blocks = (double)p->blocks, rank = (double)p->rank;
+    if ((double)p->in_features * (double)p->out_features > MAX_ELEMENTS ||
+        rank * (features + blocks * (blocks + (double)p->tokens)) > MAX_ELEMENTS)
+        return step_fail(b->n, b->s, STATUS_OOM, "it has more than 2^50 elements");
     if (!step->structure->validate(&step->problem, why, sizeof why))
         return step_fail(b->n, b->s, STATUS_UNSUPPORTED, "%s", why);
     const int64_t width = step->problem.out_features;

@@ -12,8 +12,9 @@ enum { CHANNELS, SIZE, PATCH };
 static bool shape(call_t *c, char *why, size_t why_len) {
     const int64_t channels = (int64_t)c->number[CHANNELS], size = (int64_t)c->number[SIZE],
                   patch = (int64_t)c->number[PATCH];
-    if (channels < 1 || patch < 1 || size % patch || c->in[IMAGE].rows != 1 ||
-        c->in[IMAGE].width != channels * size * size) {
+    const int64_t most = 1 << 20; /* so that no product overflows */
+    if (channels < 1 || channels > most || size > most || patch < 1 || size % patch ||
+        c->in[IMAGE].rows != 1 || c->in[IMAGE].width != channels * size * size) {
         snprintf(why, why_len, "it needs one row of channels x size x size, and patch | size");
         return false;
     }

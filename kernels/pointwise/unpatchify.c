@@ -11,7 +11,8 @@ enum { CHANNELS, SIZE, PATCH };
 static bool shape(call_t *c, char *why, size_t why_len) {
     const int64_t channels = (int64_t)c->number[CHANNELS], size = (int64_t)c->number[SIZE],
                   patch = (int64_t)c->number[PATCH];
-    if (channels < 1 || patch < 1 || size % patch ||
+    const int64_t most = 1 << 20; /* so that no product overflows */
+    if (channels < 1 || channels > most || size > most || patch < 1 || size % patch ||
         c->in[X].rows != (size / patch) * (size / patch) ||
         c->in[X].width != channels * patch * patch) {
         snprintf(why, why_len, "it needs (size / patch)^2 rows of patch x patch x channels");
