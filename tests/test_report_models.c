@@ -151,8 +151,9 @@ static void test_console(void **state) {
     assert_int_equal(report_console(run, out), STATUS_OK);
     fclose(out);
     assert_line(text, "tiny", "tiny prefill, 16 tokens, fp32, cpu");
-    assert_line(text, "  lowrank/best",
-                "  lowrank/best                2.50                4.00x      1.67x                     ");
+    assert_line(
+        text, "  lowrank/best",
+        "  lowrank/best                2.50                4.00x      1.67x                     ");
     assert_line(text, "  blast/best", "  blast/best             oom: 27 GB do not | fit");
 }
 
