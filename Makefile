@@ -23,17 +23,19 @@ MULTIARCH    := $(shell $(CC) -print-multiarch 2>/dev/null)
 OPENBLAS_LIB := $(wildcard /usr/lib/$(MULTIARCH)/openblas-openmp)
 OPENBLAS_INC := $(wildcard /usr/include/$(MULTIARCH)/openblas-openmp)
 LIBCSV_A     := $(wildcard /usr/lib/$(MULTIARCH)/libcsv.a)
+LIBJANSSON_A := $(wildcard /usr/lib/$(MULTIARCH)/libjansson.a)
 
 SANITIZE := $(if $(ASAN)$(FUZZ),-fsanitize=address$(comma)undefined -fno-sanitize-recover=all -fno-omit-frame-pointer)
 OPT      := $(if $(DEBUG)$(ASAN)$(FUZZ),-O1 -g,-O3 -g1)
 CPPFLAGS := -I. -I$(BUILD) -D_GNU_SOURCE $(OPENBLAS_INC:%=-I%)
-CFLAGS   := -std=c11 $(OPT) -Wall -Wextra -Wno-missing-field-initializers $(SANITIZE) \
+# Nothing here looks at floating-point exceptions, which would keep loops from being vectorised.
+CFLAGS   := -std=c11 $(OPT) -Wall -Wextra -Wno-missing-field-initializers -fno-trapping-math $(SANITIZE) \
             $(if $(FUZZ),-fopenmp=libgomp -fsanitize=fuzzer-no-link,-Werror -fopenmp)
 NVCCFLAGS := -std=c++20 -O3 -lineinfo --compress-mode=size $(GENCODE) -Werror all-warnings --expt-relaxed-constexpr \
              -Xcompiler -Wall,-Wextra,-Wno-missing-field-initializers,-fopenmp $(CUPTI_INC:%=-I%)
 LDFLAGS  := $(SANITIZE) -Wl,-rpath,'$$ORIGIN/../lib' -Wl,-rpath,'$$ORIGIN/../../lib' \
             $(OPENBLAS_LIB:%=-L%) $(OPENBLAS_LIB:%=-Wl$(comma)-rpath$(comma)%)
-LDLIBS   := -lopenblas -lmd4c-html $(or $(LIBCSV_A),-lcsv) -lgomp -lm -ldl -lpthread
+LDLIBS   := -lopenblas -lmd4c-html $(or $(LIBCSV_A),-lcsv) $(or $(LIBJANSSON_A),-ljansson) -lgomp -lm -ldl -lpthread
 
 C_SRC    := $(sort $(wildcard kernels/*.c kernels/*/*.c harness/*.c roofline/*.c profiles/*.c results/*.c plots/*.c))
 CU_SRC   := $(sort $(wildcard kernels/*/*.cu harness/*.cu roofline/*.cu) $(if $(CUPTI_INC),$(wildcard profiles/*.cu)))

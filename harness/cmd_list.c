@@ -1,13 +1,15 @@
-/* blroof list: what registered itself, and the workloads on file. */
+/* blroof list: what registered itself, and the workloads and models on file. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "harness/commands.h"
 #include "harness/list.h"
+#include "harness/model.h"
 #include "harness/options.h"
 #include "harness/registry.h"
 #include "harness/workload.h"
+#include "kernels/pointwise/pointwise.h"
 #include "profiles/devices.h"
 #include "profiles/groups.h"
 
@@ -39,6 +41,14 @@ static void print_name(void *ctx, const char *name) {
 
 static status_t list_workloads(void) {
     return workload_names(print_name, NULL);
+}
+
+static status_t list_models(void) {
+    const status_t st = model_names(print_name, NULL);
+    puts("operators of a description: linear, attention and");
+    for (int i = 0; pointwise_at(i); i++)
+        printf("  %-16s %s\n", pointwise_at(i)->name, pointwise_at(i)->summary);
+    return st;
 }
 
 /* False where the library cannot be asked: then only the groups are listed. */
@@ -89,13 +99,13 @@ static const struct {
     status_t (*print)(void);
 } LISTS[] = {
     {"structures", list_structures}, {"variants", list_variants}, {"workloads", list_workloads},
-    {"counters", list_counters},     {"profiles", list_profiles},
+    {"models", list_models},         {"counters", list_counters}, {"profiles", list_profiles},
 };
 enum { LISTS_LEN = sizeof LISTS / sizeof *LISTS };
 
 status_t cmd_list(int argc, char **argv) {
     const option_t options[] = {{0}};
-    const command_t command = {"list", "[structures|variants|workloads|counters|profiles]",
+    const command_t command = {"list", "[structures|variants|workloads|models|counters|profiles]",
                                "Lists what this program knows; all of it without an argument.",
                                options};
     const char *rest[argc];
@@ -113,7 +123,7 @@ status_t cmd_list(int argc, char **argv) {
     }
     if (!found)
         return fail(STATUS_USAGE,
-                    "cannot list '%s': structures, variants, workloads, counters or "
+                    "cannot list '%s': structures, variants, workloads, models, counters or "
                     "profiles",
                     rest[0]);
     return st;

@@ -12,6 +12,7 @@ status_t cmd_devices(int argc, char **argv);
 status_t cmd_doctor(int argc, char **argv);
 status_t cmd_list(int argc, char **argv);
 status_t cmd_merge(int argc, char **argv);
+status_t cmd_model(int argc, char **argv);
 status_t cmd_predict(int argc, char **argv);
 status_t cmd_report(int argc, char **argv);
 status_t cmd_sweep(int argc, char **argv);

@@ -39,6 +39,8 @@ typedef void (*fact_t)(void *ctx, const char *key, const char *value);
  *  kernels    kernels that one launch of the recorded work starts (0 if unknown)
  *  run        enqueues launch `index` directly and waits; errors of the kernel surface here
  *  stream_us  microseconds a launch when `launches` are enqueued one by one, gaps included
+ *  profile    runs steps 0 to steps - 1 of `work` once, in the way that a replay runs them, and
+ *             gives the microseconds of each inside that run (NULL where the device cannot)
  */
 typedef struct {
     device_kind_t kind;
@@ -61,6 +63,7 @@ typedef struct {
     int (*kernels)(const recording_t *);
     void (*discard)(recording_t *);
     status_t (*stream_us)(device_t *, work_t work, void *arg, int launches, double *us);
+    status_t (*profile)(device_t *, work_t work, void *arg, int steps, double *us);
     status_t (*ceilings)(device_t *, ceiling_emit_t emit, void *ctx);
 } device_ops_t;
 

@@ -13,10 +13,11 @@ static const struct {
 } COMMANDS[] = {
     {"devices", "the devices that can be measured here", cmd_devices},
     {"doctor", "whether this machine can measure, and what would help", cmd_doctor},
-    {"list", "structures, variants and workloads this program knows", cmd_list},
+    {"list", "structures, variants, workloads and models this program knows", cmd_list},
     {"ceilings", "measure what a device can do at most", cmd_ceilings},
     {"sweep", "check and time the layers of workloads into a run directory", cmd_sweep},
     {"merge", "join the shards of a sweep into one run directory", cmd_merge},
+    {"model", "run whole models and say where their time goes", cmd_model},
     {"predict", "what the layers would take on a device that is not here", cmd_predict},
     {"report", "draw and tabulate a run directory", cmd_report},
     {"compare", "what is faster, slower or wrong in a new run; a gate for CI", cmd_compare},

@@ -174,6 +174,8 @@ status_t run_open(const char *path, device_t *device, const counters_t *counters
 void run_close(run_t *run) {
     if (run->points) fclose(run->points);
     if (run->samples) fclose(run->samples);
+    if (run->models) fclose(run->models);
+    if (run->model_layers) fclose(run->model_layers);
     while (run->done) {
         char *key = *(char **)run->done;
         tdelete(key, &run->done, (int (*)(const void *, const void *))strcmp);
@@ -476,4 +478,33 @@ status_t run_update_points(run_t *run, status_t (*visit)(void *, point_row_t *),
     if (st == STATUS_OK) st = table_read(&POINTS_TABLE, path, true, update_point, &update);
     st = whole_table_close(&update.file, st);
     return st == STATUS_OK ? grow_open(run->path, &POINTS_TABLE, &run->points) : st;
+}
+
+/* ---- models.csv, model_layers.csv ---- */
+
+status_t run_open_models(run_t *run) {
+    if (exists(run, MODELS_TABLE.file))
+        return fail(STATUS_USAGE, "%s already holds models: use another -o", run->path);
+    const status_t st = grow_open(run->path, &MODELS_TABLE, &run->models);
+    return st == STATUS_OK ? grow_open(run->path, &MODEL_LAYERS_TABLE, &run->model_layers) : st;
+}
+
+static status_t append_model(run_t *run, const model_row_t *row) {
+    char path[PATH_LEN];
+    file_in(run, MODELS_TABLE.file, path);
+    const status_t st = table_write_row(&MODELS_TABLE, run->models, path, row);
+    return st == STATUS_OK ? grow_sync(run->models, run->path, &MODELS_TABLE) : st;
+}
+
+status_t run_add_model(run_t *run, const model_row_t *row, const model_layer_row_t *layers,
+                       int layers_len) {
+    char path[PATH_LEN];
+    const long layers_end = grow_mark(run->model_layers), models_end = grow_mark(run->models);
+    file_in(run, MODEL_LAYERS_TABLE.file, path);
+    status_t st = STATUS_OK;
+    for (int i = 0; i < layers_len && st == STATUS_OK; i++)
+        st = table_write_row(&MODEL_LAYERS_TABLE, run->model_layers, path, &layers[i]);
+    if (st == STATUS_OK) st = grow_sync(run->model_layers, run->path, &MODEL_LAYERS_TABLE);
+    if (st == STATUS_OK) st = grow_take_back(run->models, models_end, append_model(run, row));
+    return grow_take_back(run->model_layers, layers_end, st);
 }

@@ -1,7 +1,8 @@
 /*
  * A run directory: everything one invocation measured, written as it is measured.
- * run.csv and ceilings.csv appear whole (renamed into place); points.csv and samples.csv grow by
- * complete rows, and a row that could not be written whole is taken back.
+ * run.csv and ceilings.csv appear whole (renamed into place); points.csv, samples.csv, models.csv
+ * and model_layers.csv grow by complete rows, and a row that could not be written whole is taken
+ * back.
  */
 #ifndef BLROOF_RUN_H
 #define BLROOF_RUN_H
@@ -17,6 +18,7 @@ typedef struct {
     char run_id[TEXT_LEN];
     lock_t lock;
     FILE *points, *samples;
+    FILE *models, *model_layers;
     int points_len; /* rows on file */
     void *done;     /* keys of the points that are in points.csv (a tsearch tree) */
 } run_t;
@@ -54,6 +56,12 @@ status_t run_open_points(run_t *run);
 bool run_has_point(const run_t *run, const point_row_t *row);
 /* Files the point and its raw times; they are on the disk when it returns. */
 status_t run_add_point(run_t *run, const point_row_t *row, const double *samples, int samples_len);
+
+/* Opens models.csv and model_layers.csv; STATUS_USAGE if the run holds models already. */
+status_t run_open_models(run_t *run);
+/* Files the operators of a pass, and then the pass. */
+status_t run_add_model(run_t *run, const model_row_t *row, const model_layer_row_t *layers,
+                       int layers_len);
 
 int run_count_points(const run_t *run); /* that are on file */
 /*

@@ -20,16 +20,19 @@ static float bits_float(uint32_t bits) {
     return value;
 }
 
-/* Round to nearest even; NaN is not asked for. */
+/* Round to nearest even. */
 static uint16_t bf16_from_float(float value) {
     const uint32_t bits = float_bits(value);
+    if (isnan(value)) return 0x7fc0;
     return (uint16_t)((bits + 0x7fff + ((bits >> 16) & 1)) >> 16);
 }
 
-/* Round to nearest even, for |value| <= 1. Adding 2^(e+13) in fp32 rounds at fp16's last place. */
+/* Round to nearest even. Adding 2^(e+13) in fp32 rounds at fp16's last place. */
 static uint16_t fp16_from_float(float value) {
     const uint16_t sign = (uint16_t)(float_bits(value) >> 16 & 0x8000);
     const float magnitude = fabsf(value);
+    if (isnan(value)) return 0x7e00;
+    if (magnitude >= 65520) return sign | 0x7c00;
     if (magnitude < 0x1p-14f) /* subnormal: units of 2^-24 */
         return (uint16_t)(sign | (uint16_t)rintf(magnitude * 0x1p24f));
     const uint32_t bits = float_bits(magnitude);
@@ -70,6 +73,18 @@ void random_values(dtype_t dtype, uint64_t seed, int64_t count, float *values, v
             ((uint16_t *)bits)[i] = half;
             values[i] = fp16_to_float(half);
         }
+    }
+}
+
+void round_values(dtype_t dtype, int64_t count, const float *values, void *bits) {
+#pragma omp parallel for schedule(static)
+    for (int64_t i = 0; i < count; i++) {
+        if (dtype == DTYPE_FP32)
+            ((float *)bits)[i] = values[i];
+        else if (dtype == DTYPE_BF16)
+            ((uint16_t *)bits)[i] = bf16_from_float(values[i]);
+        else
+            ((uint16_t *)bits)[i] = fp16_from_float(values[i]);
     }
 }
 

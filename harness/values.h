@@ -13,6 +13,9 @@ double unit_roundoff(dtype_t dtype);
  */
 void random_values(dtype_t dtype, uint64_t seed, int64_t count, float *values, void *bits);
 
+/* Any floats in the form of the dtype, rounded to nearest even; overflow gives infinity. */
+void round_values(dtype_t dtype, int64_t count, const float *values, void *bits);
+
 /* Element i of an array of the dtype. */
 double value_at(dtype_t dtype, const void *bits, int64_t i);
 

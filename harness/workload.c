@@ -1,20 +1,16 @@
 #include "harness/workload.h"
 
-#include <dirent.h>
-#include <errno.h>
 #include <limits.h>
 #include <math.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "harness/paths.h"
 #include "harness/registry.h"
 #include "results/csv_table.h"
 
-enum { NAMES_LEN = 512 };
 static const int64_t MAX_ENTRIES = 1000000;
 static const double MAX_FEATURES = 1099511627776.0; /* 2^40, as for the values of a LIST */
 
@@ -292,29 +288,6 @@ static bool ends_in_csv(const char *text) {
     return len > 4 && !strcmp(text + len - 4, ".csv");
 }
 
-static void append_name(void *ctx, const char *name) {
-    char *names = ctx;
-    const size_t len = strlen(names);
-    snprintf(names + len, NAMES_LEN - len, "%s%s", len ? ", " : "", name);
-}
-
-/* The file of a workload, which is there. */
-static status_t find_file(const char *name_or_path, char path[PATH_MAX]) {
-    const bool is_path = strchr(name_or_path, '/') || ends_in_csv(name_or_path);
-    const int len = is_path ? snprintf(path, PATH_MAX, "%s", name_or_path)
-                            : snprintf(path, PATH_MAX, "%s/harness/workloads/%s.csv", blroof_root(),
-                                       name_or_path);
-    errno = ENAMETOOLONG;
-    if (len < PATH_MAX && access(path, F_OK) == 0) return STATUS_OK;
-    if (is_path)
-        return fail(STATUS_USAGE, "no workload file %s: %s", name_or_path, strerror(errno));
-    char names[NAMES_LEN] = "";
-    const status_t st = workload_names(append_name, names);
-    if (st != STATUS_OK) return st;
-    return fail(STATUS_USAGE, "unknown workload \"%s\": expected one of %s, or a .csv file",
-                name_or_path, names);
-}
-
 static void set_name(workload_t *out, const char *path) {
     const char *slash = strrchr(path, '/');
     row_set_text(out->name, "%s", slash ? slash + 1 : path);
@@ -327,7 +300,7 @@ status_t workload_load(const char *name_or_path, const workload_lists_t *lists, 
     loader_t loader = {.path = path, .lists = lists ? lists : &none, .out = out};
     status_t st;
     *out = (workload_t){0};
-    TRY(find_file(name_or_path, path));
+    TRY(data_find("workloads", ".csv", "workload", name_or_path, path));
     set_name(out, path);
     TRY(table_read(&WORKLOAD_TABLE, path, true, on_row, &loader));
     if (out->count > 0)
@@ -347,24 +320,6 @@ void workload_free(workload_t *workload) {
     *workload = (workload_t){0};
 }
 
-static int is_workload(const struct dirent *entry) {
-    return entry->d_name[0] != '.' && ends_in_csv(entry->d_name);
-}
-
 status_t workload_names(void (*visit)(void *ctx, const char *name), void *ctx) {
-    char path[PATH_MAX + 32];
-    struct dirent **files;
-    snprintf(path, sizeof path, "%s/harness/workloads", blroof_root());
-    const int count = scandir(path, &files, is_workload, alphasort);
-    if (count < 0)
-        return fail(STATUS_ENVIRONMENT,
-                    "cannot read the workloads in %s: %s; set BLROOF_ROOT to where they are", path,
-                    strerror(errno));
-    for (int i = 0; i < count; i++) {
-        files[i]->d_name[strlen(files[i]->d_name) - 4] = '\0';
-        visit(ctx, files[i]->d_name);
-        free(files[i]);
-    }
-    free(files);
-    return STATUS_OK;
+    return data_names("workloads", ".csv", visit, ctx);
 }

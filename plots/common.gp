@@ -16,7 +16,8 @@ array POINT[512]
 array NAME[512]
 array USED[512]
 series_len = 0
-stats data.'series.tsv' using (series_len = series_len + 1, RGB[series_len] = column(3), \
+if (!exists('series_file')) { series_file = 'series.tsv' }
+stats data.series_file using (series_len = series_len + 1, RGB[series_len] = column(3), \
     POINT[series_len] = column(4), NAME[series_len] = strcol(2), USED[series_len] = 0, column(1)) \
     nooutput
 

@@ -21,19 +21,22 @@ status_t report_make(const char *const *run_dirs, int count, const report_option
 
 /*
  * Reads run_dir/{run,points,ceilings}.csv and writes run_dir/report/: index.md, speedup.md,
- * table2.md, the pictures as .svg and .png, and the numbers behind them as TSV files in data/.
- * Files appear whole or not at all; older ones of the same name are replaced. Without gnuplot the
- * tables are still written and the answer is STATUS_ENVIRONMENT. STATUS_IO or STATUS_USAGE when
- * points.csv is missing, empty or malformed; a missing run.csv or ceilings.csv only leaves its part
- * out.
+ * table2.md, models.md (index.md where there are only models), the pictures as .svg and .png, and
+ * the numbers behind them as TSV files in data/. Files appear whole or not at all; older ones of
+ * the same name are replaced. Without gnuplot the tables are still written and the answer is
+ * STATUS_ENVIRONMENT. STATUS_IO or STATUS_USAGE when points.csv is missing, empty or malformed; a
+ * missing run.csv or ceilings.csv only leaves its part out.
  */
 status_t report_write(const char *run_dir);
 
 /*
- * The table of points, at most 100 columns wide, and how many points have each status. A section
- * where no point reaches 1 TFLOP/s counts in GFLOP/s. Colour only when out is a terminal and
- * NO_COLOR is unset or empty. Errors as above.
+ * The table of points, at most 100 columns wide, and how
+ * many points have each status. A section where no point reaches 1 TFLOP/s counts in GFLOP/s.
+ * Colour only when out is a terminal and NO_COLOR is unset or empty. Errors as above.
  */
 status_t report_console(const char *run_dir, FILE *out);
+
+/* The table of models.csv: a line for each pass; nothing where there is none. */
+status_t report_models_console(const char *run_dir, FILE *out);
 
 #endif

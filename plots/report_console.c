@@ -3,6 +3,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "plots/model_passes.h"
 #include "plots/report.h"
 #include "plots/report_model.h"
 #include "plots/report_text.h"
@@ -245,6 +246,15 @@ status_t report_print(const report_t *r, FILE *out) {
     if (fflush(out) != 0 || ferror(out)) st = fail(STATUS_IO, "cannot write the table of points");
     free(c.names);
     return st;
+}
+
+status_t report_models_console(const char *run_dir, FILE *out) {
+    passes_t passes;
+    const status_t st = passes_read(run_dir, &passes);
+    if (st != STATUS_OK) return st;
+    passes_print(&passes, out);
+    passes_free(&passes);
+    return STATUS_OK;
 }
 
 status_t report_console(const char *run_dir, FILE *out) {

@@ -36,13 +36,13 @@ static status_t write_series(const sheet_t *sheet) {
 /* ---- roofline ---- */
 
 /* The fastest ceiling of a kind, of any dtype if NULL; NULL if there is none. */
-static const ceiling_row_t *best_ceiling(const sheet_t *sheet, const char *kind,
-                                         const char *dtype) {
+static const ceiling_row_t *best_ceiling(const ceiling_row_t *rows, int len, const char *device,
+                                         const char *kind, const char *dtype) {
     const ceiling_row_t *best = NULL;
-    for (int i = 0; i < sheet->r->ceilings_len; i++) {
-        const ceiling_row_t *c = &sheet->r->ceilings[i];
+    for (int i = 0; i < len; i++) {
+        const ceiling_row_t *c = &rows[i];
         if (strcmp(c->kind, kind) || (dtype && strcmp(c->dtype, dtype))) continue;
-        if (strcmp(c->device, sheet->r->sections[sheet->section].device)) continue;
+        if (strcmp(c->device, device)) continue;
         const double value = c->value * report_unit(c->unit);
         if (value > 0 && (!best || value > best->value * report_unit(best->unit))) best = c;
     }
@@ -71,23 +71,32 @@ typedef enum { LEVEL_DRAM, LEVEL_L2 } level_t;
 
 static const char *const LEVEL_STEM[] = {"roofline", "roofline_l2"};
 
+int figures_write_ceilings(FILE *out, const ceiling_row_t *rows, int len, const char *device,
+                           const char *dtype, bool dram) {
+    char tensor[TEXT_LEN + 16];
+    int count = 0;
+    snprintf(tensor, sizeof tensor, "tensor cores %s", dtype);
+    const bool gpu = best_ceiling(rows, len, device, "tensor", NULL) != NULL;
+    fputs("bandwidth\tper_second\tlabel\n", out);
+    if (dram)
+        count += write_ceiling(out, "DRAM", true, best_ceiling(rows, len, device, "dram", NULL));
+    count += write_ceiling(out, gpu ? "L2" : "last-level cache", true,
+                           best_ceiling(rows, len, device, "l2", NULL));
+    count += write_ceiling(out, tensor, false, best_ceiling(rows, len, device, "tensor", dtype));
+    count += write_ceiling(out, gpu ? "CUDA cores fp32" : "FMA units fp32", false,
+                           best_ceiling(rows, len, device, "cuda_core", "fp32"));
+    return count;
+}
+
 static status_t write_ceilings(const sheet_t *sheet, level_t level, int *count) {
     whole_file_t w;
-    char name[64], tensor[TEXT_LEN + 16];
-    const char *dtype = sheet->r->sections[sheet->section].dtype;
-    snprintf(name, sizeof name, "%s_ceilings", LEVEL_STEM[level]);
-    status_t st = sheet_open_data(sheet, name, "bandwidth\tper_second\tlabel", &w);
+    char name[96];
+    const section_t *section = &sheet->r->sections[sheet->section];
+    snprintf(name, sizeof name, "%s_ceilings%s.tsv", LEVEL_STEM[level], sheet->suffix);
+    const status_t st = whole_open(sheet->data_dir, name, &w);
     if (st != STATUS_OK) return st;
-    snprintf(tensor, sizeof tensor, "tensor cores %s", dtype);
-    const bool gpu = best_ceiling(sheet, "tensor", NULL) != NULL;
-    *count = 0;
-    if (level == LEVEL_DRAM)
-        *count += write_ceiling(w.file, "DRAM", true, best_ceiling(sheet, "dram", NULL));
-    *count += write_ceiling(w.file, gpu ? "L2" : "last-level cache", true,
-                            best_ceiling(sheet, "l2", NULL));
-    *count += write_ceiling(w.file, tensor, false, best_ceiling(sheet, "tensor", dtype));
-    *count += write_ceiling(w.file, gpu ? "CUDA cores fp32" : "FMA units fp32", false,
-                            best_ceiling(sheet, "cuda_core", "fp32"));
+    *count = figures_write_ceilings(w.file, sheet->r->ceilings, sheet->r->ceilings_len,
+                                    section->device, section->dtype, level == LEVEL_DRAM);
     return whole_close(&w, STATUS_OK);
 }
 

@@ -23,6 +23,13 @@ typedef struct {
     int len;
 } figures_t;
 
+/*
+ * The lines of a roofline as TSV, with their header: what a device does at most in a dtype; `dram`
+ * with the line of its memory too. Returns how many lines there are.
+ */
+int figures_write_ceilings(FILE *out, const ceiling_row_t *rows, int len, const char *device,
+                           const char *dtype, bool dram);
+
 /* Writes dir/data/ and lists the pictures that can be drawn from it. `all` are the reports of this
  * call, this one included; NULL for one alone. */
 status_t figures_prepare(const report_t *report, const report_t *all, int all_len, const char *dir,

@@ -1,13 +1,15 @@
 # Points under the measured ceilings: filled where their bytes were counted, hollow where the model
 # puts them, joined by a line. FIRST..LAST are the rows of roofline_ceilings<SUFFIX>.tsv. WHAT is l2
-# for bytes of the L2 (roofline_l2...), else they are of DRAM.
+# for bytes of the L2 (roofline_l2...), models for all bytes that operators of models touch, else they
+# are of DRAM.
 here = ARG0[1:strlen(ARG0) - strlen('roofline.gp')]
 kind = ARG1
 output = ARG2
 title_text = ARG3
 subtitle_text = ARG4
 data = ARG5
-stem = ARG9 eq 'l2' ? 'roofline_l2' : 'roofline'
+stem = ARG9 eq '' ? 'roofline' : 'roofline_'.ARG9
+if (ARG9 eq 'models') { series_file = 'passes_parts.tsv' }
 points = data.stem.ARG6.'.tsv'
 roofs = data.stem.'_ceilings'.ARG6.'.tsv'
 roofs_len = int(ARG8)
@@ -79,7 +81,8 @@ set bmargin at screen real(bottom) / height
 set logscale xy
 set xrange [x_low:x_high]
 set yrange [y_low / unit:y_high / unit]
-set xlabel 'Arithmetic intensity (FLOP per byte of '.(ARG9 eq 'l2' ? 'L2' : 'DRAM').' traffic)'
+set xlabel 'Arithmetic intensity (FLOP per byte '.(ARG9 eq 'l2' ? 'of L2 traffic)' : \
+    ARG9 eq 'models' ? 'read or written)' : 'of DRAM traffic)')
 set ylabel unit == 1e12 ? 'Performance (TFLOP/s)' : 'Performance (GFLOP/s)'
 set format xy '%g'
 set key at screen (right + 20.0) / width, screen real(top) / height left top Left reverse \

@@ -65,14 +65,7 @@ enum { TEXT_LEN = 192 };
 #define RUN_COLUMNS(C)                                                                             \
     C(key, TEXT) C(value, TEXT)
 
-/* A workload: tokens, blocks and rank are LISTs (harness/list.h); blocks and rank may be empty.
- * The columns of attention may be missing from a file. */
-#define WORKLOAD_COLUMNS(C)                                                                        \
-    C(model, TEXT) C(layer, TEXT) C(structure, TEXT) C(in_features, COUNT) C(out_features, COUNT)  \
-    C(tokens, TEXT) C(blocks, TEXT) C(rank, TEXT)                                                  \
-    ATTENTION_COLUMNS(C)
-
-/* One row a model, phase and structure. */
+/* One pass of a whole model; bytes are what was asked of the device. */
 #define MODEL_COLUMNS(C)                                                                           \
     C(run_id, TEXT) C(device, TEXT) C(model, TEXT) C(structure, TEXT) C(variant, TEXT)             \
     C(dtype, TEXT) C(phase, TEXT) C(batch, COUNT) C(tokens, COUNT) C(launch, TEXT)                 \
@@ -81,13 +74,30 @@ enum { TEXT_LEN = 192 };
     C(tokens_per_s, REAL)                                                                          \
     C(weight_bytes, COUNT) C(activation_bytes, COUNT) C(workspace_bytes, COUNT)                    \
     C(peak_bytes, COUNT) C(accounted_pct, REAL) C(speedup_vs_dense, REAL)                          \
-    C(speedup_predicted, REAL) C(sm_clock_mhz, REAL)
+    C(speedup_predicted, REAL) C(sm_clock_mhz, REAL)                                               \
+    /* beyond the fixed set; past is the tokens in the cache of a decode phase */                  \
+    C(past, COUNT) C(samples, COUNT) C(stream_latency_ms, REAL) C(throttle, TEXT)                  \
+    C(flops, COUNT) C(launches, COUNT)                                                             \
+    /* Amdahl's law: what part of dense was replaced, and how much faster that part is alone */    \
+    C(replaced_pct, REAL) C(replaced_speedup, REAL) C(weights, TEXT)
 
-/* One row an operator of a model: what the latency is made of. */
+/* Operators of one pass, all launches of one kind in a row; times, FLOPs and bytes are of all of
+ * them. "gaps" is what the latency has beyond the operators. */
 #define MODEL_LAYER_COLUMNS(C)                                                                     \
     C(run_id, TEXT) C(model, TEXT) C(structure, TEXT) C(phase, TEXT) C(operator, TEXT)             \
     C(variant, TEXT) C(count, COUNT) C(time_in_model_us, REAL) C(time_alone_us, REAL)              \
-    C(share_pct, REAL) C(bound, TEXT) C(roof_pct, REAL) C(flops, COUNT) C(dram_bytes, COUNT)
+    C(share_pct, REAL) C(bound, TEXT) C(roof_pct, REAL) C(flops, COUNT) C(dram_bytes, COUNT)       \
+    /* beyond the fixed set: what tells rows of models.csv apart, and the layer */                 \
+    C(device, TEXT) C(model_variant, TEXT) C(dtype, TEXT) C(batch, COUNT) C(tokens, COUNT)         \
+    C(past, COUNT) C(kind, TEXT) C(in_features, COUNT) C(out_features, COUNT) C(blocks, COUNT)     \
+    C(rank, COUNT) C(bytes, COUNT) C(roof_us, REAL)
+
+/* A workload: tokens, blocks and rank are LISTs (harness/list.h); blocks and rank may be empty.
+ * The columns of attention may be missing from a file. */
+#define WORKLOAD_COLUMNS(C)                                                                        \
+    C(model, TEXT) C(layer, TEXT) C(structure, TEXT) C(in_features, COUNT) C(out_features, COUNT)  \
+    C(tokens, TEXT) C(blocks, TEXT) C(rank, TEXT)                                                  \
+    ATTENTION_COLUMNS(C)
 
 /* What the paper says: empty device, workload and tokens are any, + joins variants of which the
  * fastest counts. plots/report_claims.h has the quantities; `only` leaves points out, `share` of

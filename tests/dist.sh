@@ -9,8 +9,8 @@ cp "$build/blroof" "$root/build/"
 for program in "$build"/tests/test_* "$build"/tests/blroof_faulty; do
     case $program in *.*) ;; *) cp "$program" "$root/build/tests/" ;; esac
 done
-git ls-files harness/workloads profiles/groups profiles/devices results/paper plots/*.gp tests/*.sh tests/fixtures tests/fuzz/corpus \
-    README.md LICENSE |
+git ls-files harness/workloads harness/models profiles/groups profiles/devices results/paper plots/*.gp tests/*.sh \
+    tests/fixtures tests/fuzz/corpus README.md LICENSE |
     tar -cf - -T - | tar -xf - -C "$root"
 # What the C library does not bring: OpenMP, and cmocka for the tests.
 for program in "$build/blroof" "$root"/build/tests/*; do ldd "$program"; done |

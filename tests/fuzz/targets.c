@@ -7,6 +7,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "harness/network.h"
+#include "harness/safetensors.h"
 #include "harness/workload.h"
 #include "profiles/groups.h"
 #include "results/csv_table.h"
@@ -84,6 +86,51 @@ static void read_workload(const uint8_t *bytes, size_t len) {
     remove_files();
 }
 
+/* ---- models and their weights ---- */
+
+/* What a description says may be impossible, but never more than a failure: shapes without memory.
+ */
+static void read_model(const uint8_t *bytes, size_t len) {
+    static device_t device = {.info = {.kind = DEVICE_CPU, .cores = 1, .cache_bytes = 1 << 20}};
+    model_t m;
+    const status_t st = model_load(input_file(bytes, len), &m);
+    must_explain(st);
+    MUST(st == STATUS_OK ? m.statements_len > 0 && m.tokens >= 1 : !m.statements && !m.sizes);
+    static const char *const structures[] = {"dense", "blast", "mixed"};
+    for (int p = PHASE_PREFILL; p <= PHASE_DECODE && st == STATUS_OK; p++)
+        for (int s = 0; s < 3; s++) {
+            network_t n;
+            const network_options_t options = {.model = &m,
+                                               .device = &device,
+                                               .phase = (phase_t)p,
+                                               .batch = 3,
+                                               .tokens = m.tokens,
+                                               .structure = structures[s]};
+            const status_t planned = network_plan(&options, &n);
+            must_explain(planned);
+            MUST(planned == STATUS_OK ? n.steps_len <= m.statements_len : !n.steps);
+            if (planned == STATUS_OK) network_close(&n);
+        }
+    model_free(&m);
+    remove_files();
+}
+
+static void read_weights(const uint8_t *bytes, size_t len) {
+    safetensors_t f;
+    float values[4096];
+    const status_t st = safetensors_open(input_file(bytes, len), &f);
+    must_explain(st);
+    MUST(st == STATUS_OK || (!f.tensors && !f.map));
+    for (int i = 0; i < f.tensors_len; i++) {
+        const stored_tensor_t *t = &f.tensors[i], *found;
+        MUST(safetensors_find(&f, t->name, &found) == STATUS_OK);
+        MUST(t->data >= (unsigned char *)f.map && t->data <= (unsigned char *)f.map + f.map_len);
+        if (t->count <= 4096) must_explain(safetensors_read(&f, t, values));
+    }
+    safetensors_close(&f);
+    remove_files();
+}
+
 /* ---- tables ---- */
 
 typedef struct {
@@ -146,9 +193,10 @@ static void read_group(const uint8_t *bytes, size_t len) {
     remove_files();
 }
 
-const fuzz_target_t FUZZ_TARGETS[] = {{"list", read_list},     {"workload", read_workload},
-                                      {"points", read_points}, {"run", read_run},
-                                      {"group", read_group},   {NULL, NULL}};
+const fuzz_target_t FUZZ_TARGETS[] = {{"list", read_list},       {"workload", read_workload},
+                                      {"points", read_points},   {"run", read_run},
+                                      {"group", read_group},     {"model", read_model},
+                                      {"weights", read_weights}, {NULL, NULL}};
 
 const fuzz_target_t *fuzz_target_find(const char *name) {
     for (const fuzz_target_t *t = FUZZ_TARGETS; t->name; t++)

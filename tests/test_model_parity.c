@@ -1,0 +1,309 @@
+/* Whole models against transformers, on the CPU in fp32, and every structure against dense. */
+#include "tests/model_fixture.h"
+
+#include <unistd.h>
+
+static const char *const MODELS[] = {"gpt2s",     "llama7b", "llama1b",
+                                     "bert_base", "vit_b16", "dit_xl2"};
+enum { MODELS_LEN = sizeof MODELS / sizeof *MODELS, CAUSAL_LEN = 3 }; /* the first ones decode */
+static const double TOLERANCE = 1e-4;
+
+static device_t *device;
+
+static bool has_phase(const fixture_t *f, phase_t phase) {
+    return (f->model.phases & 1u << phase) != 0;
+}
+
+/* The output of one pass; the caller frees it. */
+static float *run_pass(network_t *n, int64_t *count) {
+    *count = network_count(n, n->options.model->output);
+    float *values = malloc((size_t)*count * sizeof *values);
+    assert_non_null(values);
+    ASSERT_OK(device->ops->run(device, network_launch, n, 0));
+    ASSERT_OK(network_read(n, n->options.model->output, values));
+    return values;
+}
+
+static void test_forward(void **state) {
+    fixture_t f;
+    network_t n;
+    const stored_tensor_t *stored;
+    int64_t count;
+    fixture_open(*state, &f);
+    const phase_t phase = has_phase(&f, PHASE_FORWARD) ? PHASE_FORWARD : PHASE_PREFILL;
+    const network_options_t options = fixture_options(&f, device, phase);
+    ASSERT_OK(network_plan(&options, &n));
+    choose_plans(&n, NULL);
+    ASSERT_OK(network_fill(&n));
+    set_all_inputs(&n, &f);
+    float *output = run_pass(&n, &count), *expected = fixture_tensor(&f, "output", &stored);
+    assert_int_equal(count, stored->count);
+    const double error = relative_error(output, expected, count);
+    if (!(error < TOLERANCE)) fail_msg("relative error %g", error);
+    /* the same pass once more: no state is left that changes it */
+    float *again = run_pass(&n, &count);
+    assert_memory_equal(again, output, (size_t)count * sizeof *output);
+    free(output);
+    free(again);
+    free(expected);
+    network_close(&n);
+    fixture_close(&f);
+}
+
+/* A prompt is fed token by token through the cache; each must give what the whole prompt gives. */
+static void test_decode(void **state) {
+    fixture_t f;
+    network_t n;
+    const stored_tensor_t *ids_stored, *stored;
+    fixture_open(*state, &f);
+    const network_options_t options = fixture_options(&f, device, PHASE_DECODE);
+    const int64_t tokens = options.tokens, batch = options.batch;
+    ASSERT_OK(network_plan(&options, &n));
+    choose_plans(&n, NULL);
+    ASSERT_OK(network_fill(&n));
+    float *ids = fixture_tensor(&f, "ids", &ids_stored);
+    float *expected = fixture_tensor(&f, "output", &stored);
+    const int64_t width = stored->count / (batch * tokens);
+    for (int64_t t = 0; t < tokens; t++) {
+        float next[8];
+        int64_t count;
+        for (int64_t s = 0; s < batch; s++) next[s] = ids[s * tokens + t];
+        network_set_past(&n, t);
+        set_input(&n, &f.model.inputs[0], next, batch);
+        float *output = run_pass(&n, &count);
+        assert_int_equal(count, batch * width);
+        for (int64_t s = 0; s < batch; s++) {
+            const double error =
+                relative_error(output + s * width, expected + (s * tokens + t) * width, width);
+            if (!(error < TOLERANCE)) fail_msg("token %d: relative error %g", (int)t, error);
+        }
+        free(output);
+    }
+    free(ids);
+    free(expected);
+    network_close(&n);
+    fixture_close(&f);
+}
+
+/* ---- structures ---- */
+
+static char weights_path[64];
+
+/* What a test file of weights is made of. */
+typedef struct {
+    FILE *data;
+    char *header;
+    size_t header_len, bytes;
+} weights_writer_t;
+
+static void add_tensor(weights_writer_t *w, const char *name, int64_t rows, int64_t width,
+                       const float *values) {
+    char entry[512];
+    const size_t bytes = (size_t)(rows * width) * sizeof *values;
+    const int len = snprintf(entry, sizeof entry,
+                             "%s\"%s\":{\"dtype\":\"F32\",\"shape\":[%lld,%lld],"
+                             "\"data_offsets\":[%zu,%zu]}",
+                             w->header_len ? "," : "", name, (long long)rows, (long long)width,
+                             w->bytes, w->bytes + bytes);
+    w->header = realloc(w->header, w->header_len + (size_t)len + 1);
+    assert_non_null(w->header);
+    memcpy(w->header + w->header_len, entry, (size_t)len + 1);
+    w->header_len += (size_t)len;
+    w->bytes += bytes;
+    assert_int_equal(fwrite(values, 1, bytes, w->data), bytes);
+}
+
+static void finish_weights(weights_writer_t *w) {
+    FILE *file = fopen(weights_path, "wb");
+    assert_non_null(file);
+    const uint64_t len = w->header_len + 2;
+    for (int i = 0; i < 8; i++) fputc((int)(len >> 8 * i & 0xff), file);
+    fprintf(file, "{%s}", w->header);
+    rewind(w->data);
+    for (int c; (c = getc(w->data)) != EOF;) putc(c, file);
+    assert_int_equal(fclose(file), 0);
+    fclose(w->data);
+    free(w->header);
+}
+
+static float *random_floats(int64_t count, float spread) {
+    float *values = malloc((size_t)count * sizeof *values);
+    assert_non_null(values);
+    for (int64_t i = 0; i < count; i++) values[i] = spread * (float)(2.0 * rand() / RAND_MAX - 1);
+    return values;
+}
+
+/* The factors of a layer, and the dense weights W[out][in] that they stand for: row i of W^T is
+ * what the reference makes of unit vector i. */
+static void add_layer(weights_writer_t *w, const step_t *step, bool transposed) {
+    tensor_t tensors[MAX_TENSORS];
+    char name[VALUE_LEN + 16], first[VALUE_LEN];
+    const int count = step->structure->tensors(&step->problem, tensors);
+    const int64_t in = step->problem.in_features, out = step->problem.out_features;
+    const float *values[MAX_TENSORS] = {NULL};
+    snprintf(first, sizeof first, "%s", statement_argument(step->statement, "name"));
+    const bool joined = strchr(first, '+') != NULL;
+    first[strcspn(first, "+")] = '\0';
+    for (int t = 1; t + 1 < count; t++) {
+        const int64_t rows = tensors[t].dims[0], all = tensor_count(&tensors[t]);
+        float *factor = random_floats(all, 0.5F);
+        snprintf(name, sizeof name, "%s.%s", first, tensors[t].name);
+        add_tensor(w, name, rows, all / rows, factor);
+        values[t] = factor;
+    }
+    float *unit = calloc((size_t)in, sizeof *unit);
+    float *dense = malloc((size_t)(in * out) * sizeof *dense);
+    double *row = malloc((size_t)out * sizeof *row);
+    assert_true(unit && dense && row && !joined);
+    values[0] = unit;
+    for (int64_t i = 0; i < in; i++) {
+        unit[i] = 1;
+        structure_reference(step->structure, &step->problem, values, 0, row);
+        unit[i] = 0;
+        for (int64_t j = 0; j < out; j++)
+            dense[transposed ? i * out + j : j * in + i] = (float)row[j];
+    }
+    snprintf(name, sizeof name, "%s.weight", first);
+    add_tensor(w, name, transposed ? in : out, transposed ? out : in, dense);
+    for (int t = 1; t + 1 < count; t++) free((void *)values[t]);
+    free(unit);
+    free(dense);
+    free(row);
+}
+
+/* A file with factored and dense weights of the same layers, and all others as they were. */
+static void write_weights(const fixture_t *f, const char *structure) {
+    network_t n;
+    network_options_t options = fixture_options(f, device, PHASE_PREFILL);
+    options.structure = structure;
+    ASSERT_OK(network_plan(&options, &n));
+    weights_writer_t w = {.data = tmpfile()};
+    assert_non_null(w.data);
+    srand(5);
+    char done[8192] = "";
+    for (int i = 0; i < n.steps_len; i++) {
+        const step_t *step = &n.steps[i];
+        const char *name = statement_argument(step->statement, "name");
+        if (step->op || !name || !strcmp(step->structure->name, "dense")) continue;
+        add_layer(&w, step, statement_argument(step->statement, "transposed") != NULL);
+        snprintf(done + strlen(done), sizeof done - strlen(done), "%s.weight\n", name);
+    }
+    assert_true(strlen(done) > 0);
+    for (int i = 0; i < f->weights.tensors_len; i++) {
+        const stored_tensor_t *t = &f->weights.tensors[i];
+        if (strstr(done, t->name)) continue;
+        float *values = malloc((size_t)t->count * sizeof *values);
+        assert_non_null(values);
+        ASSERT_OK(safetensors_read(&f->weights, t, values));
+        add_tensor(&w, t->name, t->dims_len > 1 ? t->dims[0] : 1,
+                   t->dims_len > 1 ? t->count / t->dims[0] : t->count, values);
+        free(values);
+    }
+    finish_weights(&w);
+    network_close(&n);
+}
+
+static float *run_structure(const fixture_t *f, const safetensors_t *weights, const char *structure,
+                            const char *variant, int64_t *count) {
+    network_t n;
+    network_options_t options = fixture_options(f, device, PHASE_PREFILL);
+    options.structure = structure;
+    options.weights = weights;
+    ASSERT_OK(network_plan(&options, &n));
+    choose_plans(&n, variant);
+    ASSERT_OK(network_fill(&n));
+    set_all_inputs(&n, f);
+    float *output = run_pass(&n, count);
+    network_close(&n);
+    return output;
+}
+
+/* A factored model is the dense model of the weights that its factors stand for. Only variants with
+ * outputs in the order of the dense layer compute that. */
+static void test_structures(void **state) {
+    static const char *const cases[][2] = {
+        {"lowrank", "openblas"}, {"monarch", "fused"}, {"blast", "fused"}, {"blast", "unfused"}};
+    fixture_t f;
+    fixture_open(*state, &f);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        safetensors_t weights;
+        int64_t count;
+        write_weights(&f, cases[i][0]);
+        ASSERT_OK(safetensors_open(weights_path, &weights));
+        float *dense = run_structure(&f, &weights, "dense", NULL, &count);
+        float *factored = run_structure(&f, &weights, cases[i][0], cases[i][1], &count);
+        const double error = relative_error(factored, dense, count);
+        if (!(error < TOLERANCE))
+            fail_msg("%s/%s: relative error %g", cases[i][0], cases[i][1], error);
+        free(dense);
+        free(factored);
+        safetensors_close(&weights);
+    }
+    fixture_close(&f);
+}
+
+/* Random weights keep the activations finite and of moderate size, in every structure. */
+static void test_random_weights(void **state) {
+    fixture_t f;
+    fixture_open(*state, &f);
+    for (int s = 0; s < structure_count(); s++) {
+        const char *structure = structure_at(s)->name;
+        network_t n;
+        int64_t count;
+        double squares = 0;
+        const phase_t phase = has_phase(&f, PHASE_FORWARD) ? PHASE_FORWARD : PHASE_PREFILL;
+        network_options_t options = fixture_options(&f, device, phase);
+        options.structure = structure;
+        options.weights = NULL;
+        ASSERT_OK(network_plan(&options, &n));
+        choose_plans(&n, NULL);
+        ASSERT_OK(network_fill(&n));
+        assert_true(n.memory.weights > 0 && n.memory.activations > 0);
+        assert_float_equal(n.memory.peak,
+                           n.memory.weights + n.memory.activations + n.memory.workspace, 0);
+        float *output = run_pass(&n, &count);
+        for (int64_t i = 0; i < count; i++) squares += (double)output[i] * (double)output[i];
+        const double rms = sqrt(squares / (double)count);
+        if (!(rms > 1e-3 && rms < 1e3)) fail_msg("%s: outputs of size %g", structure, rms);
+        free(output);
+        network_close(&n);
+    }
+    fixture_close(&f);
+}
+
+static int open_device(void **state) {
+    (void)state;
+    snprintf(weights_path, sizeof weights_path, "/tmp/blroof-test-%d.safetensors", (int)getpid());
+    if (registry_check() != STATUS_OK) return -1;
+    return device_open("cpu", &device) == STATUS_OK ? 0 : -1;
+}
+
+static int close_device(void **state) {
+    (void)state;
+    unlink(weights_path);
+    device->ops->close(device);
+    return 0;
+}
+
+int main(void) {
+    struct CMUnitTest tests[3 * MODELS_LEN + 1] = {0};
+    char names[3 * MODELS_LEN][64];
+    int len = 0;
+    static const struct {
+        const char *what;
+        CMUnitTestFunction run;
+    } kinds[] = {
+        {"forward", test_forward}, {"decode", test_decode}, {"random", test_random_weights}};
+    for (int m = 0; m < MODELS_LEN; m++)
+        for (int k = 0; k < 3; k++) {
+            if (kinds[k].run == test_decode && m >= CAUSAL_LEN) continue;
+            snprintf(names[len], sizeof *names, "%s %s", MODELS[m], kinds[k].what);
+            tests[len] = (struct CMUnitTest){
+                .name = names[len], .test_func = kinds[k].run, .initial_state = (void *)MODELS[m]};
+            len++;
+        }
+    tests[len++] = (struct CMUnitTest){.name = "llama7b structures",
+                                       .test_func = test_structures,
+                                       .initial_state = (void *)"llama7b"};
+    return cmocka_run_group_tests(tests, open_device, close_device);
+}
