@@ -9,13 +9,14 @@ says() { # says PATTERN COMMAND...: exits 0 and prints PATTERN
 
 ok "--help names the commands" says '^  sweep ' "$BLROOF" --help
 ok "--version tells the commit" says '^blroof [0-9.]+ \(' "$BLROOF" --version
-for command in devices doctor list ceilings sweep report; do
+for command in devices doctor list ceilings sweep report predict; do
     ok "$command --help" says "usage: blroof $command" "$BLROOF" $command --help
 done
 ok "devices lists the CPU" says '^cpu: ' "$BLROOF" devices
 ok "list has monarch/fused" says 'monarch/fused' "$BLROOF" list variants
 ok "list has the counter groups" says '^GH100 +GH100 +14 ' "$BLROOF" list counters
 ok "list has the workloads" says '^paper_layers$' "$BLROOF" list workloads
+ok "list has the profiles" says "^a40 +NVIDIA A40 +150 TFLOP" "$BLROOF" list profiles
 
 ok "no command" sh -c "! $BLROOF"
 ok "unknown command" fails 2 "unknown command 'swep'" "$BLROOF" swep
