@@ -8,11 +8,8 @@ enum { PANEL_NAME = 22, PANELS_PER_PAGE = 12, MAX_CURVE = 256 };
 
 /* The row of a series in a panel; a panel of one (blocks, rank) also shows the layer's dense. */
 static int find_in_panel(const report_t *r, int layer, int series, double tokens) {
-    int i = report_find(r, layer, series, tokens);
-    for (int l = 0; l < r->layers_len && i < 0; l++)
-        if (r->layers[l].base == r->layers[layer].base && is_dense(r->layers[l].first))
-            i = report_find(r, l, series, tokens);
-    return i;
+    const int i = report_find(r, layer, series, tokens), dense = r->layers[layer].dense;
+    return i < 0 && dense >= 0 ? report_find(r, dense, series, tokens) : i;
 }
 
 static bool has_panel(const sheet_t *sheet, int layer) {
