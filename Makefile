@@ -35,7 +35,9 @@ NVCCFLAGS := -std=c++20 -O3 -lineinfo --compress-mode=size $(GENCODE) -Werror al
              -Xcompiler -Wall,-Wextra,-Wno-missing-field-initializers,-fopenmp $(CUPTI_INC:%=-I%)
 LDFLAGS  := $(SANITIZE) -Wl,-rpath,'$$ORIGIN/../lib' -Wl,-rpath,'$$ORIGIN/../../lib' \
             $(OPENBLAS_LIB:%=-L%) $(OPENBLAS_LIB:%=-Wl$(comma)-rpath$(comma)%)
-LDLIBS   := -lopenblas -lmd4c-html $(or $(LIBCSV_A),-lcsv) $(or $(LIBJANSSON_A),-ljansson) -lgomp -lm -ldl -lpthread
+# A library that another one needs is only found beside the program if the program names it too.
+MD4C     := -Wl,--push-state,--no-as-needed -lmd4c-html -lmd4c -Wl,--pop-state
+LDLIBS   := -lopenblas $(MD4C) $(or $(LIBCSV_A),-lcsv) $(or $(LIBJANSSON_A),-ljansson) -lgomp -lm -ldl -lpthread
 
 C_SRC    := $(sort $(wildcard kernels/*.c kernels/*/*.c harness/*.c roofline/*.c profiles/*.c results/*.c plots/*.c))
 CU_SRC   := $(sort $(wildcard kernels/*/*.cu harness/*.cu roofline/*.cu) $(if $(CUPTI_INC),$(wildcard profiles/*.cu)))

@@ -5,7 +5,7 @@
 #include <string.h>
 
 /* Runs are called A, B, ... in the order of the command line. */
-enum { MAX_RUNS = 26 };
+enum { MAX_RUNS = 26, MAX_SHARED = 200 };
 
 /* ---- points that runs share ---- */
 
@@ -198,10 +198,13 @@ void write_beside(FILE *out, const report_t *r, const report_t *all, int all_len
     write_ceilings_beside(out, r, &runs);
     fputs("Median time in us, and times as fast as the dense of the same run:\n\n", out);
     write_heads(out, "layer | structure/variant | tokens", &runs, 3);
+    int shared = 0;
     for (int i = 0; i < r->points_len; i++)
-        if (r->places[i].ok && r->places[i].current && count_shared(&runs, &r->points[i]) > 1)
+        if (r->places[i].ok && r->places[i].current && !r->places[i].peer &&
+            count_shared(&runs, &r->points[i]) > 1 && shared++ < MAX_SHARED)
             write_point(out, r, &runs, i);
     putc('\n', out);
+    if (shared > MAX_SHARED) fprintf(out, "The first %d of %d points.\n\n", MAX_SHARED, shared);
     close_runs(&runs);
 }
 

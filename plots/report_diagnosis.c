@@ -6,7 +6,7 @@
 
 #include "plots/report_text.h"
 
-enum { MAX_SLOW = 15 };
+enum { MAX_SLOW = 15, MAX_LAYERS = 100 };
 static const double SLOW_PCT = 50, SLOW_US = 20;
 /* What takes less than this share of a point is not what to look at. */
 static const double NOTABLE = 0.1;
@@ -128,25 +128,26 @@ static void write_help(FILE *out, const point_row_t *row, const term_t terms[TER
         fputs("neither bytes, FLOPs nor launches explain it: what stalls it is not counted", out);
 }
 
-/* Indices of the slow points by the time they lose, the most first. Returns how many. */
-static int list_slow(const report_t *r, int section, int *list) {
+static double lost_us(const report_t *r, int i) {
+    return r->points[i].time_us - r->points[i].roof_us;
+}
+
+/* Indices of the slow points that lose most time, the most first. Returns how many there are. */
+static int list_slow(const report_t *r, int section, int list[MAX_SLOW]) {
     int count = 0;
     for (int i = 0; i < r->points_len; i++) {
         if (!is_slow(r, section, i)) continue;
-        int at = count++;
-        const double lost = r->points[i].time_us - r->points[i].roof_us;
-        while (at > 0 && r->points[list[at - 1]].time_us - r->points[list[at - 1]].roof_us < lost) {
-            list[at] = list[at - 1];
-            at--;
-        }
-        list[at] = i;
+        int at = count < MAX_SLOW ? count : MAX_SLOW;
+        count++;
+        for (; at > 0 && lost_us(r, list[at - 1]) < lost_us(r, i); at--)
+            if (at < MAX_SLOW) list[at] = list[at - 1];
+        if (at < MAX_SLOW) list[at] = i;
     }
     return count;
 }
 
 void write_slow_points(FILE *out, const report_t *r, int section) {
-    int *list = calloc((size_t)r->points_len, sizeof *list);
-    if (!list) return;
+    int list[MAX_SLOW];
     const int count = list_slow(r, section, list);
     const roof_ceilings_t ceilings = report_ceilings(r, section);
     fputs("### Slow points\n\n", out);
@@ -178,7 +179,6 @@ void write_slow_points(FILE *out, const report_t *r, int section) {
         fputs(" |\n", out);
     }
     if (count) putc('\n', out);
-    free(list);
 }
 
 /* ---- crossings ---- */
@@ -282,9 +282,12 @@ status_t write_crossings(FILE *out, const report_t *r, int section) {
           "| layer | tokens | structure/variant | compute-bound | faster than dense |\n"
           "| --- | --- | --- | --- | --- |\n",
           out);
+    int layers = 0;
     for (int l = 0; l < r->layers_len; l++)
-        if (r->layers[l].section == section) write_layer(out, r, l, ridge, tokens, &c);
+        if (r->layers[l].section == section && layers++ < MAX_LAYERS)
+            write_layer(out, r, l, ridge, tokens, &c);
     putc('\n', out);
+    if (layers > MAX_LAYERS) fprintf(out, "The first %d of %d layers.\n\n", MAX_LAYERS, layers);
 cleanup:
     free(tokens);
     free(c.tokens);

@@ -18,6 +18,8 @@
 
 /* The most characters of a name that fit beside bars, in a legend. */
 enum { BAR_NAME = 40, LEGEND_NAME = 28, LAYERS_PER_PAGE = 24, PATH_LEN = 1400 };
+/* More than these nobody tells apart. */
+enum { MAX_POINTS = 2000, MAX_BAR_LAYERS = 2 * LAYERS_PER_PAGE };
 
 /* Shared by all pictures, so that a series looks the same in each. */
 static status_t write_series(const sheet_t *sheet) {
@@ -122,7 +124,7 @@ static bool on_roofline(const sheet_t *sheet, int i, level_t level) {
 }
 
 /* "bf16, cache rotate; intensity modelled (44 points)" */
-static void subtitle_roofline(const sheet_t *sheet, level_t level, figure_t *figure) {
+static void subtitle_roofline(const sheet_t *sheet, level_t level, int step, figure_t *figure) {
     const report_t *r = sheet->r;
     const section_t *s = &r->sections[sheet->section];
     int modelled = 0, measured = 0;
@@ -142,6 +144,10 @@ static void subtitle_roofline(const sheet_t *sheet, level_t level, figure_t *fig
                  measured ? "measured by counters" : "modelled, not measured", modelled + measured);
     snprintf(figure->subtitle, sizeof figure->subtitle, "%s, cache %s; arithmetic intensity %s",
              s->dtype, *s->cache ? s->cache : "unknown", source);
+    const size_t len = strlen(figure->subtitle);
+    if (step > 1)
+        snprintf(figure->subtitle + len, sizeof figure->subtitle - len, ", one in %d is drawn",
+                 step);
 }
 
 static void write_roofline_row(FILE *out, const report_t *r, int i, level_t level) {
@@ -176,12 +182,14 @@ static status_t prepare_roofline(const sheet_t *sheet, level_t level) {
                          "flop_per_byte_model\trow\tcounted",
                          &w);
     if (st != STATUS_OK) return st;
-    for (int i = 0; i < r->points_len; i++)
-        if (on_roofline(sheet, i, level)) write_roofline_row(w.file, r, i, level);
+    const int step = (points + MAX_POINTS - 1) / MAX_POINTS;
+    for (int i = 0, seen = 0; i < r->points_len; i++)
+        if (on_roofline(sheet, i, level) && seen++ % step == 0)
+            write_roofline_row(w.file, r, i, level);
     st = whole_close(&w, STATUS_OK);
     if (st != STATUS_OK || points == 0) return st;
     sheet_title(sheet, l2 ? "Roofline of the L2" : "Roofline", &figure);
-    subtitle_roofline(sheet, level, &figure);
+    subtitle_roofline(sheet, level, step, &figure);
     snprintf(figure.name, sizeof figure.name, "%s%s", LEVEL_STEM[level], sheet->suffix);
     snprintf(figure.caption, sizeof figure.caption,
              "%s: filled where bytes were counted, hollow "
@@ -219,7 +227,7 @@ static int write_bars(FILE *out, const report_t *r, int group, int lane, int lay
 static status_t prepare_bars(const sheet_t *sheet) {
     const report_t *r = sheet->r;
     whole_file_t names, bars;
-    int groups = 0, lane = 1;
+    int groups = 0, left_out = 0, lane = 1;
     status_t st =
         sheet_open_data(sheet, "bar_layers", "group\tfirst_lane\tlast_lane\tlabel", &names);
     if (st != STATUS_OK) return st;
@@ -230,6 +238,10 @@ static status_t prepare_bars(const sheet_t *sheet) {
     for (int l = 0; l < r->layers_len; l++) {
         const layer_t *layer = &r->layers[l];
         if (layer->section != sheet->section || layer->tokens_len != 1) continue;
+        if (groups == MAX_BAR_LAYERS) {
+            left_out++;
+            continue;
+        }
         const double tokens = layer->first->tokens;
         const int lanes = write_bars(bars.file, r, groups + 1, lane, l, tokens);
         if (lanes == 0) continue;
@@ -245,8 +257,10 @@ static status_t prepare_bars(const sheet_t *sheet) {
                        .what = "",
                        .caption = "Speedup over dense, layer by layer: right of 1x is faster."};
     sheet_title(sheet, "Speedup over dense", &figure);
-    return sheet_add_pages(sheet, &figure, "bars to the right are faster than dense, n is tokens",
-                           "speedup_bars", groups, LAYERS_PER_PAGE);
+    char remark[128];
+    snprintf(remark, sizeof remark, "bars to the right are faster than dense, n is tokens%s",
+             left_out ? "; the first layers only" : "");
+    return sheet_add_pages(sheet, &figure, remark, "speedup_bars", groups, LAYERS_PER_PAGE);
 }
 
 /* ---- public ---- */

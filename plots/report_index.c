@@ -10,6 +10,9 @@
 #include "plots/report_tables.h"
 #include "plots/report_text.h"
 
+/* Of a table of points: a page is to be read. */
+enum { MAX_ROWS = 200 };
+
 static void write_heading(FILE *out, const report_t *r) {
     fputs("# blroof report\n\n", out);
     const char *const keys[] = {"run_id", "utc", "argv", "git"};
@@ -44,7 +47,7 @@ static void write_section(page_t *page, const report_t *r, const figures_t *figu
     write_figures(page, figures, section);
     if (page->st != STATUS_OK) return;
     fputs(SPEEDUP_LEGEND, page->md);
-    page->st = write_speedups(page->md, r, section);
+    page->st = write_speedups(page->md, r, section, MAX_ROWS);
     if (page->st == STATUS_OK) page->st = write_crossings(page->md, r, section);
     write_traffic(page->md, r, section);
     write_slow_points(page->md, r, section);

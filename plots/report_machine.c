@@ -6,6 +6,9 @@
 
 #include "plots/report_text.h"
 
+/* Rows of one kind that are told. */
+enum { MAX_REMARKS = 200 };
+
 /* ---- which machine ---- */
 
 void write_machine(FILE *out, const report_t *r) {
@@ -184,7 +187,8 @@ void write_remarks(FILE *out, const report_t *r, bool flags) {
     for (int i = 0; i < r->points_len; i++) {
         const point_row_t *row = &r->points[i];
         if (flags ? !*row->flags : r->places[i].ok || !r->places[i].current) continue;
-        if (count++ == 0)
+        if (++count > MAX_REMARKS) continue;
+        if (count == 1)
             fprintf(out, "## %s\n\n| layer | tokens | structure/variant | dtype | %s |\n%s\n",
                     flags ? "Flags" : "Points without a time", flags ? "flag" : "status | reason",
                     flags ? "| --- | ---: | --- | --- | --- |"
@@ -203,6 +207,8 @@ void write_remarks(FILE *out, const report_t *r, bool flags) {
         }
         fputs(" |\n", out);
     }
+    if (count > MAX_REMARKS)
+        fprintf(out, "\nThe first %d of %d; all are in points.csv.\n", MAX_REMARKS, count);
     if (count && flags)
         fputs("\nover_roof: more than 2 % faster than the ceilings allow. impossible: more than 5 "
               "%,\n"

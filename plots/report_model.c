@@ -72,11 +72,7 @@ static status_t read_table(report_t *r, const table_t *table, bool required, row
     return table_read(table, path, false, visit, r);
 }
 
-/* ---- sections, layers, series ---- */
-
-static bool same_number(double a, double b) {
-    return a == b || (isnan(a) && isnan(b));
-}
+/* ---- public ---- */
 
 bool is_dense(const point_row_t *row) {
     return !strcmp(row->structure, "dense");
@@ -85,267 +81,6 @@ bool is_dense(const point_row_t *row) {
 bool is_counted(const point_row_t *row) {
     return !isnan(row->dram_read_bytes);
 }
-
-static status_t find_section(report_t *r, const point_row_t *row, int *out) {
-    for (*out = 0; *out < r->sections_len; (*out)++) {
-        const section_t *s = &r->sections[*out];
-        if (!strcmp(s->device, row->device) && !strcmp(s->dtype, row->dtype) &&
-            !strcmp(s->cache, row->cache))
-            return STATUS_OK;
-    }
-    const section_t section = {row->device, row->dtype, row->cache};
-    return APPEND(r->sections, r->sections_len, &section);
-}
-
-/* A context of the query's own tokens changes along with them, so it is not told apart. */
-static double own_context(const point_row_t *row) {
-    return row->context == row->tokens ? NAN : row->context;
-}
-
-static bool same_attention(const point_row_t *a, const point_row_t *b) {
-    return same_number(a->batch, b->batch) && same_number(a->heads, b->heads) &&
-           same_number(a->kv_heads, b->kv_heads) && same_number(a->causal, b->causal) &&
-           same_number(own_context(a), own_context(b));
-}
-
-static bool same_layer(const point_row_t *a, const point_row_t *b) {
-    return !strcmp(a->layer, b->layer) && !strcmp(a->workload, b->workload) &&
-           same_number(a->in_features, b->in_features) &&
-           same_number(a->out_features, b->out_features) && same_attention(a, b);
-}
-
-static bool same_config(const point_row_t *a, const point_row_t *b) {
-    return same_number(a->blocks, b->blocks) && same_number(a->rank, b->rank);
-}
-
-static status_t find_layer(report_t *r, const point_row_t *row, int section, int *out) {
-    int base = -1;
-    for (*out = 0; *out < r->layers_len; (*out)++) {
-        const layer_t *l = &r->layers[*out];
-        if (l->section != section || !same_layer(l->first, row)) continue;
-        if (!r->split || same_config(l->first, row)) return STATUS_OK;
-        base = l->base;
-    }
-    const layer_t layer = {.section = section, .base = base < 0 ? *out : base, .first = row};
-    return APPEND(r->layers, r->layers_len, &layer);
-}
-
-static status_t find_series(report_t *r, const point_row_t *row, int *out) {
-    for (*out = 0; *out < r->series_len; (*out)++)
-        if (!strcmp(r->series[*out].structure, row->structure) &&
-            !strcmp(r->series[*out].variant, row->variant))
-            return STATUS_OK;
-    series_t series = {.structure = row->structure,
-                       .variant = row->variant,
-                       .peer = row - r->points >= r->own_len};
-    snprintf(series.label, sizeof series.label, "%s/%s", row->structure, row->variant);
-    return APPEND(r->series, r->series_len, &series);
-}
-
-/* Okabe and Ito's palette, safe for colour-blind readers; these four keep their order and colour.
- */
-static const struct {
-    const char *structure;
-    unsigned rgb;
-} known[] = {
-    {"dense", 0x000000}, {"lowrank", 0x0072B2}, {"monarch", 0xE69F00}, {"blast", 0x009E73}};
-
-enum { KNOWN_LEN = sizeof known / sizeof *known };
-
-static int known_index(const char *structure) {
-    int i = 0;
-    while (i < KNOWN_LEN && strcmp(known[i].structure, structure)) i++;
-    return i;
-}
-
-static int compare_series(const void *left, const void *right) {
-    const series_t *a = left, *b = right;
-    const int first = known_index(a->structure) - known_index(b->structure);
-    int order = strcmp(a->structure, b->structure);
-    if (order == 0) order = (int)a->peer - (int)b->peer;
-    return first ? first : order ? order : strcmp(a->variant, b->variant);
-}
-
-static status_t place_points(report_t *r) {
-    r->layers_len = 0;
-    for (int i = 0; i < r->points_len; i++) {
-        place_t *p = &r->places[i];
-        *p = (place_t){.dense = -1, .speedup = NAN};
-        status_t st = find_section(r, &r->points[i], &p->section);
-        if (st == STATUS_OK) st = find_layer(r, &r->points[i], p->section, &p->layer);
-        if (st == STATUS_OK) st = find_series(r, &r->points[i], &p->series);
-        if (st != STATUS_OK) return st;
-        p->peer = i >= r->own_len;
-        p->ok = !strcmp(r->points[i].status, "ok") && r->points[i].time_us > 0;
-    }
-    return STATUS_OK;
-}
-
-static bool same_place(const report_t *r, int i, int j) {
-    return r->places[i].layer == r->places[j].layer && r->places[i].series == r->places[j].series &&
-           same_number(r->points[i].tokens, r->points[j].tokens);
-}
-
-/* True if one variant ran a layer at one size with several (blocks, rank). */
-static bool needs_split(const report_t *r) {
-    for (int i = 0; i < r->points_len; i++)
-        for (int j = i + 1; j < r->points_len; j++)
-            if (same_place(r, i, j) && !same_config(&r->points[i], &r->points[j])) return true;
-    return false;
-}
-
-/* ---- looks ---- */
-
-static void choose_colours(report_t *r) {
-    static const unsigned others[] = {0xCC79A7, 0x56B4E9, 0xD55E00, 0xF0E442};
-    size_t next = 0;
-    for (int i = 0; i < r->series_len; i++) {
-        series_t *s = &r->series[i];
-        const int k = known_index(s->structure);
-        if (i > 0 && !strcmp(s->structure, r->series[i - 1].structure))
-            s->rgb = r->series[i - 1].rgb;
-        else
-            s->rgb =
-                k < KNOWN_LEN ? known[k].rgb : others[next++ % (sizeof others / sizeof *others)];
-    }
-}
-
-/* True if a series before i, of its structure, has this marker under another name. */
-static bool marker_taken(const report_t *r, int i, int marker) {
-    for (int j = 0; j < i; j++)
-        if (!strcmp(r->series[j].structure, r->series[i].structure) &&
-            r->series[j].point_type == marker)
-            return true;
-    return false;
-}
-
-/* A variant of one name has one marker whatever its structure, as far as the markers reach. All are
- * filled ones: hollow says that a point is modelled, or timed by another tool. */
-static void choose_markers(report_t *r) {
-    static const int markers[] = {7, 9, 5, 13, 11, 15};
-    enum { MARKERS = sizeof markers / sizeof *markers };
-    int used = 0, hollow = 0;
-    for (int i = 0; i < r->series_len; i++) {
-        int j = 0, marker = 0;
-        if (r->series[i].peer) {
-            r->series[i].point_type = markers[hollow++ % MARKERS] - 1;
-            continue;
-        }
-        while (strcmp(r->series[j].variant, r->series[i].variant)) j++;
-        if (j < i) marker = r->series[j].point_type;
-        for (int k = 0; k < MARKERS && (!marker || marker_taken(r, i, marker)); k++)
-            marker = markers[used++ % MARKERS];
-        r->series[i].point_type = marker;
-    }
-}
-
-/* " batch 2 heads 32/8 context 4096 causal" */
-static size_t name_attention(const point_row_t *row, char *label, size_t len) {
-    size_t n = (size_t)snprintf(label, len, " batch %.0f heads %.0f/%.0f", row->batch, row->heads,
-                                row->kv_heads);
-    if (!isnan(own_context(row)) && n < len)
-        n += (size_t)snprintf(label + n, len - n, " context %.0f", row->context);
-    if (row->causal > 0 && n < len) n += (size_t)snprintf(label + n, len - n, " causal");
-    return n;
-}
-
-/* "workload: layer 1024x4096 b16 r256": only as much of it as tells the layers apart. */
-static void name_layer(const report_t *r, layer_t *layer) {
-    const point_row_t *first = layer->first;
-    bool workloads = false, shapes = false;
-    for (int i = 0; i < r->layers_len; i++) {
-        const point_row_t *other = r->layers[i].first;
-        if (strcmp(other->workload, first->workload)) workloads = true;
-        if (r->layers[i].section == layer->section && !strcmp(other->layer, first->layer) &&
-            !strcmp(other->workload, first->workload) && !same_layer(other, first))
-            shapes = true;
-    }
-    size_t n = 0;
-    char *label = layer->label;
-    const size_t len = sizeof layer->label;
-    n += (size_t)snprintf(label, len, "%s%s%s", workloads ? first->workload : "",
-                          workloads ? ": " : "", first->layer);
-    if (shapes && n < len)
-        n += (size_t)snprintf(label + n, len - n, " %.0fx%.0f", first->in_features,
-                              first->out_features);
-    if (shapes && !isnan(first->heads) && n < len) n += name_attention(first, label + n, len - n);
-    if (!r->split || is_dense(first)) return;
-    if (!isnan(first->blocks) && n < len)
-        n += (size_t)snprintf(label + n, len - n, " b%.0f", first->blocks);
-    if (!isnan(first->rank) && n < len) snprintf(label + n, len - n, " r%.0f", first->rank);
-}
-
-/* ---- comparing ---- */
-
-/* The last row of a point stands, but a failure never hides an earlier success. */
-static bool superseded(const report_t *r, int i) {
-    for (int j = 0; j < r->points_len; j++) {
-        if (j == i || !same_place(r, i, j)) continue;
-        if (r->places[j].ok == r->places[i].ok ? j > i : r->places[j].ok) return true;
-    }
-    return false;
-}
-
-static int find_dense(const report_t *r, int i) {
-    int best = -1;
-    for (int j = 0; j < r->points_len; j++) {
-        const place_t *p = &r->places[j];
-        if (!p->current || !p->ok || p->peer || !is_dense(&r->points[j])) continue;
-        if (r->layers[r->places[j].layer].base != r->layers[r->places[i].layer].base) continue;
-        if (!same_number(r->points[j].tokens, r->points[i].tokens)) continue;
-        if (best < 0 || r->points[j].time_us < r->points[best].time_us) best = j;
-    }
-    return best;
-}
-
-static void compare_with_dense(report_t *r) {
-    for (int i = 0; i < r->points_len; i++) r->places[i].current = !superseded(r, i);
-    for (int i = 0; i < r->points_len; i++) {
-        place_t *p = &r->places[i];
-        p->dense = find_dense(r, i);
-        if (p->ok && p->dense >= 0) p->speedup = r->points[p->dense].time_us / r->points[i].time_us;
-        bool counted = false;
-        for (int j = 0; j < i; j++)
-            if (r->places[j].layer == p->layer &&
-                same_number(r->points[j].tokens, r->points[i].tokens))
-                counted = true;
-        if (!counted) r->layers[p->layer].tokens_len++;
-    }
-}
-
-static void forget_places(report_t *r) {
-    free(r->places);
-    free(r->sections);
-    free(r->layers);
-    free(r->series);
-    r->places = NULL;
-    r->sections = NULL;
-    r->layers = NULL;
-    r->series = NULL;
-    r->sections_len = r->layers_len = r->series_len = 0;
-    r->split = false;
-}
-
-/* From the rows to everything else. */
-static status_t arrange(report_t *r) {
-    forget_places(r);
-    r->places = calloc((size_t)r->points_len + 1, sizeof *r->places);
-    if (!r->places) return fail(STATUS_OOM, "out of host memory for the report");
-    status_t st = place_points(r);
-    if (st != STATUS_OK) return st;
-    if (r->series_len > 0)
-        qsort(r->series, (size_t)r->series_len, sizeof *r->series, compare_series);
-    r->split = needs_split(r);
-    st = place_points(r);
-    if (st != STATUS_OK) return st;
-    choose_colours(r);
-    choose_markers(r);
-    for (int i = 0; i < r->layers_len; i++) name_layer(r, &r->layers[i]);
-    compare_with_dense(r);
-    return STATUS_OK;
-}
-
-/* ---- public ---- */
 
 status_t report_load(const char *run_dir, report_t *r) {
     status_t st = STATUS_OK;
@@ -371,7 +106,7 @@ status_t report_load(const char *run_dir, report_t *r) {
         goto cleanup;
     }
     r->own_len = r->points_len;
-    TRY(arrange(r));
+    TRY(report_arrange(r));
 cleanup:
     if (st != STATUS_OK) report_free(r);
     return st;
@@ -385,7 +120,7 @@ status_t report_of_rows(const point_row_t *points, int points_len, const ceiling
     for (int i = 0; i < ceilings_len; i++) TRY(add_ceiling(r, &ceilings[i], 0));
     for (int i = 0; i < facts_len; i++) TRY(add_fact(r, &facts[i], 0));
     r->own_len = r->points_len;
-    TRY(arrange(r));
+    TRY(report_arrange(r));
 cleanup:
     if (st != STATUS_OK) report_free(r);
     return st;
@@ -396,11 +131,11 @@ status_t report_append(report_t *r, const point_row_t *points, int count) {
         const status_t st = add_point(r, &points[i], 0);
         if (st != STATUS_OK) return st;
     }
-    return arrange(r);
+    return report_arrange(r);
 }
 
 void report_free(report_t *r) {
-    forget_places(r);
+    report_forget_places(r);
     free(r->points);
     free(r->ceilings);
     free(r->facts);
@@ -421,31 +156,6 @@ void report_device(const report_t *r, const char *device, char *buffer, size_t l
         snprintf(buffer, len, "%s (%s)", name, device);
     else
         snprintf(buffer, len, "%s", *device ? device : "unknown device");
-}
-
-int report_find(const report_t *r, int layer, int series, double tokens) {
-    for (int i = 0; i < r->points_len; i++)
-        if (r->places[i].current && r->places[i].layer == layer && r->places[i].series == series &&
-            same_number(r->points[i].tokens, tokens))
-            return i;
-    return -1;
-}
-
-static int compare_numbers(const void *left, const void *right) {
-    const double a = *(const double *)left, b = *(const double *)right;
-    return (a > b) - (a < b);
-}
-
-int report_tokens(const report_t *r, int layer, double *tokens) {
-    int count = 0;
-    for (int i = 0; i < r->points_len; i++) {
-        if (r->places[i].layer != layer || isnan(r->points[i].tokens)) continue;
-        int j = 0;
-        while (j < count && tokens[j] != r->points[i].tokens) j++;
-        if (j == count) tokens[count++] = r->points[i].tokens;
-    }
-    qsort(tokens, (size_t)count, sizeof *tokens, compare_numbers);
-    return count;
 }
 
 /* "NAME TEXT", with what stands before it; nothing for an empty number. */

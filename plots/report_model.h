@@ -24,6 +24,8 @@ typedef struct {
     const point_row_t *first;
     char label[LABEL_LEN]; /* unique in its section */
     int tokens_len;        /* how many token counts have a row */
+    int dense;             /* the layer of this size that holds a dense row; -1 without one */
+    int from, rows;        /* its rows are sorted[from ...] of the report */
 } layer_t;
 
 /* A (structure, variant): one colour a structure, one marker a variant. */
@@ -49,6 +51,7 @@ typedef struct {
     char dir[1024];
     point_row_t *points;
     place_t *places; /* of the points, in their order */
+    int *sorted;     /* points by layer, series and tokens; the current one first */
     int points_len;
     int own_len;              /* points of the run itself; those behind are of another tool */
     char peer_file[TEXT_LEN]; /* where they come from; "" without them */
@@ -77,6 +80,9 @@ void report_free(report_t *report);
 status_t report_of_rows(const point_row_t *points, int points_len, const ceiling_row_t *ceilings,
                         int ceilings_len, const run_row_t *facts, int facts_len, report_t *report);
 
+/* From the rows to everything else, again. STATUS_OOM. */
+status_t report_arrange(report_t *report);
+void report_forget_places(report_t *report);
 /* Adds rows that are no part of the run, and arranges all of them again. STATUS_OOM. */
 status_t report_append(report_t *report, const point_row_t *points, int count);
 /*

@@ -4,15 +4,12 @@
 #include <stdlib.h>
 
 /* The most characters of a name above a panel; the most token counts looked at for crossings. */
-enum { PANEL_NAME = 22, PANELS_PER_PAGE = 12, MAX_CURVE = 256 };
+enum { PANEL_NAME = 22, PANELS_PER_PAGE = 12, MAX_PANELS = 2 * PANELS_PER_PAGE, MAX_CURVE = 256 };
 
 /* The row of a series in a panel; a panel of one (blocks, rank) also shows the layer's dense. */
 static int find_in_panel(const report_t *r, int layer, int series, double tokens) {
-    int i = report_find(r, layer, series, tokens);
-    for (int l = 0; l < r->layers_len && i < 0; l++)
-        if (r->layers[l].base == r->layers[layer].base && is_dense(r->layers[l].first))
-            i = report_find(r, l, series, tokens);
-    return i;
+    const int i = report_find(r, layer, series, tokens), dense = r->layers[layer].dense;
+    return i < 0 && dense >= 0 ? report_find(r, dense, series, tokens) : i;
 }
 
 static bool has_panel(const sheet_t *sheet, int layer) {
@@ -96,6 +93,7 @@ static status_t write_turns(const sheet_t *sheet, double *tokens, int *turns) {
     if (st != STATUS_OK) return st;
     for (int l = 0; l < r->layers_len; l++) {
         if (!has_panel(sheet, l)) continue;
+        if (panel == MAX_PANELS) break;
         const int count = report_tokens(r, l, tokens);
         panel++;
         for (int s = 0; s < r->series_len; s++)
@@ -106,7 +104,7 @@ static status_t write_turns(const sheet_t *sheet, double *tokens, int *turns) {
 
 /* ---- panels ---- */
 
-static status_t write_panels(const sheet_t *sheet, double *tokens, int *panels) {
+static status_t write_panels(const sheet_t *sheet, double *tokens, int *panels, bool *left_out) {
     const report_t *r = sheet->r;
     whole_file_t titles, rows;
     *panels = 0;
@@ -119,6 +117,10 @@ static status_t write_panels(const sheet_t *sheet, double *tokens, int *panels) 
     for (int l = 0; l < r->layers_len; l++) {
         const layer_t *layer = &r->layers[l];
         if (!has_panel(sheet, l)) continue;
+        if (*panels == MAX_PANELS) {
+            *left_out = true;
+            break;
+        }
         fprintf(titles.file, "%d\t", ++*panels);
         sheet_tsv_name(titles.file, layer->label, PANEL_NAME);
         fprintf(titles.file, " (%.0f \342\206\222 %.0f)\n", layer->first->in_features,
@@ -141,27 +143,29 @@ static bool any_speedup(const sheet_t *sheet, bool many_tokens) {
 
 status_t panels_prepare(const sheet_t *sheet) {
     int panels = 0, turns = 0;
-    char remark[128];
+    bool left_out = false;
+    char remark[128], more[64];
     double *tokens = malloc((size_t)sheet->r->points_len * sizeof *tokens);
     if (!tokens) return fail(STATUS_OOM, "out of host memory for the report");
-    status_t st = write_panels(sheet, tokens, &panels);
+    status_t st = write_panels(sheet, tokens, &panels, &left_out);
     if (st == STATUS_OK) st = write_turns(sheet, tokens, &turns);
     free(tokens);
     if (st != STATUS_OK || panels == 0) return st;
 
-    const char *const rings = turns > 0 ? "; a ring: as fast as dense" : "";
+    snprintf(more, sizeof more, "%s%s", turns > 0 ? "; a ring: as fast as dense" : "",
+             left_out ? "; the first layers only" : "");
     if (any_speedup(sheet, true)) {
         figure_t speedup = {.template = "tokens",
                             .what = "speedup",
                             .caption = "Speedup over dense against tokens: above 1x is faster."};
         sheet_title(sheet, "Speedup over dense", &speedup);
-        snprintf(remark, sizeof remark, "above the line is faster than dense%s", rings);
+        snprintf(remark, sizeof remark, "above the line is faster than dense%s", more);
         st = sheet_add_pages(sheet, &speedup, remark, "speedup_vs_tokens", panels, PANELS_PER_PAGE);
         if (st != STATUS_OK) return st;
     }
     figure_t time = {
         .template = "tokens", .what = "time", .caption = "Time against tokens: lower is better."};
     sheet_title(sheet, "Time of a layer", &time);
-    snprintf(remark, sizeof remark, "median and its 95 %% interval, lower is better%s", rings);
+    snprintf(remark, sizeof remark, "median and its 95 %% interval, lower is better%s", more);
     return sheet_add_pages(sheet, &time, remark, "time_vs_tokens", panels, PANELS_PER_PAGE);
 }

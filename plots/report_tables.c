@@ -1,5 +1,6 @@
 #include "plots/report_tables.h"
 
+#include <limits.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -48,7 +49,7 @@ static void write_size(FILE *out, const report_t *r, int layer, double tokens) {
     putc('\n', out);
 }
 
-status_t write_speedups(FILE *out, const report_t *r, int section) {
+status_t write_speedups(FILE *out, const report_t *r, int section, int limit) {
     double *tokens = malloc((size_t)r->points_len * sizeof *tokens);
     if (!tokens) return fail(STATUS_OOM, "out of host memory for the report");
     fputs("| layer | tokens |", out);
@@ -62,12 +63,17 @@ status_t write_speedups(FILE *out, const report_t *r, int section) {
     for (int s = 0; s < r->series_len; s++)
         if (in_section(r, s, section)) fputs(" ---: |", out);
     putc('\n', out);
+    int rows = 0;
     for (int l = 0; l < r->layers_len; l++) {
         if (r->layers[l].section != section) continue;
         const int count = report_tokens(r, l, tokens);
-        for (int t = 0; t < count; t++) write_size(out, r, l, tokens[t]);
+        for (int t = 0; t < count; t++)
+            if (rows++ < limit) write_size(out, r, l, tokens[t]);
     }
     putc('\n', out);
+    if (rows > limit)
+        fprintf(out, "The first %d of %d rows; all are in [speedup.md](speedup.md).\n\n", limit,
+                rows);
     free(tokens);
     return STATUS_OK;
 }
@@ -98,7 +104,7 @@ status_t write_speedup_md(const report_t *r, const char *dir) {
     fprintf(w.file, "# Speedup over dense\n\n%s", SPEEDUP_LEGEND);
     for (int s = 0; s < r->sections_len && st == STATUS_OK; s++) {
         write_section_title(w.file, r, s);
-        st = write_speedups(w.file, r, s);
+        st = write_speedups(w.file, r, s, INT_MAX);
     }
     return whole_close(&w, st);
 }

@@ -6,4 +6,4 @@ dir=results/local/$(date -u +%Y%m%dT%H%M%SZ)
 mkdir -p results/local
 "$blroof" sweep quick -o "$dir"
 "$blroof" report "$dir" >/dev/null
-echo "report: $dir/report/index.md (plots beside it)"
+echo "report: $dir/report/index.html"

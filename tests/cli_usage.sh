@@ -17,6 +17,7 @@ ok "list has monarch/fused" says 'monarch/fused' "$BLROOF" list variants
 ok "list has the counter groups" says '^GH100 +GH100 +14 ' "$BLROOF" list counters
 ok "list has the models" says '^gpt2s$' "$BLROOF" list models
 ok "list has the workloads" says '^paper_layers$' "$BLROOF" list workloads
+ok "list has the profiles" says "^a40 +NVIDIA A40 +150 TFLOP" "$BLROOF" list profiles
 
 ok "no command" sh -c "! $BLROOF"
 ok "unknown command" fails 2 "unknown command 'swep'" "$BLROOF" swep

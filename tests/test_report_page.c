@@ -297,6 +297,46 @@ static void test_runs_side_by_side(void **state) {
     free(pairs);
 }
 
+/* ---- many rows ---- */
+
+/* 3000 layers at 2 token counts: what is drawn and told on the page ends somewhere, and says so. */
+static void test_many_rows(void **state) {
+    (void)state;
+    enum { LAYERS = 3000 };
+    char path[4 * PATH_LEN];
+    point_row_t *rows = calloc((size_t)LAYERS * 4, sizeof *rows);
+    assert_non_null(rows);
+    for (int i = 0; i < LAYERS; i++)
+        for (int k = 0; k < 4; k++) {
+            char layer[32];
+            snprintf(layer, sizeof layer, "m/layer_%d", LAYERS - i);
+            make_row(&rows[4 * i + k], layer, k % 2 ? "blast" : "dense", "a", k < 2 ? 8 : 16,
+                     k % 2 ? 50 : 100);
+        }
+    write_rows(rows, 4 * LAYERS);
+    free(rows);
+    const char *const dirs[] = {run}, *before = getenv("PATH");
+    snprintf(path, sizeof path, "%s", before ? before : "");
+    setenv("PATH", "/nonexistent", 1); /* what gnuplot would draw is in the data */
+    assert_int_equal(report_make(dirs, 1, &(report_options_t){0}), STATUS_ENVIRONMENT);
+    setenv("PATH", path, 1);
+    char *index = read_report("index.md", NULL), *table = read_report("speedup.md", NULL);
+    char *points = read_report("data/roofline.tsv", NULL),
+         *panels = read_report("data/panels.tsv", NULL);
+    assert_non_null(strstr(index, "The first 200 of 6000 rows"));
+    assert_int_equal(count(table, "| m/layer_"), 6000);
+    assert_line(table, "| m/layer_3000 |",
+                "| m/layer_3000 | 8 | 100 us, 1.00x | **50.0 us, 2.00x** |");
+    assert_line(table, "| m/layer_1 | 16 |",
+                "| m/layer_1 | 16 | 100 us, 1.00x | **50.0 us, 2.00x** |");
+    assert_int_equal(count(points, "\n"), 1 + 12000 / 6);
+    assert_int_equal(count(panels, "\n"), 1 + 24);
+    free(index);
+    free(table);
+    free(points);
+    free(panels);
+}
+
 /* ---- SVG ---- */
 
 static void test_svg(void **state) {
@@ -331,6 +371,7 @@ int main(void) {
         cmocka_unit_test_setup(test_peer, counted_run),
         cmocka_unit_test_setup(test_bad_peer, counted_run),
         cmocka_unit_test(test_runs_side_by_side),
+        cmocka_unit_test_setup(test_many_rows, empty_run),
         cmocka_unit_test_setup(test_svg, empty_run),
     };
     return cmocka_run_group_tests(tests, make_root, remove_root);
