@@ -138,6 +138,36 @@ static int compare_series(const void *left, const void *right) {
     return first ? first : order ? order : strcmp(a->variant, b->variant);
 }
 
+static int compare_mates(const void *left, const void *right, void *report) {
+    const report_t *r = report;
+    const int i = *(const int *)left, j = *(const int *)right;
+    const int a = r->layers[r->places[i].layer].base, b = r->layers[r->places[j].layer].base;
+    const double x = r->points[i].tokens, y = r->points[j].tokens;
+    if (a != b) return a < b ? -1 : 1;
+    if (isnan(x) != isnan(y)) return isnan(x) ? -1 : 1;
+    if (x < y || x > y) return x < y ? -1 : 1;
+    return i < j ? -1 : i > j;
+}
+
+/* Chains the points that are compared with each other, in their order: all pairs are too many. */
+static status_t find_mates(report_t *r) {
+    int *sorted = malloc((size_t)r->points_len * sizeof *sorted);
+    if (!sorted) return fail(STATUS_OOM, "out of host memory for the report");
+    for (int i = 0; i < r->points_len; i++) sorted[i] = i;
+    qsort_r(sorted, (size_t)r->points_len, sizeof *sorted, compare_mates, r);
+    for (int i = 0; i < r->points_len; i++) {
+        place_t *p = &r->places[sorted[i]], *before = i > 0 ? &r->places[sorted[i - 1]] : NULL;
+        const bool mates =
+            before && r->layers[before->layer].base == r->layers[p->layer].base &&
+            same_number(r->points[sorted[i - 1]].tokens, r->points[sorted[i]].tokens);
+        p->mate = mates ? before->mate : sorted[i];
+        p->next = -1;
+        if (mates) before->next = sorted[i];
+    }
+    free(sorted);
+    return STATUS_OK;
+}
+
 static status_t place_points(report_t *r) {
     r->layers_len = 0;
     for (int i = 0; i < r->points_len; i++) {
@@ -149,7 +179,7 @@ static status_t place_points(report_t *r) {
         if (st != STATUS_OK) return st;
         p->ok = !strcmp(r->points[i].status, "ok") && r->points[i].time_us > 0;
     }
-    return STATUS_OK;
+    return find_mates(r);
 }
 
 static bool same_place(const report_t *r, int i, int j) {
@@ -160,7 +190,7 @@ static bool same_place(const report_t *r, int i, int j) {
 /* True if one variant ran a layer at one size with several (blocks, rank). */
 static bool needs_split(const report_t *r) {
     for (int i = 0; i < r->points_len; i++)
-        for (int j = i + 1; j < r->points_len; j++)
+        for (int j = r->places[i].next; j >= 0; j = r->places[j].next)
             if (same_place(r, i, j) && !same_config(&r->points[i], &r->points[j])) return true;
     return false;
 }
@@ -235,7 +265,7 @@ static void name_layer(const report_t *r, layer_t *layer) {
 
 /* The last row of a point stands, but a failure never hides an earlier success. */
 static bool superseded(const report_t *r, int i) {
-    for (int j = 0; j < r->points_len; j++) {
+    for (int j = r->places[i].mate; j >= 0; j = r->places[j].next) {
         if (j == i || !same_place(r, i, j)) continue;
         if (r->places[j].ok == r->places[i].ok ? j > i : r->places[j].ok) return true;
     }
@@ -244,10 +274,8 @@ static bool superseded(const report_t *r, int i) {
 
 static int find_dense(const report_t *r, int i) {
     int best = -1;
-    for (int j = 0; j < r->points_len; j++) {
+    for (int j = r->places[i].mate; j >= 0; j = r->places[j].next) {
         if (!r->places[j].current || !r->places[j].ok || !is_dense(&r->points[j])) continue;
-        if (r->layers[r->places[j].layer].base != r->layers[r->places[i].layer].base) continue;
-        if (!same_number(r->points[j].tokens, r->points[i].tokens)) continue;
         if (best < 0 || r->points[j].time_us < r->points[best].time_us) best = j;
     }
     return best;
@@ -260,10 +288,8 @@ static void compare_with_dense(report_t *r) {
         p->dense = find_dense(r, i);
         if (p->ok && p->dense >= 0) p->speedup = r->points[p->dense].time_us / r->points[i].time_us;
         bool counted = false;
-        for (int j = 0; j < i; j++)
-            if (r->places[j].layer == p->layer &&
-                same_number(r->points[j].tokens, r->points[i].tokens))
-                counted = true;
+        for (int j = p->mate; j < i; j = r->places[j].next)
+            if (r->places[j].layer == p->layer) counted = true;
         if (!counted) r->layers[p->layer].tokens_len++;
     }
 }

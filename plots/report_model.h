@@ -36,6 +36,7 @@ typedef struct {
 /* Where a row belongs. */
 typedef struct {
     int section, layer, series;
+    int mate, next; /* points of its layer's base and tokens: the first, and the one after; or -1 */
     bool ok;
     bool current;   /* not superseded by a later row of the same point */
     int dense;      /* the fastest dense row of this size that is ok; -1 if there is none */
