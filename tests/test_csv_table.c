@@ -468,7 +468,7 @@ static void test_complete_bytes(void **state) {
     assert_complete("name,co", 0);
     assert_complete("name\n", 5);
     assert_complete("name\na,1", 5);
-    assert_complete("name\na,\"1\r\n2", 10);
+    assert_complete("name\na,\"1\r\n2", 11);
     char text[20000]; /* longer than a block */
     memset(text, 'x', sizeof text);
     text[sizeof text - 1] = '\0';
