@@ -17,8 +17,9 @@ typedef struct {
     char run_id[TEXT_LEN];
     lock_t lock;
     FILE *points, *samples;
-    int points_len; /* rows on file */
-    void *done;     /* keys of the points that are in points.csv (a tsearch tree) */
+    int points_len;      /* rows on file */
+    int64_t samples_len; /* that those rows say they have */
+    void *done;          /* keys of the points that are in points.csv (a tsearch tree) */
 } run_t;
 
 /*

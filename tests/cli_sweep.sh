@@ -38,6 +38,13 @@ head -n "$kept" "$scratch/b/points.csv" >"$scratch/b.head"
 ok "and keeps the rows from before" cmp "$scratch/a.head" "$scratch/b.head"
 ok "no samples of a point stand twice" sh -c "cut -d, -f2-13 $scratch/b/samples.csv | sort | uniq -d | wc -l | grep -qx 0"
 
+# A row that someone took out, to have it measured again.
+sed -i 5d "$scratch/b/points.csv"
+ok "resume after a row was taken out" sweep --resume -o "$scratch/b"
+identities "$scratch/b/points.csv" | sort >"$scratch/b.ids"
+ok "gives the rows of the whole run" sh -c "sort $scratch/a.ids | cmp - $scratch/b.ids"
+ok "and its old samples are gone" sh -c "cut -d, -f2-13 $scratch/b/samples.csv | sort | uniq -d | wc -l | grep -qx 0"
+
 # Ctrl-C.
 cp -r "$scratch/c" "$scratch/i"
 "$BLROOF" sweep "$scratch/w.csv" -d cpu --budget 0.5 -o "$scratch/i" >/dev/null 2>"$scratch/i.err" &
