@@ -355,7 +355,7 @@ static status_t filter_samples(run_t *run) {
  * again; then the whole file has to be read.
  */
 static status_t drop_orphan_samples(run_t *run) {
-    int64_t lines;
+    int64_t lines = 0;
     status_t st = cut_rows(run->path, &SAMPLES_TABLE, has_point, run);
     if (st == STATUS_OK) st = count_lines(run->path, &SAMPLES_TABLE, &lines);
     return st == STATUS_OK && lines - 1 != run->samples_len ? filter_samples(run) : st;
