@@ -296,6 +296,7 @@ static status_t remember(run_t *run, const point_row_t *row) {
     }
     if (*(char *const *)node != copy) free(copy);
     run->points_len++;
+    if (row->samples > 0) run->samples_len += (int64_t)row->samples;
     return STATUS_OK;
 }
 
@@ -308,56 +309,6 @@ bool run_has_point(const run_t *run, const point_row_t *row) {
 static status_t remember_row(void *ctx, const void *row, int line) {
     (void)line;
     return remember(ctx, row);
-}
-
-typedef struct {
-    const char *path;
-    int at, count;
-    void (*describe)(void *, int i, point_row_t *);
-    void *ctx;
-} plan_t;
-
-static status_t compare_planned(void *ctx, const void *row, int line) {
-    plan_t *p = ctx;
-    point_row_t planned;
-    char filed_key[POINT_KEY_LEN], key[POINT_KEY_LEN];
-    const point_row_t *filed = row;
-    if (p->at < p->count) {
-        p->describe(p->ctx, p->at++, &planned);
-        point_key(filed, filed_key);
-        point_key(&planned, key);
-        if (!strcmp(filed_key, key) && !strcmp(filed->reason, planned.reason)) return STATUS_OK;
-    }
-    return fail(STATUS_USAGE,
-                "%s:%d: not a point of this sweep, or of another shard: use the "
-                "same command or another -o",
-                p->path, line);
-}
-
-static status_t write_plan(const run_t *run, const plan_t *p) {
-    whole_table_t w;
-    status_t st = whole_table_open(run->path, &SWEEP_TABLE, &w);
-    for (int i = 0; i < p->count && st == STATUS_OK; i++) {
-        point_row_t row;
-        p->describe(p->ctx, i, &row);
-        st = table_write_row(&SWEEP_TABLE, w.file, w.temporary, &row);
-    }
-    return whole_table_close(&w, st);
-}
-
-status_t run_file_plan(run_t *run, int count, void (*describe)(void *, int i, point_row_t *),
-                       void *ctx) {
-    char path[PATH_LEN];
-    plan_t plan = {.path = path, .count = count, .describe = describe, .ctx = ctx};
-    file_in(run, SWEEP_TABLE.file, path);
-    if (!exists(run, SWEEP_TABLE.file)) return write_plan(run, &plan);
-    const status_t st = table_read(&SWEEP_TABLE, path, true, compare_planned, &plan);
-    if (st == STATUS_OK && plan.at < count)
-        return fail(STATUS_USAGE,
-                    "%s: only %d of the %d points of this sweep: use the same command "
-                    "or another -o",
-                    path, plan.at, count);
-    return st;
 }
 
 static void sample_as_point(const sample_row_t *sample, point_row_t *point) {
@@ -382,21 +333,53 @@ static bool has_point(void *run, const void *sample) {
     return run_has_point(run, &point);
 }
 
+typedef struct {
+    run_t *run;
+    whole_table_t file;
+} sample_filter_t;
+
+static status_t keep_sample(void *ctx, const void *row, int line) {
+    (void)line;
+    sample_filter_t *f = ctx;
+    if (!has_point(f->run, row)) return STATUS_OK;
+    return table_write_row(&SAMPLES_TABLE, f->file.file, f->file.temporary, row);
+}
+
+static status_t filter_samples(run_t *run) {
+    char path[PATH_LEN];
+    sample_filter_t filter = {.run = run};
+    file_in(run, SAMPLES_TABLE.file, path);
+    status_t st = whole_table_open(run->path, &SAMPLES_TABLE, &filter.file);
+    if (st == STATUS_OK) st = table_read(&SAMPLES_TABLE, path, true, keep_sample, &filter);
+    return whole_table_close(&filter.file, st);
+}
+
+/*
+ * Samples are filed before their point, so an interruption between leaves samples of no point at
+ * the end. They are elsewhere only if someone took rows out of points.csv, to have them measured
+ * again; then the whole file has to be read.
+ */
+static status_t drop_orphan_samples(run_t *run) {
+    int64_t lines = 0;
+    status_t st = cut_rows(run->path, &SAMPLES_TABLE, has_point, run);
+    if (st == STATUS_OK) st = count_lines(run->path, &SAMPLES_TABLE, &lines);
+    return st == STATUS_OK && lines - 1 != run->samples_len ? filter_samples(run) : st;
+}
+
 status_t run_open_points(run_t *run) {
     char path[PATH_LEN];
     const bool resumed = exists(run, POINTS_TABLE.file);
     status_t st = grow_open(run->path, &POINTS_TABLE, &run->points);
     if (st != STATUS_OK) return st;
-    st = grow_open(run->path, &SAMPLES_TABLE, &run->samples);
-    if (st != STATUS_OK || !resumed) return st;
+    if (!resumed) return grow_open(run->path, &SAMPLES_TABLE, &run->samples);
     file_in(run, POINTS_TABLE.file, path);
     st = table_read(&POINTS_TABLE, path, true, remember_row, run);
-    /* Samples are filed before their point: an interruption between leaves samples of no point. */
-    if (st == STATUS_OK) st = cut_rows(run->path, &SAMPLES_TABLE, has_point, run);
-    /* Its end has moved. */
-    return st == STATUS_OK && fseek(run->samples, 0, SEEK_END) != 0
-               ? fail(STATUS_IO, "cannot write %s", SAMPLES_TABLE.file)
-               : st;
+    if (st == STATUS_OK) st = grow_open(run->path, &SAMPLES_TABLE, &run->samples);
+    if (st != STATUS_OK) return st;
+    fclose(run->samples); /* its end may move */
+    run->samples = NULL;
+    st = drop_orphan_samples(run);
+    return st == STATUS_OK ? grow_open(run->path, &SAMPLES_TABLE, &run->samples) : st;
 }
 
 static status_t write_samples(run_t *run, const point_row_t *point, const double *samples,

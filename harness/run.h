@@ -19,8 +19,9 @@ typedef struct {
     lock_t lock;
     FILE *points, *samples;
     FILE *models, *model_layers;
-    int points_len; /* rows on file */
-    void *done;     /* keys of the points that are in points.csv (a tsearch tree) */
+    int points_len;      /* rows on file */
+    int64_t samples_len; /* that those rows say they have */
+    void *done;          /* keys of the points that are in points.csv (a tsearch tree) */
 } run_t;
 
 /*

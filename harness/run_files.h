@@ -6,6 +6,7 @@
 #define BLROOF_RUN_FILES_H
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 
 #include "results/csv_table.h"
@@ -39,6 +40,9 @@ status_t grow_sync(FILE *file, const char *directory, const table_t *table);
  */
 status_t cut_rows(const char *directory, const table_t *table,
                   bool (*keep)(void *ctx, const void *row), void *ctx);
+
+/* Newlines in a table, its header's among them. */
+status_t count_lines(const char *directory, const table_t *table, int64_t *out);
 
 typedef struct {
     bool held;

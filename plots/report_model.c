@@ -150,10 +150,17 @@ const char *report_fact(const report_t *r, const char *key) {
     return "";
 }
 
+/* Facts that differ between the shards of a merged run stand side by side in one cell. */
+static const char *several_machines(const report_t *r) {
+    if (strstr(report_fact(r, "gpu_uuid"), " | ")) return ", several GPUs";
+    return strstr(report_fact(r, "host"), " | ") && !*report_fact(r, "gpu_uuid") ? ", several hosts"
+                                                                                 : "";
+}
+
 void report_device(const report_t *r, const char *device, char *buffer, size_t len) {
     const char *name = report_fact(r, "device_name");
-    if (*name && !strcmp(report_fact(r, "device"), device) && strcmp(name, device))
-        snprintf(buffer, len, "%s (%s)", name, device);
+    if (*name && *device && strstr(report_fact(r, "device"), device) && strcmp(name, device))
+        snprintf(buffer, len, "%s (%s%s)", name, device, several_machines(r));
     else
         snprintf(buffer, len, "%s", *device ? device : "unknown device");
 }

@@ -61,6 +61,7 @@ ok "and is a run of its own" test "$(grep -c '^run_id,[0-9]' "$scratch/m/run.csv
 ok "no lock is left" test ! -e "$scratch/m/lock"
 if command -v gnuplot >/dev/null; then
     ok "it can be reported" "$BLROOF" report "$scratch/m"
+    ok "as measured on several hosts" grep -q '(cpu, several hosts)' "$scratch/m/report/index.md"
 else
     skip "it can be reported" "no gnuplot"
 fi

@@ -38,6 +38,13 @@ head -n "$kept" "$scratch/b/points.csv" >"$scratch/b.head"
 ok "and keeps the rows from before" cmp "$scratch/a.head" "$scratch/b.head"
 ok "no samples of a point stand twice" sh -c "cut -d, -f2-13 $scratch/b/samples.csv | sort | uniq -d | wc -l | grep -qx 0"
 
+# A row that someone took out, to have it measured again.
+sed -i 5d "$scratch/b/points.csv"
+ok "resume after a row was taken out" sweep --resume -o "$scratch/b"
+identities "$scratch/b/points.csv" | sort >"$scratch/b.ids"
+ok "gives the rows of the whole run" sh -c "sort $scratch/a.ids | cmp - $scratch/b.ids"
+ok "and its old samples are gone" sh -c "cut -d, -f2-13 $scratch/b/samples.csv | sort | uniq -d | wc -l | grep -qx 0"
+
 # Ctrl-C.
 cp -r "$scratch/c" "$scratch/i"
 "$BLROOF" sweep "$scratch/w.csv" -d cpu --budget 0.5 -o "$scratch/i" >/dev/null 2>"$scratch/i.err" &
@@ -98,4 +105,22 @@ ok "a wrong cell is named" fails 2 'points.csv:3:tokens: ' sweep --resume -o "$s
 cp -r "$scratch/a" "$scratch/y"
 sed -i 's/^device_name,.*/device_name,another CPU/' "$scratch/y/run.csv"
 ok "a run of another machine is refused" fails 2 'was measured on another CPU, not ' sweep --resume -o "$scratch/y"
+
+# Ten thousand points, of which only the last two can be computed: rows are filed as they come, and resuming finds
+# all but one of them on file.
+{
+    echo model,layer,structure,in_features,out_features,tokens,blocks,rank
+    echo 'm,a,monarch,33,64,"1..2500+1",4,16'
+    echo 'm,b,monarch,33,64,"1..2499+1",4,16'
+    echo m,l,monarch,32,64,1,4,16
+} >"$scratch/large.csv"
+cp -r "$scratch/c" "$scratch/n"
+large() { "$BLROOF" sweep "$scratch/large.csv" -d cpu --budget 0.02 --counters off -o "$scratch/n" "$@"; }
+ok "ten thousand points" large
+ok "every one has its row" test "$(rows "$scratch/n/points.csv")" -eq 10000
+cp "$scratch/n/points.csv" "$scratch/n.csv"
+head -n 10000 "$scratch/n.csv" >"$scratch/n/points.csv"
+ok "resume measures the one that is missing" large --resume
+cut -d, -f3-14 "$scratch/n.csv" >"$scratch/n.ids"
+ok "and no other" sh -c "cut -d, -f3-14 $scratch/n/points.csv | cmp - $scratch/n.ids"
 plan

@@ -31,6 +31,7 @@ ok "bad structure" fails 2 "no structure 'monach'" "$BLROOF" sweep quick --struc
 ok "bad variant" fails 2 "no variant 'fusd' on cpu" "$BLROOF" sweep quick -d cpu --variant fusd -o "$scratch/a"
 ok "bad dtype" fails 2 "no dtype 'fp12'" "$BLROOF" sweep quick --dtype fp12 -o "$scratch/a"
 ok "bad budget" fails 2 "--budget is seconds" "$BLROOF" sweep quick --budget -1 -o "$scratch/a"
+ok "bad limit" fails 2 "--limit is seconds" "$BLROOF" sweep quick --limit 1h -o "$scratch/a"
 ok "bad shard" fails 2 "--shard is I/N" "$BLROOF" sweep quick --shard 2/2 -o "$scratch/a"
 ok "bad cache" fails 2 "--cache is rotate, cold or hot" "$BLROOF" sweep quick --cache warm -o "$scratch/a"
 ok "unknown device" fails 2 "no device 'tpu'" "$BLROOF" sweep quick -d tpu -o "$scratch/a"
