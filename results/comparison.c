@@ -150,6 +150,7 @@ status_t comparison_judge(comparison_t *c) {
         compared_t *p = &c->points[i];
         p->state = state_of(point_row(c, p, SIDE_BASE), point_row(c, p, SIDE_NEW));
         c->states[p->state]++;
+        c->several_dtypes = c->several_dtypes || strcmp(p->dtype, c->points[0].dtype) != 0;
         if (p->state == POINT_COMPARED) TRY(gather_trials(c, p));
         if (p->state == POINT_COMPARED && !is_timed(p)) {
             p->time.verdict = VERDICT_INCONCLUSIVE;
