@@ -97,7 +97,7 @@ static void compare_quantities(const comparison_t *c, compared_t *p, double *val
         p->changes[q] =
             compare_exact(EXACT_QUANTITY[q].rule, of[0], c->sides[0].len, of[1], c->sides[1].len);
         /* What pays is no regression, unless it is another problem. */
-        const bool pays = p->time.verdict == VERDICT_FASTER;
+        const bool pays = p->time.ci_high < 1 && is_timed(p);
         if (p->changes[q] == CHANGE_WORSE && (!pays || EXACT_QUANTITY[q].rule == EXACT_EQUAL))
             p->regression = true;
     }
