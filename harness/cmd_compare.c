@@ -208,9 +208,7 @@ static status_t run_commands(const arguments_t *a, const char *const *commands) 
 status_t cmd_compare(int argc, char **argv) {
     arguments_t a = {0};
     const option_t options[] = {
-        {"run", 0, NULL,
-         "BASE and NEW are commands, run in turn: each measures into a run directory", NULL,
-         &a.run},
+        {"run", 0, NULL, "BASE and NEW are commands, run in turn, that measure", NULL, &a.run},
         {"processes", 'n', "N", "with --run: of each side (default 7); up to 3 N where unclear",
          &a.count_text, NULL},
         {"output", 'o', "DIR", "with --run: where the runs go, DIR/base and DIR/new", &a.out, NULL},

@@ -116,18 +116,12 @@ const compared_t **points_by_matter(const comparison_t *c) {
 
 /* ---- words ---- */
 
-static bool several_dtypes(const comparison_t *c) {
-    for (int i = 1; i < c->points_len; i++)
-        if (strcmp(c->points[i].dtype, c->points[0].dtype) != 0) return true;
-    return false;
-}
-
 void point_name(const comparison_t *c, const compared_t *p, int width, char name[NAME_LEN]) {
     char layer[TEXT_LEN], rest[NAME_LEN - TEXT_LEN], blocks[32] = "", rank[32] = "";
     if (p->blocks > 1) snprintf(blocks, sizeof blocks, " b=%.0f", p->blocks);
     if (!isnan(p->rank)) snprintf(rank, sizeof rank, " r=%.0f", p->rank);
     snprintf(rest, sizeof rest, "%s/%s n=%.0f%s%s%s%s", p->structure, p->variant, p->tokens, blocks,
-             rank, several_dtypes(c) ? " " : "", several_dtypes(c) ? p->dtype : "");
+             rank, c->several_dtypes ? " " : "", c->several_dtypes ? p->dtype : "");
     const int room = width - 1 - text_width(rest);
     text_shorten(p->layer, room > LAYER_MIN ? room : LAYER_MIN, layer, sizeof layer);
     snprintf(name, NAME_LEN, "%s %s", layer, rest);

@@ -334,9 +334,9 @@ status_t compare_times(const compare_rules_t *rules, timed_pair_t *pairs, int co
     double *deviations = malloc((size_t)count * sizeof *deviations);
     status_t st = STATUS_OK;
     /* Few processes may still show that the stated noise is too small here. */
-    const double shown = fmax(compare_noise(pairs, count, SIDE_BASE), //
-                              compare_noise(pairs, count, SIDE_NEW));
-    const double stated = noise_deviation(fmax(rules->noise, shown));
+    const double base = compare_noise(pairs, count, SIDE_BASE);
+    const double new = compare_noise(pairs, count, SIDE_NEW);
+    const double stated = noise_deviation(fmax(rules->noise, fmax(base, new)));
     const bool ready = estimates && deviations && scratch_alloc(pairs, count, &s);
     if (ready) estimate_all(pairs, count, stated, estimates, &complete);
     if (!ready || !complete) {

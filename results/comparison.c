@@ -97,7 +97,7 @@ static void compare_quantities(const comparison_t *c, compared_t *p, double *val
         p->changes[q] =
             compare_exact(EXACT_QUANTITY[q].rule, of[0], c->sides[0].len, of[1], c->sides[1].len);
         /* What pays is no regression, unless it is another problem. */
-        const bool pays = p->time.verdict == VERDICT_FASTER;
+        const bool pays = p->time.ci_high < 1 && is_timed(p);
         if (p->changes[q] == CHANGE_WORSE && (!pays || EXACT_QUANTITY[q].rule == EXACT_EQUAL))
             p->regression = true;
     }
@@ -150,6 +150,7 @@ status_t comparison_judge(comparison_t *c) {
         compared_t *p = &c->points[i];
         p->state = state_of(point_row(c, p, SIDE_BASE), point_row(c, p, SIDE_NEW));
         c->states[p->state]++;
+        c->several_dtypes = c->several_dtypes || strcmp(p->dtype, c->points[0].dtype) != 0;
         if (p->state == POINT_COMPARED) TRY(gather_trials(c, p));
         if (p->state == POINT_COMPARED && !is_timed(p)) {
             p->time.verdict = VERDICT_INCONCLUSIVE;

@@ -87,6 +87,7 @@ typedef struct {
     int differences_len;
     compared_t *points; /* in the order of BASE, then those only in NEW */
     int points_len;
+    bool several_dtypes; /* so that names need theirs */
     /* the whole */
     verdict_t verdict;
     int regressions;        /* points that are one */

@@ -89,6 +89,22 @@ ok "a command that fails" fails 4 'exit code 1: .*No such file' run "cp /none/x 
 ok "a command that measures nothing" fails 2 'left no .*points.csv' run true true -n 1
 ok "an open quote" fails 2 'quote is never closed' run "a 'b" true
 
+# Ctrl-C reaches the process that is running.
+"$BLROOF" compare --run "sh -c 'echo \$\$ && exec sleep 60' {}" "sh -c 'echo \$\$ && exec sleep 60' {}" -o "$scratch/i" 2>"$scratch/i.err" &
+pid=$!
+tries=0
+until [ -s "$scratch/i/base/1.log" ] || [ -s "$scratch/i/new/1.log" ] || [ $tries -ge 100 ]; do
+    sleep 0.1
+    tries=$((tries + 1))
+done
+kill -INT $pid
+wait $pid
+code=$?
+child=$(cat "$scratch"/i/*/1.log)
+ok "Ctrl-C exits 130" test $code -eq 130
+ok "and says that it was interrupted" grep -q '^blroof: interrupted' "$scratch/i.err"
+ok "and ends the process" sh -c "test -n '$child' && ! kill -0 $child"
+
 # Real processes; how long they take is not judged.
 printf 'model,layer,structure,in_features,out_features,tokens,blocks,rank\nm,l,dense,32,32,1,1,\n' >"$scratch/w.csv"
 sweep="$BLROOF sweep $scratch/w.csv -d cpu --budget 0.01"

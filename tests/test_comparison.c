@@ -141,7 +141,7 @@ static void test_quantities(void **state) {
     after[2].kernels = 2;
     after[3].flops = 900;
     after[4].kernels = 2;
-    after[4].time_us = after[4].time_ci_low_us = after[4].time_ci_high_us = 50;
+    after[4].time_us = after[4].time_ci_low_us = after[4].time_ci_high_us = 95;
     write_side(base, before, 5);
     write_side(new, after, 5);
     load(false);
@@ -150,7 +150,6 @@ static void test_quantities(void **state) {
     assert_int_equal(point_at("kernels")->changes[QUANTITY_kernels], CHANGE_WORSE);
     assert_int_equal(point_at("flops")->changes[QUANTITY_flops], CHANGE_WORSE);
     for (int i = 0; i < 4; i++) assert_true(point_at(layers[i])->regression);
-    assert_int_equal(point_at("paid")->time.verdict, VERDICT_FASTER);
     assert_false(point_at("paid")->regression);
     assert_int_equal(comparison.regressions, 4);
     assert_int_equal(point_matters(&comparison, point_at("reads")), MATTERS_WORSE);
