@@ -396,19 +396,28 @@ static bool structure_has(const runner_t *r, const char *structure, const char *
            find_variant(structure, variant, r->device->info.kind);
 }
 
-/* The passes of a structure: one a variant of the list. */
+static status_t one_variant(runner_t *r, const network_options_t *options, const char *variant) {
+    pass_t pass = {.options = *options, .variant = variant};
+    return do_pass(r, &pass);
+}
+
+/* The passes of a structure: one a variant of the list. Dense is what the others are compared with,
+ * so it runs even where the list has none of its variants. */
 static status_t each_variant(runner_t *r, const network_options_t *options) {
     const char *list = r->options->variants ? r->options->variants : "best";
     status_t st = STATUS_OK;
+    int passes = 0;
     for (const char *at = list; *at && st == STATUS_OK;) {
         char name[64];
         const size_t len = strcspn(at, ",");
         snprintf(name, sizeof name, "%.*s", (int)(len < 63 ? len : 63), at);
         at += len + (at[len] == ',');
-        pass_t pass = {.options = *options, .variant = name};
-        if (structure_has(r, options->structure, name)) st = do_pass(r, &pass);
+        if (!structure_has(r, options->structure, name)) continue;
+        st = one_variant(r, options, name);
+        passes++;
     }
-    return st;
+    if (passes > 0 || strcmp(options->structure, "dense") != 0) return st;
+    return one_variant(r, options, "best");
 }
 
 static status_t one_structure(runner_t *r, network_options_t *options, const char *name) {

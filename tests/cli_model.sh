@@ -59,6 +59,11 @@ ok "report" "$BLROOF" report "$scratch/b"
 ok "has every pass" test "$(grep -c '^### ' "$scratch/b/report/index.md")" -eq 5
 ok "and the speedup by Amdahl's law" grep -q '^| lowrank/best | .* % | .*x | .*x | .*x |' "$scratch/b/report/index.md"
 
+new v
+ok "a variant by name" model "$scratch/mixed.model" --phase prefill --variant fused -o "$scratch/v"
+ok "where there is one, beside dense" test "$(column "$scratch/v/models.csv" structure | tr '\n' ' ')" = \
+    "dense monarch blast mixed "
+
 new d
 ok "lists of tokens and batches" model $tiny/llama1b/llama1b_tiny.model --structure lowrank --variant openblas \
     --tokens 3,5 --batch 1..2+1 --phase decode -o "$scratch/d"
