@@ -105,6 +105,10 @@ static status_t choose_layer(runner_t *r, pass_t *pass, step_t *step, step_time_
     const bool in_order = pass->options.weights != NULL; /* random columns may come in any order */
     const layer_time_t *found = NULL;
     status_t st;
+    if (*step->wanted && !named)
+        return step_fail(&pass->network, step->statement, STATUS_USAGE,
+                         "use %s %s/%s: there is no such variant on %s", step->statement->label,
+                         step->structure->name, wanted, device_kind_name(r->device->info.kind));
     if (named && in_order && named->output_order != ORDER_KJ) {
         row_set_text(pass->note, "%s not as %s/%s: it permutes the columns of the output",
                      step->statement->label, named->structure, named->name);

@@ -77,6 +77,11 @@ ok "weights of another model are a row" model $tiny/vit_b16/vit_b16_tiny.model -
     --weights $tiny/gpt2s/weights.safetensors -o "$scratch/f"
 ok "that says what is missing" grep -q ',unsupported,.*no tensor embeddings' "$scratch/f/models.csv"
 
+sed 's/fused/fusd/' "$scratch/mixed.model" >"$scratch/bad.model"
+new g
+ok "use of an unknown variant" fails 2 "use c_fc monarch/fusd: there is no such variant on cpu" \
+    model "$scratch/bad.model" --structure mixed -o "$scratch/g"
+
 ok "no model" fails 2 "model needs a model" model -o "$scratch/x"
 ok "no output" fails 2 "needs -o DIR" model gpt2s
 ok "unknown model" fails 2 'unknown model "gpt2"' model gpt2 -o "$scratch/x"
