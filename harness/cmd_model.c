@@ -25,7 +25,7 @@ static status_t parse_list(const char *option, const char *text, int_list_t *lis
 
 static status_t parse_numbers(arguments_t *a) {
     char *end;
-    a->model.budget_s = 2;
+    a->model.budget_s = 1;
     a->model.seed = 1;
     if (a->budget) {
         a->model.budget_s = strtod(a->budget, &end);
@@ -117,7 +117,7 @@ status_t cmd_model(int argc, char **argv) {
         {"weights", 0, "FILE", "a safetensors file; the default is random weights", &a.weights,
          NULL},
         {"seed", 0, "NUMBER", "of random weights (default 1)", &a.seed, NULL},
-        {"budget", 0, "SECONDS", "timing seconds a pass (default 2)", &a.budget, NULL},
+        {"budget", 0, "SECONDS", "timing seconds a pass (default 1)", &a.budget, NULL},
         {0},
     };
     const command_t command = {

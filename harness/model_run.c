@@ -9,7 +9,6 @@
 #include "harness/network.h"
 #include "harness/progress.h"
 #include "harness/registry.h"
-#include "harness/stats.h"
 
 /* Shares of a pass' budget: timing a layer alone, and the passes that are looked into. */
 static const double ALONE_SHARE = 0.1, PROFILE_SHARE = 0.25;
@@ -106,6 +105,10 @@ static status_t choose_layer(runner_t *r, pass_t *pass, step_t *step, step_time_
     const bool in_order = pass->options.weights != NULL; /* random columns may come in any order */
     const layer_time_t *found = NULL;
     status_t st;
+    if (*step->wanted && !named)
+        return step_fail(&pass->network, step->statement, STATUS_USAGE,
+                         "use %s %s/%s: there is no such variant on %s", step->statement->label,
+                         step->structure->name, wanted, device_kind_name(r->device->info.kind));
     if (named && in_order && named->output_order != ORDER_KJ) {
         row_set_text(pass->note, "%s not as %s/%s: it permutes the columns of the output",
                      step->statement->label, named->structure, named->name);
@@ -189,7 +192,25 @@ static status_t time_pointwise(runner_t *r, pass_t *pass) {
     return st;
 }
 
-/* Medians over a few passes of the time of each step inside the pass. */
+/* The one of `count` passes whose length is the median (the lower one of two). */
+static int median_pass(const double *us, size_t steps, int count) {
+    double total[MAX_PROFILES] = {0};
+    int median = 0;
+    for (int k = 0; k < count; k++)
+        for (size_t i = 0; i < steps; i++) total[k] += us[(size_t)k * steps + i];
+    for (int k = 0; k < count; k++) {
+        int shorter = 0;
+        for (int j = 0; j < count; j++)
+            shorter += total[j] < total[k] || (total[j] == total[k] && j < k);
+        if (shorter == (count - 1) / 2) median = k;
+    }
+    return median;
+}
+
+/*
+ * The time of each step inside the median of a few passes. Medians of the steps would not add up to
+ * a pass where others disturb a few steps of every pass.
+ */
 static status_t time_inside(runner_t *r, pass_t *pass) {
     network_t *n = &pass->network;
     const size_t steps = (size_t)n->steps_len;
@@ -205,11 +226,8 @@ static status_t time_inside(runner_t *r, pass_t *pass) {
         count++;
     } while (st == STATUS_OK && count < MAX_PROFILES && !interrupted() &&
              (count < 3 || now_s() - start_s < PROFILE_SHARE * r->options->budget_s));
-    for (size_t i = 0; i < steps && st == STATUS_OK; i++) {
-        double of_step[MAX_PROFILES];
-        for (int k = 0; k < count; k++) of_step[k] = us[(size_t)k * steps + i];
-        pass->times[i].in_model_us = stats_median(of_step, count);
-    }
+    const double *median = us + (size_t)median_pass(us, steps, count) * steps;
+    for (size_t i = 0; i < steps && st == STATUS_OK; i++) pass->times[i].in_model_us = median[i];
     free(us);
     return st;
 }
@@ -299,7 +317,8 @@ static status_t fill_speedups(runner_t *r, const pass_t *pass, model_row_t *row)
     }
     row->replaced_pct = 100 * as_dense / r->dense_us;
     if (as_structure > 0) row->replaced_speedup = as_dense / as_structure;
-    row->speedup_predicted = r->dense_us / (r->dense_us - as_dense + as_structure);
+    const double predicted_us = r->dense_us - as_dense + as_structure;
+    if (predicted_us > 0) row->speedup_predicted = r->dense_us / predicted_us;
     return STATUS_OK;
 }
 
@@ -381,19 +400,28 @@ static bool structure_has(const runner_t *r, const char *structure, const char *
            find_variant(structure, variant, r->device->info.kind);
 }
 
-/* The passes of a structure: one a variant of the list. */
+static status_t one_variant(runner_t *r, const network_options_t *options, const char *variant) {
+    pass_t pass = {.options = *options, .variant = variant};
+    return do_pass(r, &pass);
+}
+
+/* The passes of a structure: one a variant of the list. Dense is what the others are compared with,
+ * so it runs even where the list has none of its variants. */
 static status_t each_variant(runner_t *r, const network_options_t *options) {
     const char *list = r->options->variants ? r->options->variants : "best";
     status_t st = STATUS_OK;
+    int passes = 0;
     for (const char *at = list; *at && st == STATUS_OK;) {
         char name[64];
         const size_t len = strcspn(at, ",");
         snprintf(name, sizeof name, "%.*s", (int)(len < 63 ? len : 63), at);
         at += len + (at[len] == ',');
-        pass_t pass = {.options = *options, .variant = name};
-        if (structure_has(r, options->structure, name)) st = do_pass(r, &pass);
+        if (!structure_has(r, options->structure, name)) continue;
+        st = one_variant(r, options, name);
+        passes++;
     }
-    return st;
+    if (passes > 0 || strcmp(options->structure, "dense") != 0) return st;
+    return one_variant(r, options, "best");
 }
 
 static status_t one_structure(runner_t *r, network_options_t *options, const char *name) {

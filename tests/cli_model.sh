@@ -59,6 +59,11 @@ ok "report" "$BLROOF" report "$scratch/b"
 ok "has every pass" test "$(grep -c '^### ' "$scratch/b/report/index.md")" -eq 5
 ok "and the speedup by Amdahl's law" grep -q '^| lowrank/best | .* % | .*x | .*x | .*x |' "$scratch/b/report/index.md"
 
+new v
+ok "a variant by name" model "$scratch/mixed.model" --phase prefill --variant fused -o "$scratch/v"
+ok "where there is one, beside dense" test "$(column "$scratch/v/models.csv" structure | tr '\n' ' ')" = \
+    "dense monarch blast mixed "
+
 new d
 ok "lists of tokens and batches" model $tiny/llama1b/llama1b_tiny.model --structure lowrank --variant openblas \
     --tokens 3,5 --batch 1..2+1 --phase decode -o "$scratch/d"
@@ -71,6 +76,11 @@ new f
 ok "weights of another model are a row" model $tiny/vit_b16/vit_b16_tiny.model --structure dense \
     --weights $tiny/gpt2s/weights.safetensors -o "$scratch/f"
 ok "that says what is missing" grep -q ',unsupported,.*no tensor embeddings' "$scratch/f/models.csv"
+
+sed 's/fused/fusd/' "$scratch/mixed.model" >"$scratch/bad.model"
+new g
+ok "use of an unknown variant" fails 2 "use c_fc monarch/fusd: there is no such variant on cpu" \
+    model "$scratch/bad.model" --structure mixed -o "$scratch/g"
 
 ok "no model" fails 2 "model needs a model" model -o "$scratch/x"
 ok "no output" fails 2 "needs -o DIR" model gpt2s

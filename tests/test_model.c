@@ -1,6 +1,7 @@
 /* Descriptions of models, and files of weights, good and bad. */
 #include "harness/layer_times.h"
 #include "harness/model_account.h"
+#include "harness/workload.h"
 #include "results/csv_table.h"
 #include "tests/model_fixture.h"
 
@@ -109,6 +110,63 @@ static void test_every_model_loads(void **state) {
     model_t m;
     assert_int_equal(model_load("gpt3", &m), STATUS_USAGE);
     assert_non_null(strstr(last_error(), "unknown model \"gpt3\": expected one of bert_base"));
+}
+
+static bool in_workload(const workload_t *w, const char *model, const step_t *step) {
+    const problem_t *p = &step->problem;
+    const size_t len = strlen(model);
+    for (int i = 0; i < w->count; i++) {
+        const workload_entry_t *e = &w->entries[i];
+        if (!strncmp(e->layer, model, len) && e->layer[len] == '/' &&
+            e->structure == step->structure && e->problem.in_features == p->in_features &&
+            e->problem.out_features == p->out_features && e->problem.rank == p->rank &&
+            e->problem.blocks == p->blocks && e->problem.tokens == p->tokens)
+            return true;
+    }
+    return false;
+}
+
+/* At its full size every description has shapes in every phase and structure, and replaces layers
+ * as the paper does (BERT is not in it). */
+static void test_full_sizes(void **state) {
+    (void)state;
+    static const struct {
+        const char *model;
+        int replaced; /* layers of a pass */
+    } models[] = {{"llama7b", 32 * 7}, {"llama1b", 16 * 5}, {"gpt2s", 12 * 3},
+                  {"vit_b16", 12 * 3}, {"dit_xl2", 28 * 3}, {"bert_base", 12 * 3}};
+    workload_t paper;
+    ASSERT_OK(workload_load("paper_layers", NULL, &paper));
+    for (size_t i = 0; i < sizeof models / sizeof *models; i++) {
+        model_t m;
+        ASSERT_OK(model_load(models[i].model, &m));
+        for (int p = 0; p < PHASE_COUNT; p++)
+            for (int f = 0; f < m.factors_len; f++) {
+                network_t n;
+                int replaced = 0;
+                if (!(m.phases & 1u << p)) continue;
+                const network_options_t options = {.model = &m,
+                                                   .device = device,
+                                                   .phase = (phase_t)p,
+                                                   .batch = 1,
+                                                   .tokens = m.tokens,
+                                                   .structure = m.factors[f].structure};
+                ASSERT_OK(network_plan(&options, &n));
+                for (int s = 0; s < n.steps_len; s++) {
+                    const step_t *step = &n.steps[s];
+                    if (step->op || strcmp(step->structure->name, options.structure)) continue;
+                    replaced++;
+                    if (p != PHASE_DECODE && strcmp(m.name, "bert_base") &&
+                        !in_workload(&paper, m.name, step))
+                        fail_msg("%s: %s/%s is not of the paper", m.name, step->statement->label,
+                                 options.structure);
+                }
+                assert_int_equal(replaced, models[i].replaced);
+                network_close(&n);
+            }
+        model_free(&m);
+    }
+    workload_free(&paper);
 }
 
 typedef struct {
@@ -511,12 +569,19 @@ static int close_device(void **state) {
 
 int main(void) {
     static const struct CMUnitTest fixed[] = {
-        cmocka_unit_test(test_values),       cmocka_unit_test(test_blocks_are_written_out),
-        cmocka_unit_test(test_base),         cmocka_unit_test(test_every_model_loads),
-        cmocka_unit_test(test_mixed),        cmocka_unit_test(test_costs),
-        cmocka_unit_test(test_account),      cmocka_unit_test(test_short_and_missing_weights),
-        cmocka_unit_test(test_read_weights), cmocka_unit_test(test_weights_of_another_shape),
-        cmocka_unit_test(test_layer_times),  cmocka_unit_test(test_profile),
+        cmocka_unit_test(test_values),
+        cmocka_unit_test(test_blocks_are_written_out),
+        cmocka_unit_test(test_base),
+        cmocka_unit_test(test_every_model_loads),
+        cmocka_unit_test(test_full_sizes),
+        cmocka_unit_test(test_mixed),
+        cmocka_unit_test(test_costs),
+        cmocka_unit_test(test_account),
+        cmocka_unit_test(test_short_and_missing_weights),
+        cmocka_unit_test(test_read_weights),
+        cmocka_unit_test(test_weights_of_another_shape),
+        cmocka_unit_test(test_layer_times),
+        cmocka_unit_test(test_profile),
     };
     enum { FIXED = sizeof fixed / sizeof *fixed };
     struct CMUnitTest tests[FIXED + BAD_MODELS + BAD_SHAPES + BAD_WEIGHTS] = {0};

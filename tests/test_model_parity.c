@@ -87,7 +87,7 @@ static void test_decode(void **state) {
 
 /* ---- structures ---- */
 
-static char weights_path[64];
+static char weights_path[64], model_path[64];
 
 /* What a test file of weights is made of. */
 typedef struct {
@@ -271,9 +271,63 @@ static void test_random_weights(void **state) {
     fixture_close(&f);
 }
 
+/* The model with its small sizes, but 32 layers deep. */
+static void load_deep(const char *name, model_t *m) {
+    char path[PATH_MAX], file[64], text[2048] = "";
+    snprintf(file, sizeof file, "%s_tiny.model", name);
+    fixture_path(name, file, path);
+    FILE *from = fopen(path, "r"), *to = fopen(model_path, "w");
+    assert_true(from && to);
+    assert_true(fread(text, 1, sizeof text - 1, from) > 0);
+    char *layers = strstr(text, "size layers 2");
+    assert_non_null(layers);
+    *layers = '\0';
+    fprintf(to, "%ssize layers 32%s", text, layers + strlen("size layers 2"));
+    fclose(from);
+    assert_int_equal(fclose(to), 0);
+    ASSERT_OK(model_load(model_path, m));
+}
+
+/* Random weights keep the activations far from the range of fp16 through 32 layers. */
+static void test_deep(void **state) {
+    fixture_t f;
+    fixture_open(*state, &f);
+    model_t deep;
+    load_deep(*state, &deep);
+    for (int s = 0; s < structure_count(); s++) {
+        network_t n;
+        int64_t count;
+        const phase_t phase = has_phase(&f, PHASE_FORWARD) ? PHASE_FORWARD : PHASE_PREFILL;
+        network_options_t options = fixture_options(&f, device, phase);
+        options.model = &deep;
+        options.structure = structure_at(s)->name;
+        options.weights = NULL;
+        ASSERT_OK(network_plan(&options, &n));
+        choose_plans(&n, NULL);
+        ASSERT_OK(network_fill(&n));
+        free(run_pass(&n, &count));
+        for (int b = 0; b < n.symbols_len; b++) {
+            if (n.symbols[b].view.whole) continue;
+            count = network_count(&n, n.symbols[b].name);
+            float *values = malloc((size_t)count * sizeof *values);
+            assert_non_null(values);
+            ASSERT_OK(network_read(&n, n.symbols[b].name, values));
+            for (int64_t i = 0; i < count; i++)
+                if (!(fabsf(values[i]) < 6000))
+                    fail_msg("%s: %s has %g", options.structure, n.symbols[b].name,
+                             (double)values[i]);
+            free(values);
+        }
+        network_close(&n);
+    }
+    model_free(&deep);
+    fixture_close(&f);
+}
+
 static int open_device(void **state) {
     (void)state;
     snprintf(weights_path, sizeof weights_path, "/tmp/blroof-test-%d.safetensors", (int)getpid());
+    snprintf(model_path, sizeof model_path, "/tmp/blroof-test-%d-deep.model", (int)getpid());
     if (registry_check() != STATUS_OK) return -1;
     return device_open("cpu", &device) == STATUS_OK ? 0 : -1;
 }
@@ -281,21 +335,25 @@ static int open_device(void **state) {
 static int close_device(void **state) {
     (void)state;
     unlink(weights_path);
+    unlink(model_path);
     device->ops->close(device);
     return 0;
 }
 
 int main(void) {
-    struct CMUnitTest tests[3 * MODELS_LEN + 1] = {0};
-    char names[3 * MODELS_LEN][64];
+    enum { KINDS = 4 };
+    struct CMUnitTest tests[KINDS * MODELS_LEN + 1] = {0};
+    char names[KINDS * MODELS_LEN][64];
     int len = 0;
     static const struct {
         const char *what;
         CMUnitTestFunction run;
-    } kinds[] = {
-        {"forward", test_forward}, {"decode", test_decode}, {"random", test_random_weights}};
+    } kinds[KINDS] = {{"forward", test_forward},
+                      {"decode", test_decode},
+                      {"random", test_random_weights},
+                      {"deep", test_deep}};
     for (int m = 0; m < MODELS_LEN; m++)
-        for (int k = 0; k < 3; k++) {
+        for (int k = 0; k < KINDS; k++) {
             if (kinds[k].run == test_decode && m >= CAUSAL_LEN) continue;
             snprintf(names[len], sizeof *names, "%s %s", MODELS[m], kinds[k].what);
             tests[len] = (struct CMUnitTest){
