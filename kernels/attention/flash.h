@@ -10,8 +10,8 @@ extern "C" {
 
 /* flash_hopper.cu: names are head dim (its limit), queries x keys of a tile. */
 extern const variant_t flash_128_128x176, flash_128_128x128, flash_128_64x96;
-extern const variant_t flash_72_192x112, flash_72_64x96;
-extern const variant_t flash_64_192x112, flash_64_64x128;
+extern const variant_t flash_72_192x128, flash_72_64x96;
+extern const variant_t flash_64_192x128, flash_64_192x112, flash_64_64x128;
 /* flash_decode.cu */
 extern const variant_t flash_decode;
 /* flash_portable.cu */

@@ -53,14 +53,13 @@ __device__ inline void store(float (&o)[S::HEAD / 2], const rows_t &rows, T *out
 }
 
 template <typename T, typename S>
-static __global__ void __launch_bounds__(S::THREADS)
+static __global__ void __launch_bounds__(S::THREADS, 1)
     flash_rows(const T *q, const T *k, const T *v, T *out, const flash_t f) {
     extern __shared__ __align__(16) uint8_t raw[];
-    T *const tile = (T *)raw;
     const work_t work = work_of<S>(f);
     float o[S::HEAD / 2];
     rows_t rows;
-    walk_keys<T, S>(o, rows, tile, tile + S::Q_ELEMENTS, q, k, v, work, f);
+    walk_keys<T, S>(o, rows, (T *)raw, q, k, v, work, f);
     store<T, S>(o, rows, out, work, f);
 }
 
