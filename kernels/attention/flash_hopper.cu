@@ -122,6 +122,9 @@ __device__ void produce(const layout_t<S> &smem, const maps_t &maps, const flash
                         const work_t &work) {
     const int kv_head = work.head / f.group;
     ring_t k = {0, 1}, v = {0, 1};
+    tma_prefetch(&maps.q);
+    tma_prefetch(&maps.k);
+    tma_prefetch(&maps.v);
     dependency_wait();
     mbarrier_arrive_expect(smem.q_full(), S::Q_BYTES);
     load_rows<S::SECTIONS, S::REST>(smem.q(), &maps.q, &maps.q_rest, S::QUERIES, work.head,
