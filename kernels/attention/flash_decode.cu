@@ -7,7 +7,7 @@
 #include "kernels/attention/flash_mma.cuh"
 #include "kernels/cuda/cluster.cuh"
 
-enum { WARPS = 4, KEYS = 16, CLUSTER_MAX = 8, PART_PAD = 4 };
+enum { KEYS = 16, CLUSTER_MAX = 8, PART_PAD = 4 };
 
 /*
  * Shared memory: the tiles of each warp, whose place its part takes when it is done: rows of
@@ -15,7 +15,8 @@ enum { WARPS = 4, KEYS = 16, CLUSTER_MAX = 8, PART_PAD = 4 };
  * the cluster send to this one: for each four features that it owns two words of 16 bytes from
  * each.
  */
-template <typename S> struct layout_t {
+/* S is what a warp does, WARPS how many of them a block has. */
+template <typename S, int WARPS> struct layout_t {
     static constexpr int TEAM = S::SMEM, PART = 4 * WARP_ROWS * (S::HEAD + PART_PAD);
     static constexpr int WORD = 16;
     static_assert(PART <= TEAM);
@@ -39,9 +40,9 @@ __device__ inline void add_part(float4 &o, float &m, float &weight, const float4
 
 /* Puts the parts of this block's warps together and sends them to the blocks that own them: four
  * features i of all rows to block i % splits. */
-template <typename S>
+template <typename S, int WARPS>
 __device__ inline void send_parts(const uint8_t *raw, uint32_t inbox, int rows, const flash_t &f) {
-    using L = layout_t<S>;
+    using L = layout_t<S, WARPS>;
     const int pitch = f.head_dim + PART_PAD, quads = f.head_dim / 4, rank = (int)cluster_rank();
     for (int i = (int)threadIdx.x; i < rows * quads; i += WARPS * 32) {
         const int row = i / quads, quad = i % quads;
@@ -61,7 +62,7 @@ __device__ inline void send_parts(const uint8_t *raw, uint32_t inbox, int rows, 
 }
 
 /* Puts together what the blocks sent, and writes it. */
-template <typename T>
+template <typename T, int WARPS>
 __device__ inline void write_rows(const float4 *inbox, T *out, int rows, const work_t &work,
                                   const flash_t &f) {
     const int quads = f.head_dim / 4, rank = (int)cluster_rank();
@@ -82,7 +83,7 @@ __device__ inline void write_rows(const float4 *inbox, T *out, int rows, const w
     }
 }
 
-template <typename T, typename S>
+template <typename T, typename S, int WARPS>
 static __global__ void __launch_bounds__(WARPS * 32)
     flash_decode_rows(const T *q, const T *k, const T *v, T *out, const flash_t f) {
 #ifdef __CUDA_ARCH_FEAT_SM90_ALL
@@ -92,8 +93,8 @@ static __global__ void __launch_bounds__(WARPS * 32)
     const int rows = f.tokens * f.group;
     const work_t work = {sequence / f.kv_heads, sequence % f.kv_heads, 0, first,
                          min(f.context, first + f.split_keys)};
-    uint8_t *const team = raw + warp * layout_t<S>::TEAM;
-    uint8_t *const inbox = raw + WARPS * layout_t<S>::TEAM;
+    uint8_t *const team = raw + warp * layout_t<S, WARPS>::TEAM;
+    uint8_t *const inbox = raw + WARPS * layout_t<S, WARPS>::TEAM;
     float o[S::HEAD / 2];
     rows_t known;
     cluster_arrive(); /* this block runs: others may send to it */
@@ -108,9 +109,9 @@ static __global__ void __launch_bounds__(WARPS * 32)
     }
     __syncthreads();
     cluster_wait();
-    send_parts<S>(raw, smem_address(inbox), rows, f);
+    send_parts<S, WARPS>(raw, smem_address(inbox), rows, f);
     cluster_sync();
-    write_rows((const float4 *)inbox, out, rows, work, f);
+    write_rows<T, WARPS>((const float4 *)inbox, out, rows, work, f);
 #else
     (void)q, (void)k, (void)v, (void)out, (void)f;
     __trap();
@@ -120,7 +121,7 @@ static __global__ void __launch_bounds__(WARPS * 32)
 /* ---- host ---- */
 
 /* How many clusters of so many blocks the device runs at once. */
-template <typename T, typename S>
+template <typename T, typename S, int WARPS>
 static status_t clusters_at_once(int cluster, size_t smem, int *out) {
     cudaLaunchAttribute attribute = {};
     attribute.id = cudaLaunchAttributeClusterDimension;
@@ -131,52 +132,57 @@ static status_t clusters_at_once(int cluster, size_t smem, int *out) {
     config.dynamicSmemBytes = smem;
     config.attrs = &attribute;
     config.numAttrs = 1;
-    CUDA(cudaOccupancyMaxActiveClusters(out, flash_decode_rows<T, S>, &config));
+    CUDA(cudaOccupancyMaxActiveClusters(out, flash_decode_rows<T, S, WARPS>, &config));
     return STATUS_OK;
 }
 
 /* The largest cluster of which all run at once, and whose warps all have keys. */
-template <typename T, typename S>
+template <typename T, typename S, int WARPS>
 static status_t choose_cluster(const problem_t *p, int rows, int *out) {
     static int at_once[CLUSTER_MAX + 1][WARP_ROWS + 1];
     for (*out = CLUSTER_MAX; *out > 1; *out /= 2) {
         int *const known = &at_once[*out][rows];
-        const int smem = layout_t<S>::bytes(rows, S::HEAD, *out);
-        const status_t st = *known ? STATUS_OK : clusters_at_once<T, S>(*out, (size_t)smem, known);
+        const int smem = layout_t<S, WARPS>::bytes(rows, S::HEAD, *out);
+        const status_t st =
+            *known ? STATUS_OK : clusters_at_once<T, S, WARPS>(*out, (size_t)smem, known);
         if (st != STATUS_OK) return st;
         if (p->batch * p->kv_heads <= *known && (*out - 1) * WARPS * KEYS < p->context) break;
     }
     return STATUS_OK;
 }
 
-template <typename T, typename S>
+template <typename T, typename S, int WARPS>
 static status_t launch_rows(const problem_t *p, void *const *tensors, stream_t stream) {
     static uint64_t opted_in;
     const int rows = (int)(p->tokens * (p->heads / p->kv_heads));
     flash_t f = flash_of(p, tensors);
     status_t st =
-        smem_opt_in((const void *)flash_decode_rows<T, S>,
-                    (size_t)layout_t<S>::bytes(WARP_ROWS, S::HEAD, CLUSTER_MAX), &opted_in);
-    if (st == STATUS_OK) st = choose_cluster<T, S>(p, rows, &f.splits);
+        smem_opt_in((const void *)flash_decode_rows<T, S, WARPS>,
+                    (size_t)layout_t<S, WARPS>::bytes(WARP_ROWS, S::HEAD, CLUSTER_MAX), &opted_in);
+    if (st == STATUS_OK) st = choose_cluster<T, S, WARPS>(p, rows, &f.splits);
     if (st != STATUS_OK) return st;
     f.split_keys = (int)round_up(ceil_div(p->context, f.splits * WARPS), KEYS);
-    return launch_overlapped(flash_decode_rows<T, S>, p->batch * p->kv_heads * f.splits, WARPS * 32,
-                             f.splits, (size_t)layout_t<S>::bytes(rows, S::HEAD, f.splits), stream,
-                             (const T *)tensors[0], (const T *)tensors[1], (const T *)tensors[2],
-                             (T *)tensors[3], f);
+    return launch_overlapped(
+        flash_decode_rows<T, S, WARPS>, p->batch * p->kv_heads * f.splits, WARPS * 32, f.splits,
+        (size_t)layout_t<S, WARPS>::bytes(rows, S::HEAD, f.splits), stream, (const T *)tensors[0],
+        (const T *)tensors[1], (const T *)tensors[2], (T *)tensors[3], f);
 }
 
-template <typename T>
+/* Rings are longer where blocks are alone on their SM. */
+template <typename T, int WARPS>
 static status_t launch_dtype(const problem_t *p, void *const *tensors, stream_t stream) {
+    constexpr int SHORT = WARPS > 4 ? 4 : 2, LONG = WARPS > 4 ? 3 : 2;
     const int64_t d = attention_head_dim(p);
-    if (d <= 64) return launch_rows<T, tile_shape<64, 1, KEYS>>(p, tensors, stream);
-    if (d <= 80) return launch_rows<T, tile_shape<80, 1, KEYS>>(p, tensors, stream);
-    return launch_rows<T, tile_shape<128, 1, KEYS>>(p, tensors, stream);
+    if (d <= 64) return launch_rows<T, tile_shape<64, 1, KEYS, SHORT>, WARPS>(p, tensors, stream);
+    if (d <= 80) return launch_rows<T, tile_shape<80, 1, KEYS, SHORT>, WARPS>(p, tensors, stream);
+    return launch_rows<T, tile_shape<128, 1, KEYS, LONG>, WARPS>(p, tensors, stream);
 }
 
+template <int WARPS>
 static status_t launch(const problem_t *p, void *const *tensors, void *workspace, stream_t stream) {
     (void)workspace;
-    return DISPATCH_DTYPE(p, launch_dtype, p, tensors, stream);
+    return p->dtype == DTYPE_BF16 ? launch_dtype<__nv_bfloat16, WARPS>(p, tensors, stream)
+                                  : launch_dtype<__half, WARPS>(p, tensors, stream);
 }
 
 static bool supports(const problem_t *p, const device_info_t *device, char *why, size_t why_len) {
@@ -193,13 +199,17 @@ static bool supports(const problem_t *p, const device_info_t *device, char *why,
     return false;
 }
 
-extern const variant_t flash_decode = {
-    .structure = "attention",
-    .name = "decode",
-    .summary = "mma.sync, a cluster shares out the keys of up to 16 rows",
-    .device = DEVICE_CUDA,
-    .output_order = ORDER_KJ,
-    .dtypes = DTYPE_BIT(DTYPE_BF16) | DTYPE_BIT(DTYPE_FP16),
-    .supports = supports,
-    .launch = launch,
-};
+#define PLAN(NAME, TEXT, WARPS)                                                                    \
+    extern const variant_t NAME = {                                                                \
+        .structure = "attention",                                                                  \
+        .name = TEXT,                                                                              \
+        .summary = "mma.sync, the warps of a cluster share out the keys of up to 16 rows",         \
+        .device = DEVICE_CUDA,                                                                     \
+        .output_order = ORDER_KJ,                                                                  \
+        .dtypes = DTYPE_BIT(DTYPE_BF16) | DTYPE_BIT(DTYPE_FP16),                                   \
+        .supports = supports,                                                                      \
+        .launch = launch<WARPS>,                                                                   \
+    }
+
+PLAN(flash_decode_4, "decode_4", 4);
+PLAN(flash_decode_8, "decode_8", 8);

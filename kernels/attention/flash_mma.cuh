@@ -1,6 +1,6 @@
 /*
  * Attention by mma.sync (compute capability 8.0 and later): a warp owns 16 rows and walks keys that
- * come in double-buffered tiles of shared memory. The queries of the heads that share K and V lie
+ * come in tiles through a ring in shared memory. The queries of the heads that share K and V lie
  * side by side: row r is token r / group of head r % group. S::WARPS warps share tiles; a block may
  * hold several such teams.
  */
@@ -13,13 +13,13 @@
 
 enum { WARP_ROWS = 16, PAD = 8 };
 
-template <int HEAD_, int WARPS_, int KEYS_> struct tile_shape {
-    static constexpr int HEAD = HEAD_, WARPS = WARPS_, KEYS = KEYS_;
+template <int HEAD_, int WARPS_, int KEYS_, int STAGES_> struct tile_shape {
+    static constexpr int HEAD = HEAD_, WARPS = WARPS_, KEYS = KEYS_, STAGES = STAGES_;
     static constexpr int ROWS = WARPS * WARP_ROWS, THREADS = WARPS * 32;
     static constexpr int PITCH = HEAD + PAD; /* elements; rows fall into different banks */
     static constexpr int STEPS = HEAD / 16, KEY_STEPS = KEYS / 16;
-    static constexpr int TILE_ELEMENTS = KEYS * PITCH;
-    static constexpr int SMEM = 2 * 4 * TILE_ELEMENTS; /* K and V, twice */
+    static constexpr int SLOT_ELEMENTS = 2 * KEYS * PITCH; /* K and V */
+    static constexpr int SMEM = 2 * STAGES * SLOT_ELEMENTS;
 };
 
 struct flash_t {
@@ -162,26 +162,33 @@ __device__ inline void walk_keys(float (&o)[S::HEAD / 2], rows_t &rows, T *tiles
     uint32_t a[S::STEPS][4];
 #pragma unroll
     for (int i = 0; i < S::HEAD / 2; i++) o[i] = 0;
-    load_keys<T, S>(tiles, k + kv, v + kv, work.first_key, work, f);
-    cp_async_commit();
-    load_queries<T, S>(a, q, row, work, f);
-    for (int key = work.first_key, slot = 0; key < work.last_key; key += S::KEYS, slot ^= 1) {
-        const T *const tile = tiles + slot * 2 * S::TILE_ELEMENTS;
-        if (key + S::KEYS < work.last_key)
-            load_keys<T, S>(tiles + (slot ^ 1) * 2 * S::TILE_ELEMENTS, k + kv, v + kv,
-                            key + S::KEYS, work, f);
+    constexpr int AHEAD = S::STAGES - 1;
+#pragma unroll
+    for (int i = 0; i < AHEAD; i++) {
+        const int key = work.first_key + i * S::KEYS;
+        if (key < work.last_key)
+            load_keys<T, S>(tiles + i * S::SLOT_ELEMENTS, k + kv, v + kv, key, work, f);
         cp_async_commit();
-        cp_async_wait<1>();
+    }
+    load_queries<T, S>(a, q, row, work, f);
+    int slot = 0;
+    for (int key = work.first_key; key < work.last_key; key += S::KEYS) {
+        const T *const tile = tiles + slot * S::SLOT_ELEMENTS;
+        const int later = key + AHEAD * S::KEYS, free = slot == 0 ? AHEAD : slot - 1;
+        if (later < work.last_key)
+            load_keys<T, S>(tiles + free * S::SLOT_ELEMENTS, k + kv, v + kv, later, work, f);
+        cp_async_commit();
+        cp_async_wait<AHEAD>();
         team_sync<S>();
         scores<T, S>(s, a, tile);
         if (key + S::KEYS > min(lowest, work.last_key))
             mask_scores(s, key + (int)threadIdx.x % 4 * 2, limit);
         soften(s, rows, f.factor, scale);
         scale_rows(o, scale);
-        outputs<T, S>(o, s, tile + S::TILE_ELEMENTS);
+        outputs<T, S>(o, s, tile + S::SLOT_ELEMENTS / 2);
+        slot = slot == AHEAD ? 0 : slot + 1;
         team_sync<S>();
     }
-    cp_async_wait<0>();
 }
 
 /* A part of a row: its sums as they are, its maximum and its sum of weights. */

@@ -125,20 +125,24 @@ template <typename T>
 static status_t launch_whole(const problem_t *p, void *const *tensors, void *workspace,
                              cudaStream_t stream) {
     const int64_t d = attention_head_dim(p);
-    if (d <= 64) return launch_rows<T, tile_shape<64, 4, 64>>(p, tensors, workspace, false, stream);
-    if (d <= 80) return launch_rows<T, tile_shape<80, 4, 64>>(p, tensors, workspace, false, stream);
+    if (d <= 64)
+        return launch_rows<T, tile_shape<64, 4, 64, 2>>(p, tensors, workspace, false, stream);
+    if (d <= 80)
+        return launch_rows<T, tile_shape<80, 4, 64, 2>>(p, tensors, workspace, false, stream);
     if (d <= 128)
-        return launch_rows<T, tile_shape<128, 4, 64>>(p, tensors, workspace, false, stream);
-    return launch_rows<T, tile_shape<256, 4, 16>>(p, tensors, workspace, false, stream);
+        return launch_rows<T, tile_shape<128, 4, 64, 2>>(p, tensors, workspace, false, stream);
+    return launch_rows<T, tile_shape<256, 4, 16, 2>>(p, tensors, workspace, false, stream);
 }
 
 template <typename T>
 static status_t launch_parts(const problem_t *p, void *const *tensors, void *workspace,
                              cudaStream_t stream) {
     const int64_t d = attention_head_dim(p);
-    if (d <= 64) return launch_rows<T, tile_shape<64, 1, 32>>(p, tensors, workspace, true, stream);
-    if (d <= 80) return launch_rows<T, tile_shape<80, 1, 32>>(p, tensors, workspace, true, stream);
-    return launch_rows<T, tile_shape<128, 1, 32>>(p, tensors, workspace, true, stream);
+    if (d <= 64)
+        return launch_rows<T, tile_shape<64, 1, 32, 2>>(p, tensors, workspace, true, stream);
+    if (d <= 80)
+        return launch_rows<T, tile_shape<80, 1, 32, 2>>(p, tensors, workspace, true, stream);
+    return launch_rows<T, tile_shape<128, 1, 32, 2>>(p, tensors, workspace, true, stream);
 }
 
 static status_t launch_portable(const problem_t *p, void *const *tensors, void *workspace,
