@@ -24,10 +24,10 @@ OPENBLAS_LIB := $(wildcard /usr/lib/$(MULTIARCH)/openblas-openmp)
 OPENBLAS_INC := $(wildcard /usr/include/$(MULTIARCH)/openblas-openmp)
 LIBCSV_A     := $(wildcard /usr/lib/$(MULTIARCH)/libcsv.a)
 
-SANITIZE := $(if $(ASAN),-fsanitize=address$(comma)undefined -fno-sanitize-recover=all -fno-omit-frame-pointer)
-OPT      := $(if $(DEBUG)$(ASAN),-O1 -g,-O3 -g1)
+SANITIZE := $(if $(ASAN)$(FUZZ),-fsanitize=address$(comma)undefined -fno-sanitize-recover=all -fno-omit-frame-pointer)
+OPT      := $(if $(DEBUG)$(ASAN)$(FUZZ),-O1 -g,-O3 -g1)
 CPPFLAGS := -I. -I$(BUILD) -D_GNU_SOURCE $(OPENBLAS_INC:%=-I%)
-CFLAGS   := -std=c11 $(OPT) -Wall -Wextra -Wno-missing-field-initializers -Werror -fopenmp $(SANITIZE)
+CFLAGS   := -std=c11 $(OPT) -Wall -Wextra -Wno-missing-field-initializers $(if $(FUZZ),-fopenmp=libgomp -fsanitize=fuzzer-no-link,-Werror -fopenmp) $(SANITIZE)
 NVCCFLAGS := -std=c++20 -O3 -lineinfo --compress-mode=size $(GENCODE) -Werror all-warnings --expt-relaxed-constexpr \
              -Xcompiler -Wall,-Wextra,-Wno-missing-field-initializers,-fopenmp $(CUPTI_INC:%=-I%)
 LDFLAGS  := $(SANITIZE) -Wl,-rpath,'$$ORIGIN/../lib' -Wl,-rpath,'$$ORIGIN/../../lib' \
@@ -69,6 +69,14 @@ asan: ## run the host tests under ASan and UBSan
 	$(Q)$(MAKE) --no-print-directory ASAN=1 BUILD=$(BUILD)-asan all tests
 	$(Q)BUILD=$(BUILD)-asan sh tests/run.sh --host
 
+FUZZ_SECONDS ?= 60
+FUZZ_TARGETS := $(notdir $(wildcard tests/fuzz/corpus/*))
+
+fuzz: ## run the readers of files under libFuzzer (clang), FUZZ_SECONDS each (60)
+	$(Q)command -v clang >/dev/null || { echo "make fuzz needs clang: install the package clang" >&2; exit 1; }
+	$(Q)$(MAKE) --no-print-directory FUZZ=1 NVCC= CC=clang BUILD=$(BUILD)-fuzz $(BUILD)-fuzz/fuzz
+	$(Q)BUILD=$(BUILD)-fuzz sh tests/fuzz.sh $(FUZZ_SECONDS) $(FUZZ_TARGETS)
+
 dist: all tests ## one relocatable tarball: program, libraries, tests
 	$(Q)sh tests/dist.sh $(BUILD) blroof-$(VERSION)-$(shell uname -m)
 
@@ -85,7 +93,7 @@ lint: $(BUILD)/build_version.h ## check style (clang-format) and look for bugs (
 	  "$$@" -- $(CPPFLAGS) -std=c11 -fopenmp -idirafter $(shell $(CC) -print-file-name=include) 2>/dev/null' tidy
 
 clean: ## remove everything that was built
-	rm -rf $(BUILD) $(BUILD)-asan
+	rm -rf $(BUILD) $(BUILD)-asan $(BUILD)-fuzz
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' Makefile
@@ -108,6 +116,12 @@ $(BUILD)/tests/%: $(BUILD)/tests/%.o $(LIB_OBJ)
 	$(call say,LINK,$@)
 	$(Q)$(LINK) -o $@ $(filter %.o,$^) $(LDFLAGS) -lcmocka $(LDLIBS)
 
+$(BUILD)/fuzz: $(BUILD)/tests/fuzz/fuzz.o $(BUILD)/tests/fuzz/targets.o $(LIB_OBJ)
+	$(call say,LINK,$@)
+	$(Q)$(CC) -fsanitize=fuzzer -o $@ $^ $(LDFLAGS) $(LDLIBS)
+
+$(BUILD)/tests/test_corpus: $(BUILD)/tests/fuzz/targets.o
+
 # Rewritten only when the commit or its cleanness changes. Committed runs do not make a tree dirty.
 $(BUILD)/build_version.h: FORCE
 	@mkdir -p $(@D)
@@ -116,6 +130,6 @@ $(BUILD)/build_version.h: FORCE
 $(BUILD)/harness/version.o: $(BUILD)/build_version.h
 
 FORCE:
-.PHONY: bench test all tests deps asan dist format lint clean help FORCE
+.PHONY: bench test all tests deps asan fuzz dist format lint clean help FORCE
 .SECONDARY:
 -include $(OBJ:.o=.d) $(TEST_SRC:%.c=$(BUILD)/%.d)

@@ -48,7 +48,7 @@ int problem_compare(const problem_t *a, const problem_t *b);
 
 typedef enum { TENSOR_INPUT, TENSOR_WEIGHT, TENSOR_OUTPUT } tensor_role_t;
 
-enum { MAX_TENSORS = 8, MAX_DIMS = 4, MAX_INTERMEDIATES = 8, MAX_PLANS = 16, WHY_LEN = 160 };
+enum { MAX_TENSORS = 8, MAX_DIMS = 4, MAX_INTERMEDIATES = 8, MAX_PLANS = 32, WHY_LEN = 160 };
 
 /* A dense row-major array (last dimension contiguous); unused dims are 1. */
 typedef struct {
@@ -59,25 +59,27 @@ typedef struct {
 
 int64_t tensor_count(const tensor_t *tensor); /* elements */
 
-/*
- * What is computed, independent of any implementation.
- *  validate   false, and a reason in why[why_len], where the mathematics does not allow the problem
- *  tensors    fills out[] in canonical order and layout: the input X [tokens][in_features] first,
- *             the output Y [tokens][out_features] last, weights between; returns how many
- *  flops      algorithmic FLOPs (a multiply-add is 2)
- *  reference  one output row in fp64. in[] are the tensors but the output, as floats that already
- *             hold the rounded values of the dtype; in[0] is that one row of X
- *  reference_row  in its place where a row depends on where it stands: in[0] is all of X, and row
- *             counts through the sequences
- *  stages     how many times a result is rounded to the dtype, the output included
- */
+/* What is computed, independent of any implementation. */
 typedef struct {
     const char *name, *summary;
-    int stages;
+    int stages; /* how many times a result is rounded to the dtype, the output included */
+
+    /* False, and a reason in why[why_len], where the mathematics does not allow the problem. */
     bool (*validate)(const problem_t *problem, char *why, size_t why_len);
+
+    /* Fills out[] in canonical order and layout: the input X [tokens][in_features] first, the
+     * output Y [tokens][out_features] last, weights between; returns how many. */
     int (*tensors)(const problem_t *problem, tensor_t out[MAX_TENSORS]);
+
+    /* Algorithmic FLOPs (a multiply-add is 2). */
     double (*flops)(const problem_t *problem);
+
+    /* One output row in fp64. in[] are the tensors but the output, as floats that already hold the
+     * rounded values of the dtype; in[0] is that one row of X. */
     void (*reference)(const problem_t *problem, const float *const *in, double *out_row);
+
+    /* In its place where a row depends on where it stands: in[0] is all of X, and row counts
+     * through the sequences. */
     void (*reference_row)(const problem_t *problem, const float *const *in, int64_t row,
                           double *out_row);
 } structure_t;
@@ -106,39 +108,45 @@ typedef enum { ORDER_KJ, ORDER_JK } output_order_t;
 typedef void *stream_t; /* cudaStream_t, or NULL on the CPU */
 
 /*
- * One implementation of a structure on one kind of device. NULL members are optional unless marked.
- *  baseline         the honest yardstick whose error sets the tolerance of the other variants
- *  dtypes           required: DTYPE_BIT() of each dtype it computes in
- *  tolerance        of its relative error, where it computes in fewer bits than its dtype has (fp8,
- *                   int8); 0 is the tolerance that the baseline's error sets
- *  plans            ends in NULL: the ways it can run, as variants that are not registered (paths,
- *                   tile shapes; their names stand in the row). Those that support the problem are
- *                   timed once a shape and the fastest one is measured. It needs no functions of
- * its own then supports         false, and a reason, for a problem that is valid but beyond this
- * variant intermediates    bytes of each intermediate it writes to memory and reads back once;
- * returns how many. Modelled traffic = compulsory bytes + 2 x their sum (as the paper's Table 2)
- *  cuda_core_flops  the part of the structure's FLOPs that runs outside the matrix units (GPU only)
- *  pack             offline re-layout of weight `tensor` (never timed): returns the packed element
- *                   count, and fills dst (elements of the dtype) unless it is NULL; canonical if
- * NULL workspace        bytes of device scratch for one launch, 256-byte aligned launch required:
- * enqueue on stream. tensors[] are device pointers in the structure's order, weights packed.
- * Allocates nothing and prints nothing. The first launch of a shape is never captured or timed, so
- * it may choose an algorithm.
+ * One implementation of a structure on one kind of device. Functions may be NULL unless marked.
+ * A plan is a way to run (a path, a tile shape): a variant of its own that is not registered.
  */
 typedef struct variant variant_t;
 struct variant {
     const char *structure, *name, *summary;
     device_kind_t device;
-    bool baseline;
+    bool baseline; /* the honest yardstick: its error sets the tolerance of the other variants */
     output_order_t output_order;
-    unsigned dtypes;
+    unsigned dtypes; /* required: DTYPE_BIT() of each dtype it computes in */
+
+    /* Of its relative error, where it computes in fewer bits than its dtype has (fp8, int8); 0: the
+     * tolerance that the baseline's error sets. */
     double tolerance;
+
+    /* Ends in NULL. The plans that support a problem are timed once a shape and the fastest one is
+     * measured and named in the row. A variant with plans needs no functions of its own. */
     const variant_t *const *plans;
+
+    /* False, and a reason, for a problem that is valid but beyond this variant. */
     bool (*supports)(const problem_t *, const device_info_t *, char *why, size_t why_len);
+
+    /* Bytes of each intermediate it writes to memory and reads back once; returns how many.
+     * Modelled traffic = compulsory bytes + 2 x their sum (as the paper's Table 2). */
     int (*intermediates)(const problem_t *, double bytes[MAX_INTERMEDIATES]);
+
+    /* The part of the structure's FLOPs that runs outside the matrix units (GPU only). */
     double (*cuda_core_flops)(const problem_t *);
+
+    /* Offline re-layout of weight `tensor`, never timed: returns the packed element count, and
+     * fills dst (elements of the dtype) unless it is NULL. Without it weights are canonical. */
     int64_t (*pack)(const problem_t *, int tensor, const void *src, void *dst);
+
+    /* Bytes of device scratch for one launch, 256-byte aligned. */
     size_t (*workspace)(const problem_t *, const device_info_t *);
+
+    /* Required: enqueue on stream. tensors[] are device pointers in the structure's order, weights
+     * packed. Allocates nothing and prints nothing. The first launch of a shape is never captured
+     * or timed, so it may choose an algorithm. */
     status_t (*launch)(const problem_t *, void *const *tensors, void *workspace, stream_t stream);
 };
 

@@ -98,10 +98,21 @@ static bool needs_quotes(const char *text) {
     return strpbrk(text, ",\"") || (len > 0 && (text[0] == ' ' || text[len - 1] == ' '));
 }
 
+/* A spreadsheet takes a text that begins so for a formula and runs it; an apostrophe in front says
+ * that it is text. One that is the text's own gets another, so that reading restores it. */
+static bool needs_apostrophe(const char *text) {
+    return *text && strchr("=+-@'", *text);
+}
+
 status_t table_write_row(const table_t *table, FILE *file, const char *path, const void *row) {
     char text[TEXT_LEN];
     for (int i = 0; i < table->count; i++) {
         cell_text(&table->columns[i], row, text, sizeof text);
+        if (table->columns[i].type == CELL_TEXT && needs_apostrophe(text)) {
+            char cell[TEXT_LEN];
+            snprintf(cell, sizeof cell, "%s", text);
+            row_set_text(text, "'%s", cell);
+        }
         if (i) putc(',', file);
         if (needs_quotes(text))
             csv_fwrite2(file, text, strlen(text), '"');
@@ -185,9 +196,10 @@ static status_t data_cell(reader_t *r, const char *text) {
     if (r->field[r->cells] < 0) return STATUS_OK;
     const column_t *column = &r->table->columns[r->field[r->cells]];
     char *cell = (char *)r->row + column->offset;
-    if (column->type == CELL_TEXT)
+    if (column->type == CELL_TEXT) {
+        if (*text == '\'' && needs_apostrophe(text + 1)) text++;
         memcpy(cell, text, strlen(text) + 1);
-    else if (*text)
+    } else if (*text)
         return parse_number(r, r->cells, text, (double *)(void *)cell);
     return STATUS_OK;
 }

@@ -9,7 +9,7 @@ cp "$build/blroof" "$root/build/"
 for program in "$build"/tests/test_*; do
     case $program in *.*) ;; *) cp "$program" "$root/build/tests/" ;; esac
 done
-git ls-files harness/workloads profiles/groups plots/*.gp tests/*.sh tests/fixtures README.md LICENSE |
+git ls-files harness/workloads profiles/groups plots/*.gp tests/*.sh tests/fixtures tests/fuzz/corpus README.md LICENSE |
     tar -cf - -T - | tar -xf - -C "$root"
 # What the C library does not bring: OpenMP, and cmocka for the tests.
 for program in "$build/blroof" "$root"/build/tests/*; do ldd "$program"; done |

@@ -216,12 +216,12 @@ static void test_load_of_others(void **state) {
     waitpid(child, NULL, 0);
     usleep(150000);
 
-    /* what this process itself uses is not of others: it spins alone on one CPU */
+    /* what this process itself uses is not of others, however long it takes to get it */
     cpu_load_others(topology.cpus, topology.cpus_len, &load);
     const cpu_load_t before = load;
-    for (const double end = now_s() + 0.5; now_s() < end;) continue;
+    for (const clock_t end = clock() + CLOCKS_PER_SEC / 2; clock() < end;) continue;
     cpu_load_others(topology.cpus, topology.cpus_len, &load);
-    assert_true(load.own - before.own >= 0.3 * (double)sysconf(_SC_CLK_TCK));
+    assert_true(load.own - before.own >= 0.4 * (double)sysconf(_SC_CLK_TCK));
 }
 
 typedef struct {

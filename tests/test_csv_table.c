@@ -337,6 +337,30 @@ static void test_what_is_written_is_read(void **state) {
     assert_true(isnan(seen.rows[1].count) && isnan(seen.rows[1].real));
 }
 
+/* A spreadsheet would run these; numbers stay numbers. */
+static void test_no_text_is_a_formula(void **state) {
+    (void)state;
+    static const char *const texts[] = {"=cmd|' /C calc'!A0", "+1", "-2+3", "@SUM(1)", "'=1", "'a"};
+    small_row_t rows[6];
+    for (int i = 0; i < 6; i++) {
+        rows[i] = (small_row_t){"", 1, -0.5};
+        row_set_text(rows[i].name, "%s", texts[i]);
+    }
+    write_small(rows, 6);
+    FILE *file = fopen(temp_path, "r");
+    char line[256];
+    assert_non_null(file);
+    assert_non_null(fgets(line, sizeof line, file));
+    while (fgets(line, sizeof line, file)) {
+        assert_int_equal(line[0], '\'');
+        assert_non_null(strstr(line, ",1,-0.5\n"));
+    }
+    fclose(file);
+    seen_t seen = {0};
+    assert_int_equal(table_read(&small_table, temp_path, true, see, &seen), STATUS_OK);
+    for (int i = 0; i < 6; i++) assert_string_equal(seen.rows[i].name, texts[i]);
+}
+
 static void test_full_disk(void **state) {
     (void)state;
     FILE *file = fopen("/dev/full", "w");
@@ -475,6 +499,7 @@ int main(void) {
         cmocka_unit_test(test_header_alone_has_no_rows),
         cmocka_unit_test(test_written_bytes),
         cmocka_unit_test(test_what_is_written_is_read),
+        cmocka_unit_test(test_no_text_is_a_formula),
         cmocka_unit_test(test_full_disk),
         cmocka_unit_test(test_set_text_cuts_at_a_character),
         cmocka_unit_test(test_cell_text),

@@ -102,7 +102,7 @@ static __global__ void __launch_bounds__(PARTIAL_THREADS, 1)
     partial_kernel(partial_args_t args, unsigned token_tiles) {
     using shape = partial_shape<BLOCKS, WM, WN>;
     constexpr int BM = shape::BM, BN = shape::BN, STAGES = shape::STAGES, MT = WM / 16, NT = WN / 8;
-    extern __shared__ uint4 smem[];
+    extern __shared__ __align__(128) uint4 smem[];
     T *const stages = (T *)smem;
     uint16_t *const scales = (uint16_t *)(stages + STAGES * shape::STAGE);
     const int warp = (int)threadIdx.x / 32, lane = (int)threadIdx.x % 32;

@@ -25,6 +25,16 @@ int64_t blast_inner_elements(const problem_t *problem);
 status_t blast_last_bmm(const problem_t *problem, const void *z, const void *u, void *y,
                         void *cublas_workspace, stream_t stream);
 
+/*
+ * All three stages by own kernels, tokens contiguous between them, for a rank that 8 divides.
+ * tensors as in variant_t.launch, weights by blast_token_pack(); y and z are scratch of
+ * blast_token_elements() each.
+ */
+int64_t blast_token_pack(const problem_t *problem, int tensor, const void *src, void *dst);
+int64_t blast_token_elements(const problem_t *problem);
+status_t blast_token_stages(const problem_t *problem, void *const *tensors, void *y, void *z,
+                            stream_t stream);
+
 #ifdef __cplusplus
 }
 #endif

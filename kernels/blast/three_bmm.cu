@@ -17,20 +17,8 @@ static int64_t padded_tokens(const problem_t *p) {
     return round_up(p->tokens, 8);
 }
 
-static int64_t inner_elements(const problem_t *p) {
+int64_t blast_token_elements(const problem_t *p) {
     return p->blocks * p->rank * padded_tokens(p);
-}
-
-/*
- * Element `element` (of 8) that `lane` holds of the 16 x 16 operand A of mma.m16n8k16: register
- * element/2, rows alternate with its lowest bit, columns with the next.
- */
-__host__ __device__ inline int fragment_row(int lane, int element) {
-    return lane / 4 + (element / 2 & 1) * 8;
-}
-
-__host__ __device__ inline int fragment_column(int lane, int element) {
-    return lane % 4 * 2 + element % 2 + element / 4 * 8;
 }
 
 /* S[l][k][r] -> [r][k/16][l/16][lane][8]: one 16-byte load a lane is a matrix operand; padded with
@@ -49,7 +37,7 @@ static int64_t pack_scales(const problem_t *p, const uint16_t *src, uint16_t *ds
     return count;
 }
 
-static int64_t pack(const problem_t *p, int tensor, const void *src, void *dst) {
+int64_t blast_token_pack(const problem_t *p, int tensor, const void *src, void *dst) {
     if (tensor != 2) return blast_pack(p, tensor, src, dst);
     return pack_scales(p, (const uint16_t *)src, (uint16_t *)dst);
 }
@@ -196,17 +184,6 @@ static bool ragged(const problem_t *p) {
     return p->tokens % 8 != 0 && p->rank % 8 == 0;
 }
 
-/* C[i] begins i * batch_stride after y. */
-typedef struct {
-    uint16_t *y;
-    int64_t batch_stride, row_stride;
-    bool vector;
-
-    __device__ uint16_t *place(int64_t batch, int64_t column) const {
-        return y + batch * batch_stride + column;
-    }
-} strided_out_t;
-
 template <typename T>
 static status_t first_ragged(const problem_t *p, const void *x, const void *v, void *y,
                              cudaStream_t stream) {
@@ -248,24 +225,33 @@ static status_t last_ragged(const problem_t *p, const void *z, const void *u, vo
     return gemm_launch_transposed<T>(&args, out, stream);
 }
 
+status_t blast_token_stages(const problem_t *p, void *const *tensors, void *y, void *z,
+                            stream_t stream) {
+    cudaStream_t cuda = (cudaStream_t)stream;
+    status_t st = DISPATCH_DTYPE(p, first_ragged, p, tensors[0], tensors[1], y, cuda);
+    if (st == STATUS_OK) st = DISPATCH_DTYPE(p, mix, p, y, tensors[2], z, cuda);
+    if (st != STATUS_OK) return st;
+    return DISPATCH_DTYPE(p, last_ragged, p, z, tensors[3], tensors[4], cuda);
+}
+
 static bool supports(const problem_t *p, const device_info_t *device, char *why, size_t why_len) {
     (void)p;
     return supports_portable(device, why, why_len);
 }
 
 static int intermediates(const problem_t *p, double bytes[MAX_INTERMEDIATES]) {
-    bytes[0] = bytes[1] = (double)dtype_size(p->dtype) * (double)inner_elements(p);
+    bytes[0] = bytes[1] = (double)dtype_size(p->dtype) * (double)blast_token_elements(p);
     return 2;
 }
 
 static size_t workspace_bytes(const problem_t *p, const device_info_t *device) {
     (void)device;
-    return CUBLASLT_WORKSPACE_BYTES + 2 * buffer_bytes(p, inner_elements(p));
+    return CUBLASLT_WORKSPACE_BYTES + 2 * buffer_bytes(p, blast_token_elements(p));
 }
 
 static status_t launch(const problem_t *p, void *const *tensors, void *workspace, stream_t stream) {
     char *const y = (char *)workspace + CUBLASLT_WORKSPACE_BYTES;
-    char *const z = y + buffer_bytes(p, inner_elements(p));
+    char *const z = y + buffer_bytes(p, blast_token_elements(p));
     cudaStream_t cuda = (cudaStream_t)stream;
     status_t st = ragged(p) ? DISPATCH_DTYPE(p, first_ragged, p, tensors[0], tensors[1], y, cuda)
                             : first_bmm(p, tensors[0], tensors[1], y, workspace, stream);
@@ -286,7 +272,7 @@ static const variant_t blast_three_bmm = {
     .supports = supports,
     .intermediates = intermediates,
     .cuda_core_flops = NULL,
-    .pack = pack,
+    .pack = blast_token_pack,
     .workspace = workspace_bytes,
     .launch = launch,
 };

@@ -81,16 +81,4 @@ template <int REGISTERS> __device__ inline void registers_lower() {
     asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(REGISTERS));
 }
 
-/* Programmatic dependent launch: lets the next kernel start its blocks when all of this one's have
- * said so or ended. */
-__device__ inline void dependents_launch() {
-    asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
-}
-
-/* Waits until the kernels ahead have ended and their writes are seen. Anything they wrote may be
- * read, and anything they read may be overwritten, only after this. */
-__device__ inline void dependency_wait() {
-    asm volatile("griddepcontrol.wait;" ::: "memory");
-}
-
 #endif

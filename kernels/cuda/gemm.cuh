@@ -38,12 +38,52 @@ typedef gemm_tile<64, 64, 32, 32, 4, 2> gemm_small_t;
 
 typedef enum { GEMM_ELEMENTS, GEMM_VECTORS, GEMM_VECTORS_TRANSPOSED } gemm_loads_t;
 
+/* C[i] begins i * batch_stride after y. */
+typedef struct {
+    uint16_t *y;
+    int64_t batch_stride, row_stride;
+    bool vector;
+
+    __device__ uint16_t *place(int64_t batch, int64_t column) const {
+        return y + batch * batch_stride + column;
+    }
+} strided_out_t;
+
+/*
+ * Rounds and stores the tile of C that begins at row0, column0, of which rows x columns exist;
+ * row_a, row_b is this warp's place in it. `tile` is shared memory of BM x PITCH, free to use.
+ */
+template <typename T, typename TILE, typename OUT>
+__device__ inline void gemm_store(T *tile, const float acc[TILE::WM / 16][TILE::WN / 8][4],
+                                  int row_a, int row_b, int64_t row0, int64_t column0,
+                                  int64_t batch, int rows, int columns, OUT out) {
+    constexpr int BN = TILE::BN, PASS = TILE::THREADS / (BN / 8);
+    static_assert(TILE::THREADS % (BN / 8) == 0, "a thread stays in its columns");
+    tile_store<T, TILE::WM / 16, TILE::WN / 8>(tile, TILE::PITCH, acc, row_a, row_b);
+    __syncthreads();
+    const int column = (int)threadIdx.x % (BN / 8) * 8, first = (int)threadIdx.x / (BN / 8);
+    const int count = min(8, columns - column);
+    const uint16_t *const from = (const uint16_t *)tile + column;
+    if (out.vector && count > 0) {
+        uint16_t *to = out.place(batch, column0 + column) + (row0 + first) * out.row_stride;
+#pragma unroll 4
+        for (int row = first; row < rows; row += PASS, to += PASS * out.row_stride)
+            *(uint4 *)to = *(const uint4 *)(from + row * TILE::PITCH);
+    } else {
+        for (int e = 0; e < count; e++) {
+            uint16_t *const to = out.place(batch, column0 + column + e);
+            for (int row = first; row < rows; row += PASS)
+                to[(row0 + row) * out.row_stride] = from[row * TILE::PITCH + e];
+        }
+    }
+}
+
 template <typename T, typename TILE, gemm_loads_t LOADS, typename OUT>
 __global__ void __launch_bounds__(TILE::THREADS, TILE::BLOCKS)
     gemm_kernel(gemm_args_t args, unsigned tiles_m, unsigned tiles_n, OUT out) {
     constexpr int BM = TILE::BM, BN = TILE::BN, STAGES = TILE::STAGES, THREADS = TILE::THREADS;
     constexpr bool VECTOR = LOADS != GEMM_ELEMENTS, TRANSPOSED = LOADS == GEMM_VECTORS_TRANSPOSED;
-    extern __shared__ uint4 smem[];
+    extern __shared__ __align__(128) uint4 smem[];
     T *const stages = (T *)smem;
     const int warp = (int)threadIdx.x / 32;
     const int row_a = warp / (BN / TILE::WN) * TILE::WM, row_b = warp % (BN / TILE::WN) * TILE::WN;
@@ -88,25 +128,7 @@ __global__ void __launch_bounds__(TILE::THREADS, TILE::BLOCKS)
     cp_async_wait<0>();
     __syncthreads();
 
-    tile_store<T, TILE::WM / 16, TILE::WN / 8>(stages, TILE::PITCH, acc, row_a, row_b);
-    __syncthreads();
-    static_assert(THREADS % (BN / 8) == 0, "a thread stays in its columns");
-    constexpr int PASS = THREADS / (BN / 8);
-    const int column = (int)threadIdx.x % (BN / 8) * 8, first = (int)threadIdx.x / (BN / 8);
-    const int count = min(8, columns - column);
-    const uint16_t *const from = (const uint16_t *)stages + column;
-    if (out.vector && count > 0) {
-        uint16_t *to = out.place(batch, column0 + column) + (row0 + first) * out.row_stride;
-#pragma unroll 4
-        for (int row = first; row < rows; row += PASS, to += PASS * out.row_stride)
-            *(uint4 *)to = *(const uint4 *)(from + row * TILE::PITCH);
-    } else {
-        for (int e = 0; e < count; e++) {
-            uint16_t *const to = out.place(batch, column0 + column + e);
-            for (int row = first; row < rows; row += PASS)
-                to[(row0 + row) * out.row_stride] = from[row * TILE::PITCH + e];
-        }
-    }
+    gemm_store<T, TILE>(stages, acc, row_a, row_b, row0, column0, batch, rows, columns, out);
 }
 
 template <typename T, typename TILE, gemm_loads_t LOADS, typename OUT>

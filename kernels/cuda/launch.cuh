@@ -60,12 +60,19 @@ static inline status_t smem_opt_in(const void *kernel, size_t bytes, uint64_t *d
 }
 
 /*
- * Launches a kernel in clusters of `cluster` blocks (1: none) with programmatic dependent launch:
- * it may start before the kernel ahead has ended, and says dependency_wait() (cluster.cuh).
+ * Launches a kernel in clusters of `cluster` blocks (1: none) with programmatic dependent launch
+ * where the device has it (compute capability 9.0): it may start before the kernel ahead has ended,
+ * so it says dependency_wait().
  */
 template <typename... PARAMETERS, typename... ARGUMENTS>
 static status_t launch_overlapped(void (*kernel)(PARAMETERS...), int64_t grid, int threads,
                                   int cluster, size_t smem, void *stream, ARGUMENTS... arguments) {
+    int device = 0, capability = 0;
+    CUDA(cudaGetDevice(&device));
+    CUDA(cudaDeviceGetAttribute(&capability, cudaDevAttrComputeCapabilityMajor, device));
+    if (grid > INT32_MAX)
+        return fail(STATUS_UNSUPPORTED, "%lld tiles are more than one launch can hold",
+                    (long long)grid);
     cudaLaunchAttribute attributes[2] = {};
     attributes[0].id = cudaLaunchAttributeProgrammaticStreamSerialization;
     attributes[0].val.programmaticStreamSerializationAllowed = 1;
@@ -77,9 +84,24 @@ static status_t launch_overlapped(void (*kernel)(PARAMETERS...), int64_t grid, i
     config.dynamicSmemBytes = smem;
     config.stream = (cudaStream_t)stream;
     config.attrs = attributes;
-    config.numAttrs = cluster > 1 ? 2 : 1;
+    config.numAttrs = capability < 9 ? 0 : cluster > 1 ? 2 : 1;
     CUDA(cudaLaunchKernelEx(&config, kernel, arguments...));
     return STATUS_OK;
+}
+
+/* Waits until the kernels ahead have ended and their writes are seen. Anything they wrote may be
+ * read, and anything they read may be overwritten, only after this. */
+__device__ inline void dependency_wait() {
+#if __CUDA_ARCH__ >= 900
+    asm volatile("griddepcontrol.wait;" ::: "memory");
+#endif
+}
+
+/* Lets the next kernel start its blocks when all of this one's have said so or ended. */
+__device__ inline void dependents_launch() {
+#if __CUDA_ARCH__ >= 900
+    asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
+#endif
 }
 
 /* function<dtype>(...) for the 16-bit dtype of a problem. */

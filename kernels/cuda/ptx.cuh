@@ -48,12 +48,17 @@ __device__ inline void store_vector(void *global, uint4 words) {
                  : "memory");
 }
 
-/* Four 8x8 matrices of 16-bit elements; lane i gives the address of row i%8 of matrix i/8. */
-__device__ inline void ldmatrix_x4(uint32_t out[4], const void *smem) {
+/* Four 8x8 matrices of 16-bit elements; lane i gives the address of row i%8 of matrix i/8, as
+ * smem_address() has it. */
+__device__ inline void ldmatrix_x4(uint32_t out[4], unsigned address) {
     asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
                  : "=r"(out[0]), "=r"(out[1]), "=r"(out[2]), "=r"(out[3])
-                 : "r"(smem_address(smem))
+                 : "r"(address)
                  : "memory");
+}
+
+__device__ inline void ldmatrix_x4(uint32_t out[4], const void *smem) {
+    ldmatrix_x4(out, smem_address(smem));
 }
 
 /* The same, each matrix transposed on the way. */
@@ -65,10 +70,10 @@ __device__ inline void ldmatrix_x4_transposed(uint32_t out[4], const void *smem)
 }
 
 /* Two of them; the addresses of lanes 16 to 31 are not used. */
-__device__ inline void ldmatrix_x2(uint32_t out[2], const void *smem) {
+__device__ inline void ldmatrix_x2(uint32_t out[2], unsigned address) {
     asm volatile("ldmatrix.sync.aligned.m8n8.x2.shared.b16 {%0, %1}, [%2];"
                  : "=r"(out[0]), "=r"(out[1])
-                 : "r"(smem_address(smem))
+                 : "r"(address)
                  : "memory");
 }
 
@@ -89,6 +94,18 @@ __device__ inline void mma_16816(float c[4], const uint32_t a[4], const uint32_t
             "{%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
             : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
             : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+}
+
+/*
+ * Element `element` (of 8) that `lane` holds of the 16 x 16 operand A of mma.m16n8k16: register
+ * element/2, rows alternate with its lowest bit, columns with the next.
+ */
+__host__ __device__ inline int fragment_row(int lane, int element) {
+    return lane / 4 + (element / 2 & 1) * 8;
+}
+
+__host__ __device__ inline int fragment_column(int lane, int element) {
+    return lane % 4 * 2 + element % 2 + element / 4 * 8;
 }
 
 /* Two neighbours as one word, the first in the low half. */

@@ -15,6 +15,23 @@ __host__ __device__ inline int tile_offset(int row, int chunk) {
 }
 
 /*
+ * Eight elements to shared memory, zeros from element `count` on. VECTOR: asynchronously, and count
+ * is 0 or at least 8; else stored before the function returns.
+ */
+template <bool VECTOR, typename T>
+__device__ inline void chunk_load(T *to, const T *from, int count) {
+    if constexpr (VECTOR) {
+        cp_async(to, from, count > 0);
+    } else {
+        uint32_t words[4] = {0, 0, 0, 0};
+#pragma unroll
+        for (int e = 0; e < 8; e++)
+            if (e < count) words[e / 2] |= (uint32_t)((const uint16_t *)from)[e] << (e % 2 * 16);
+        *(uint4 *)to = make_uint4(words[0], words[1], words[2], words[3]);
+    }
+}
+
+/*
  * Starts the copy of part `part` of TILE_PARTS of columns [k, k + 64) of `rows` rows from `global`
  * (row 0, column 0; `ld` elements a row) into a tile; what lies beyond `rows` or `columns` becomes
  * zero. VECTOR: global, ld and columns are multiples of 8 elements, and the copy is complete after
@@ -34,16 +51,7 @@ __device__ inline void tile_load_part(T *tile, const T *global, int64_t ld, int 
         const bool row_valid = row0 + pass * STEP < rows;
         const T *const source = from + pass * STEP * ld;
         T *const target = to + pass * STEP * TILE_K;
-        if constexpr (VECTOR) {
-            cp_async(target, source, row_valid && left > 0);
-        } else {
-            uint32_t words[4] = {0, 0, 0, 0};
-#pragma unroll
-            for (int e = 0; e < 8; e++)
-                if (row_valid && e < left)
-                    words[e / 2] |= (uint32_t)((const uint16_t *)source)[e] << (e % 2 * 16);
-            *(uint4 *)target = make_uint4(words[0], words[1], words[2], words[3]);
-        }
+        chunk_load<VECTOR>(target, source, row_valid ? (int)min(left, (int64_t)8) : 0);
     }
 }
 
@@ -56,31 +64,39 @@ __device__ inline void tile_load(T *tile, const T *global, int64_t ld, int rows,
         tile_load_part<ROWS, THREADS, VECTOR>(tile, global, ld, rows, k, columns, part);
 }
 
-/* The operands of K step `step` (16 deep) of this warp's MT x NT grid; see tile_mma(). */
+/*
+ * The operands of K step `step` (16 deep) of this warp's MT x NT grid; see tile_mma(). Tiles begin
+ * at multiples of 128 bytes and a step is two chunks: so a step further is one XOR of the address,
+ * and eight or sixteen rows further a constant.
+ */
 template <typename T, int MT, int NT, bool A_TRANSPOSED>
 __device__ inline void fragments_load(uint32_t a_part[MT][4], uint32_t b_part[NT][2], const T *a,
                                       const T *b, int row_a, int row_b, int step) {
-    const int lane = (int)threadIdx.x % 32, eighth = lane & 7;
+    constexpr unsigned ROW = TILE_K * sizeof(T);
+    const int lane = (int)threadIdx.x % 32, eighth = lane & 7, half = lane / 8 % 2;
+    const unsigned step_xor = (unsigned)step * 2 * 16;
+    const unsigned a_at =
+        (smem_address(a) + sizeof(T) * tile_offset(row_a + lane % 16, lane / 16)) ^ step_xor;
 #pragma unroll
     for (int i = 0; i < MT; i++) {
-        const int row = row_a + i * 16;
         if constexpr (A_TRANSPOSED) {
-            const int m = row % TILE_K + lane / 8 % 2 * 8, k = step * 16 + lane / 16 * 8 + eighth;
+            const int row = row_a + i * 16;
+            const int m = row % TILE_K + half * 8, k = step * 16 + lane / 16 * 8 + eighth;
             ldmatrix_x4_transposed(a_part[i],
                                    a + row / TILE_K * TILE_K * TILE_K + tile_offset(k, m / 8));
         } else {
-            ldmatrix_x4(a_part[i], a + tile_offset(row + lane % 16, 2 * step + lane / 16));
+            ldmatrix_x4(a_part[i], a_at + i * 16 * ROW);
         }
     }
-    const int chunk = 2 * step + lane / 8 % 2;
-    if constexpr (NT == 1) {
-        ldmatrix_x2(b_part[0], b + tile_offset(row_b + eighth, chunk));
-    } else {
-        static_assert(NT % 2 == 0, "B comes in pairs of 8 columns");
+    const unsigned b_first = smem_address(b);
+    const unsigned b_at =
+        (b_first + sizeof(T) * tile_offset(row_b + lane / 16 * 8 + eighth, half)) ^ step_xor;
 #pragma unroll
-        for (int j = 0; j < NT; j += 2)
-            ldmatrix_x4(b_part[j], b + tile_offset(row_b + j * 8 + lane / 16 * 8 + eighth, chunk));
-    }
+    for (int j = 0; j + 1 < NT; j += 2) ldmatrix_x4(b_part[j], b_at + j * 8 * ROW);
+    if constexpr (NT % 2 == 1)
+        ldmatrix_x2(b_part[NT - 1],
+                    (b_first + sizeof(T) * tile_offset(row_b + (NT - 1) * 8 + eighth, half)) ^
+                        step_xor);
 }
 
 /*
@@ -121,6 +137,132 @@ __device__ inline void tile_store(T *tile, int pitch, const float acc[MT][NT][4]
             *(uint32_t *)to = round_pair<T>(acc[i][j][0], acc[i][j][1]);
             *(uint32_t *)(to + 8 * pitch) = round_pair<T>(acc[i][j][2], acc[i][j][3]);
         }
+}
+
+/*
+ * A slice is the other form of an operand: ROWS x 16 elements, one K step, so that K may be any
+ * multiple of 16. The two 16-byte chunks of a row change places every four rows, again for the
+ * banks.
+ */
+enum { SLICE_K = 16 };
+
+__host__ __device__ inline int slice_offset(int row, int half) {
+    return row * SLICE_K + ((half ^ (row >> 2 & 1)) << 3);
+}
+
+/* Fragments j and j + 1 of B from a slice; eight rows further is a constant. */
+template <int NT>
+__device__ inline void slice_load_b(uint32_t b_part[4], const void *b, int row_b, int j) {
+    const int lane = (int)threadIdx.x % 32, half = lane / 8 % 2;
+    const unsigned at = smem_address(b) + j * 8 * SLICE_K * 2;
+    if (j + 1 < NT)
+        ldmatrix_x4(b_part, at + 2 * slice_offset(row_b + lane / 16 * 8 + lane % 8, half));
+    else
+        ldmatrix_x2(b_part, at + 2 * slice_offset(row_b + lane % 8, half));
+}
+
+/* acc += A B over one pair of slices, for this warp's MT x NT grid of 16x8 results. */
+template <typename T, int MT, int NT>
+__device__ inline void slice_mma(float acc[MT][NT][4], const T *a, const T *b, int row_a,
+                                 int row_b) {
+    const int lane = (int)threadIdx.x % 32;
+    const unsigned a_at = smem_address(a) + 2 * slice_offset(row_a + lane % 16, lane / 16);
+    uint32_t a_part[MT][4], b_part[2][4];
+    slice_load_b<NT>(b_part[0], b, row_b, 0);
+#pragma unroll
+    for (int i = 0; i < MT; i++) ldmatrix_x4(a_part[i], a_at + i * 16 * SLICE_K * 2);
+#pragma unroll
+    for (int j = 0; j < NT; j += 2) {
+        const uint32_t *const now = b_part[j / 2 % 2];
+        if (j + 2 < NT) slice_load_b<NT>(b_part[(j / 2 + 1) % 2], b, row_b, j + 2);
+#pragma unroll
+        for (int i = 0; i < MT; i++) mma_16816<T>(acc[i][j], a_part[i], now);
+        if (j + 1 == NT) break;
+#pragma unroll
+        for (int i = 0; i < MT; i++) mma_16816<T>(acc[i][j + 1], a_part[i], now + 2);
+    }
+}
+
+/* Rounds this warp's results into slices of ROWS rows: columns 16s .. 16s+15 are slice s. */
+template <typename T, int MT, int NT, int ROWS>
+__device__ inline void slices_store(T *slices, const float acc[MT][NT][4], int row, int column) {
+    const int lane = (int)threadIdx.x % 32;
+#pragma unroll
+    for (int j = 0; j < NT; j++) {
+        const int at = column + j * 8;
+        T *const slice = slices + at / SLICE_K * (ROWS * SLICE_K) + lane % 4 * 2;
+#pragma unroll
+        for (int i = 0; i < MT; i++) {
+            const int line = row + i * 16 + lane / 4;
+            *(uint32_t *)(slice + slice_offset(line, at / 8 % 2)) =
+                round_pair<T>(acc[i][j][0], acc[i][j][1]);
+            *(uint32_t *)(slice + slice_offset(line + 8, at / 8 % 2)) =
+                round_pair<T>(acc[i][j][2], acc[i][j][3]);
+        }
+    }
+}
+
+/*
+ * Output columns of a warp are permuted offline where slices of B are packed: within 32, column
+ * 8t + 2j + e is stored as row 8j + 2t + e, so that a lane of results holds eight neighbouring
+ * columns. What is left beyond the last whole 32 of a warp's `width` columns stays in place.
+ */
+__host__ __device__ inline int slice_row_of_column(int column, int width) {
+    const int inside = column % width;
+    if (inside >= width / 32 * 32) return column;
+    const int c = inside % 32;
+    return column - c + c / 2 % 4 * 8 + c / 8 * 2 + c % 2;
+}
+
+/*
+ * Stores this warp's results, columns permuted by slice_row_of_column(), rows row0 to tokens - 1.
+ * y points at the warp's first column of row 0; `left` columns from there on exist. VECTOR: by 16
+ * bytes, left and addresses being multiples of 8 elements.
+ */
+template <typename T, int MT, int NT, bool VECTOR>
+__device__ inline void results_store(uint16_t *y, int64_t ld, const float acc[MT][NT][4],
+                                     int64_t row0, int64_t tokens, int left) {
+    const int lane = (int)threadIdx.x % 32;
+#pragma unroll
+    for (int i = 0; i < MT * 2; i++) {
+        const int64_t row = row0 + i * 8 + lane / 4;
+        uint16_t *const line = y + row * ld;
+        if (row >= tokens) continue;
+#pragma unroll
+        for (int j = 0; j < NT; j++) {
+            const bool quad = j < NT / 4 * 4;
+            if (quad && j % 4) continue;
+            const int column = j * 8 + lane % 4 * (quad ? 8 : 2);
+            uint32_t words[4] = {};
+#pragma unroll
+            for (int w = 0; w < (quad ? 4 : 1); w++)
+                words[w] =
+                    round_pair<T>(acc[i / 2][j + w][i % 2 * 2], acc[i / 2][j + w][i % 2 * 2 + 1]);
+            if constexpr (VECTOR) {
+                if (column >= left) continue;
+                if (quad)
+                    *(uint4 *)(line + column) = make_uint4(words[0], words[1], words[2], words[3]);
+                else
+                    *(uint32_t *)(line + column) = words[0];
+            } else {
+#pragma unroll
+                for (int e = 0; e < (quad ? 8 : 2); e++)
+                    if (column + e < left)
+                        line[column + e] = (uint16_t)(words[e / 2] >> (e % 2 * 16));
+            }
+        }
+    }
+}
+
+/* Copies CHUNKS adjacent chunks of 16 bytes with all threads, asynchronously. */
+template <int CHUNKS, int THREADS, typename T>
+__device__ inline void linear_load(T *smem, const T *global) {
+#pragma unroll
+    for (int i = 0; i < (CHUNKS + THREADS - 1) / THREADS; i++) {
+        const int chunk = i * THREADS + (int)threadIdx.x;
+        if (CHUNKS % THREADS == 0 || chunk < CHUNKS)
+            cp_async(smem + chunk * 8, global + chunk * 8, true);
+    }
 }
 
 #endif

@@ -1,0 +1,548 @@
+/*
+ * Weight streaming for 1 to 64 tokens: Y^T = W^T X^T on mma.sync, the weights as operand A.
+ *
+ * Weights are packed offline into fragments, 16 output features x 16 deep, 512 bytes: what the 32
+ * lanes of a warp hold of A, lane after lane, 16 bytes each. A warp reads runs of consecutive
+ * fragments through a ring of its own in shared memory, so it needs no barrier with other warps.
+ * From compute capability 9.0 on, one lane asks the copy engine for whole groups: with cp.async
+ * instead, the queue of the load/store unit fills up, and whatever else is loaded or stored on that
+ * SM waits behind it (NOTES.md of monarch has figures). Before 9.0 a lane copies with cp.async
+ * exactly the bytes that it will use itself.
+ *
+ * Order inside a fragment (lane = 4g + t): rows 2g and 2g+1, depths 4t to 4t+3. So operand B of a
+ * lane is 8 neighbouring bytes of a token's row, and its results are pairs of neighbouring features
+ * 2g, 2g+1 of the tokens 2t and 2t+1.
+ *
+ * Kernels overlap by programmatic dependent launch: weights, which no kernel writes, are requested
+ * before dependency_wait(), everything else is read and written after it. Reads of what an earlier
+ * kernel wrote go past L1 (__ldcg), which may hold lines from before the wait.
+ */
+#ifndef BLROOF_STREAM_CUH
+#define BLROOF_STREAM_CUH
+
+#include "kernels/cuda/launch.cuh"
+#include "kernels/cuda/ptx.cuh"
+
+enum {
+    STREAM_TOKENS = 64, /* the most */
+    STREAM_WARPS = 8,
+    STREAM_THREADS = 32 * STREAM_WARPS,
+    STREAM_GROUP = 4, /* fragments that are requested, waited for and multiplied together */
+    STREAM_DEPTH = 8, /* the most groups of a ring */
+    FRAGMENT_SIDE = 16,
+    FRAGMENT_ELEMENTS = FRAGMENT_SIDE * FRAGMENT_SIDE,
+    FRAGMENT_BYTES = 2 * FRAGMENT_ELEMENTS,
+    STREAM_BARRIERS = STREAM_WARPS * STREAM_DEPTH + 1, /* of all rings, and of the operand */
+    STREAM_BARRIER_BYTES = (STREAM_BARRIERS * 8 + 127) / 128 * 128,
+    STREAM_GROUP_BYTES = STREAM_WARPS * STREAM_GROUP * FRAGMENT_BYTES, /* of all rings */
+};
+
+__host__ __device__ inline int tiles_of(int64_t features) {
+    return (int)((features + FRAGMENT_SIDE - 1) / FRAGMENT_SIDE);
+}
+
+/* Items cut into shares; the division is made on the host. The first `more` shares have one item
+ * more than `each`. Share i ends where the next one begins. */
+typedef struct {
+    int each, more;
+} share_t;
+
+static inline share_t share_of(int count, int shares) {
+    return {count / shares, count % shares};
+}
+
+__host__ __device__ inline int share_begin(share_t share, int i) {
+    return i * share.each + (i < share.more ? i : share.more);
+}
+
+__host__ __device__ inline int share_count(share_t share, int i) {
+    return share.each + (i < share.more);
+}
+
+/* Elements a row of an operand in shared memory: rows begin 32 bytes apart modulo 128. */
+__host__ __device__ inline int operand_pitch(int columns) {
+    return (columns + 63) / 64 * 64 + 16;
+}
+
+/* ---- Clusters: nothing below compute capability 9.0. ---- */
+
+__device__ inline void cluster_arrive() {
+#if __CUDA_ARCH__ >= 900
+    asm volatile("barrier.cluster.arrive.release.aligned;" ::: "memory");
+#endif
+}
+
+__device__ inline void cluster_wait() {
+#if __CUDA_ARCH__ >= 900
+    asm volatile("barrier.cluster.wait.acquire.aligned;" ::: "memory");
+#endif
+}
+
+/* 16 bytes into the shared memory of CTA `rank` of the cluster, where that CTA has `smem`. */
+__device__ inline void cluster_store(float4 *smem, int rank, float4 value) {
+#if __CUDA_ARCH__ >= 900
+    unsigned address;
+    asm("mapa.shared::cluster.u32 %0, %1, %2;"
+        : "=r"(address)
+        : "r"(smem_address(smem)), "r"((unsigned)rank));
+    asm volatile("st.shared::cluster.v4.f32 [%0], {%1, %2, %3, %4};" ::"r"(address), "f"(value.x),
+                 "f"(value.y), "f"(value.z), "f"(value.w)
+                 : "memory");
+#else
+    (void)smem, (void)rank, (void)value;
+    __trap();
+#endif
+}
+
+/* Barriers of shared memory that count the bytes of bulk copies; one arrival a phase. */
+__device__ inline void barrier_init(uint64_t *barrier) {
+#if __CUDA_ARCH__ >= 900
+    asm volatile("mbarrier.init.shared::cta.b64 [%0], 1;" ::"r"(smem_address(barrier)) : "memory");
+#else
+    (void)barrier;
+#endif
+}
+
+/* After the initialisations of a thread, before a barrier of the CTA. */
+__device__ inline void barrier_init_fence() {
+#if __CUDA_ARCH__ >= 900
+    asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
+    asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
+#endif
+}
+
+#if __CUDA_ARCH__ >= 900
+__device__ inline void barrier_expect(uint64_t *barrier, int bytes) {
+    asm volatile(
+        "mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(smem_address(barrier)),
+        "r"(bytes)
+        : "memory");
+}
+
+__device__ inline void barrier_wait(uint64_t *barrier, unsigned phase) {
+    asm volatile("{\n.reg .pred done;\n"
+                 "again%=: mbarrier.try_wait.parity.shared::cta.b64 done, [%0], %1;\n"
+                 "@!done bra again%=;\n}" ::"r"(smem_address(barrier)),
+                 "r"(phase)
+                 : "memory");
+}
+
+/* `bytes`, addresses: multiples of 16. */
+__device__ inline void bulk_copy(void *smem, const void *global, int bytes, uint64_t *barrier) {
+    asm volatile("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes "
+                 "[%0], [%1], %2, [%3];" ::"r"(smem_address(smem)),
+                 "l"(__cvta_generic_to_global(global)), "r"(bytes), "r"(smem_address(barrier))
+                 : "memory");
+}
+#endif
+
+__device__ inline void prefetch_l2(const void *global) {
+    asm volatile("prefetch.global.L2 [%0];" ::"l"(__cvta_generic_to_global(global)));
+}
+
+/* ---- The stream of one warp. ---- */
+
+/*
+ * Tiles of 16 features that a CTA multiplies, all `steps` fragments deep. Tile i begins
+ * i/inner * outer_stride + i%inner * inner_stride fragments after `first`. `parts` warps share the
+ * depth of a tile, part_steps fragments each as far as there are any; warp w takes the segments
+ * (tile * parts + part) w, w + STREAM_WARPS, ...
+ */
+typedef struct {
+    const uint4 *first;
+    int count, inner, outer_stride, inner_stride, steps, parts, part_steps;
+} tiles_t;
+
+/* One warp's part of a tile: `steps` fragments from `at` on, the operand from `column` on. */
+typedef struct {
+    const uint4 *at;
+    uint16_t tile, part, steps, column;
+} segment_t;
+
+/*
+ * A ring of `depth` groups that runs through the warp's segments. Their table is worked out by all
+ * lanes at once before anything is waited for: the divisions cost nothing there, and the code that
+ * is left for later is short, which counts where every instruction is fetched for the first time.
+ */
+typedef struct {
+    segment_t *table;
+    int segments, next, left; /* segments; the next to request; fragments left of the one before */
+    const uint4 *at;          /* the next of them */
+    uint4 *ring;              /* this warp's first fragment */
+    uint64_t *full;           /* a barrier for each group */
+    int depth, in, out;
+    unsigned phase; /* of the barriers, at `out` */
+    int read;       /* segments multiplied */
+} stream_ring_t;
+
+/* Appends this warp's segments of `tiles`; the operand of a tile begins at column(tile). */
+template <typename COLUMN>
+__device__ inline void ring_add(stream_ring_t &r, const tiles_t &tiles, COLUMN column) {
+    const int warp = (int)threadIdx.x / 32, lane = (int)threadIdx.x % 32;
+    const int total = tiles.count * tiles.parts;
+#pragma unroll 1
+    for (int i = lane; warp + i * STREAM_WARPS < total; i += 32) {
+        const int s = warp + i * STREAM_WARPS, tile = s / tiles.parts, part = s % tiles.parts;
+        const int begin = part * tiles.part_steps;
+        const int64_t fragment = (int64_t)(tile / tiles.inner) * tiles.outer_stride +
+                                 tile % tiles.inner * tiles.inner_stride + begin;
+        r.table[r.segments + i] = {tiles.first + fragment * 32, (uint16_t)tile, (uint16_t)part,
+                                   (uint16_t)max(min(tiles.part_steps, tiles.steps - begin), 0),
+                                   (uint16_t)(column(tile) + begin * FRAGMENT_SIDE)};
+    }
+    r.segments += max(total - warp + STREAM_WARPS - 1, 0) / STREAM_WARPS;
+}
+
+/* Requests the next group, if there is one. Before 9.0 groups are counted, empty ones too. */
+__device__ inline void ring_fetch(stream_ring_t &r) {
+    while (r.left == 0 && r.next < r.segments) {
+        r.at = r.table[r.next].at, r.left = r.table[r.next].steps;
+        r.next++;
+    }
+    const int lane = (int)threadIdx.x % 32, count = min(r.left, (int)STREAM_GROUP);
+    uint4 *const to = r.ring + r.in * STREAM_GROUP * 32;
+#if __CUDA_ARCH__ >= 900
+    __syncwarp(); /* all lanes have read what was there */
+    if (count > 0 && lane == 0) {
+        barrier_expect(r.full + r.in, count * FRAGMENT_BYTES);
+        bulk_copy(to, r.at, count * FRAGMENT_BYTES, r.full + r.in);
+    }
+#else
+#pragma unroll
+    for (int i = 0; i < STREAM_GROUP; i++)
+        if (i < count) cp_async(to + i * 32 + lane, r.at + i * 32 + lane, true);
+    cp_async_commit();
+#endif
+    r.at += STREAM_GROUP * 32;
+    r.left -= count;
+    if (++r.in == r.depth) r.in = 0;
+}
+
+/*
+ * A ring of this warp in smem (depth * STREAM_GROUP_BYTES), with `full`, STREAM_WARPS *
+ * STREAM_DEPTH initialised barriers, and `table`, room for `segments` segments a warp.
+ */
+__device__ inline stream_ring_t ring_make(uint4 *smem, uint64_t *full, segment_t *table,
+                                          int segments, int depth) {
+    const int warp = (int)threadIdx.x / 32;
+    stream_ring_t r = {};
+    r.table = table + warp * segments;
+    r.ring = smem + warp * depth * STREAM_GROUP * 32;
+    r.full = full + warp * STREAM_DEPTH;
+    r.depth = depth;
+    return r;
+}
+
+/* Begins to request, once all segments were added. */
+__device__ inline void ring_start(stream_ring_t &r) {
+    __syncwarp();
+#pragma unroll 1
+    for (int i = 0; i < r.depth; i++) ring_fetch(r);
+}
+
+/* Waits for the oldest group and returns this lane's part; ring_fetch() gives its place away. */
+__device__ inline const uint4 *ring_take(stream_ring_t &r) {
+#if __CUDA_ARCH__ >= 900
+    barrier_wait(r.full + r.out, r.phase);
+#else
+    switch (r.depth) {
+    case 2:
+        cp_async_wait<1>();
+        break;
+    case 3:
+        cp_async_wait<2>();
+        break;
+    case 4:
+        cp_async_wait<3>();
+        break;
+    case 5:
+        cp_async_wait<4>();
+        break;
+    case 6:
+        cp_async_wait<5>();
+        break;
+    case 7:
+        cp_async_wait<6>();
+        break;
+    case 8:
+        cp_async_wait<7>();
+        break;
+    default:
+        cp_async_wait<0>();
+        break;
+    }
+#endif
+    const uint4 *const group = r.ring + r.out * STREAM_GROUP * 32 + threadIdx.x % 32;
+    if (++r.out == r.depth) r.out = 0, r.phase ^= 1;
+    return group;
+}
+
+/*
+ * Multiplies this warp's segments up to number `end` of its table.
+ * operand: tokens x depth in shared memory, `pitch` elements a row. done(tile, part, acc): acc[j]
+ * holds the lane's results of tokens 8j to 8j+7, in the order {token 2t, 2t+1 of feature 2g, then
+ * of 2g+1}. NT 8-token columns; those beyond `tokens` hold copies of the last token.
+ */
+template <typename T, int NT, typename DONE>
+__device__ inline void stream_multiply(stream_ring_t &ring, int end, const T *operand, int pitch,
+                                       int tokens, DONE done) {
+    constexpr int CHAINS = NT == 1 ? 4 : NT == 2 ? 2 : 1; /* independent sums hide mma's latency */
+    const int lane = (int)threadIdx.x % 32;
+    int row[NT];
+#pragma unroll
+    for (int j = 0; j < NT; j++) row[j] = min(j * 8 + lane / 4, tokens - 1) * pitch + lane % 4 * 4;
+    for (; ring.read < end; ring.read++) {
+        const segment_t s = ring.table[ring.read];
+        int left = s.steps;
+        const T *b = operand + s.column;
+        float acc[CHAINS][NT][4] = {};
+        for (; left > 0; left -= STREAM_GROUP, b += STREAM_GROUP * FRAGMENT_SIDE) {
+            const uint4 *const group = ring_take(ring);
+#pragma unroll
+            for (int i = 0; i < STREAM_GROUP; i++) {
+                if (i >= left) break;
+                const uint4 a = group[i * 32];
+                const uint32_t a_part[4] = {a.x, a.y, a.z, a.w};
+#pragma unroll
+                for (int j = 0; j < NT; j++) {
+                    const uint2 word = *(const uint2 *)(b + row[j] + i * FRAGMENT_SIDE);
+                    const uint32_t b_part[2] = {word.x, word.y};
+                    mma_16816<T>(acc[i % CHAINS][j], a_part, b_part);
+                }
+            }
+            ring_fetch(ring);
+        }
+#pragma unroll
+        for (int i = 1; i < CHAINS; i++)
+#pragma unroll
+            for (int j = 0; j < NT; j++)
+#pragma unroll
+                for (int e = 0; e < 4; e++) acc[0][j][e] += acc[i][j][e];
+        done(s.tile, s.part, acc[0]);
+    }
+}
+
+__device__ inline float4 fragment_add(float4 a, float4 b) {
+    return make_float4(a.x + b.x, a.y + b.y, a.z + b.z, a.w + b.w);
+}
+
+/*
+ * stream_multiply() with done(tile, j, results) called once for each tile and 8-token column, after
+ * the parts were added in order through `partials` (count * parts * NT * 512 bytes, where parts is
+ * more than 1). All threads of the CTA call it.
+ */
+template <typename T, int NT, typename DONE>
+__device__ inline void stream_multiply_sum(stream_ring_t &ring, int end, const tiles_t &tiles,
+                                           const T *operand, int pitch, int tokens,
+                                           float4 *partials, DONE done) {
+    const int lane = (int)threadIdx.x % 32, parts = tiles.parts;
+    stream_multiply<T, NT>(
+        ring, end, operand, pitch, tokens, [&](int tile, int part, const float(*acc)[4]) {
+#pragma unroll
+            for (int j = 0; j < NT; j++) {
+                const float4 sum = make_float4(acc[j][0], acc[j][1], acc[j][2], acc[j][3]);
+                if (parts == 1)
+                    done(tile, j, sum);
+                else
+                    partials[((tile * parts + part) * NT + j) * 32 + lane] = sum;
+            }
+        });
+    if (parts == 1) return;
+    __syncthreads();
+    for (int i = (int)threadIdx.x / 32; i < tiles.count * NT; i += STREAM_WARPS) {
+        const float4 *const from = partials + (i / NT * parts * NT + i % NT) * 32 + lane;
+        float4 sum = from[0];
+        for (int part = 1; part < parts; part++) sum = fragment_add(sum, from[part * NT * 32]);
+        done(i / NT, i % NT, sum);
+    }
+}
+
+/* ---- Operands. ---- */
+
+/* Where the operand of a CTA lies in X: `blocks` pieces of `width` columns, from column `first`. */
+typedef struct {
+    const void *x;
+    int64_t ld, first;
+    int tokens, blocks, width, block_stride;
+    bool vector; /* all pieces begin at multiples of 16 bytes, widths are multiples of 8 */
+} input_t;
+
+__device__ inline void input_prefetch(const input_t &in) {
+    const int row_bytes = ((in.blocks - 1) * in.block_stride + in.width) * 2;
+    const int lines = row_bytes / 128 + 1;
+    for (int i = (int)threadIdx.x; i < in.tokens * lines; i += STREAM_THREADS) {
+        const char *const row = (const char *)in.x + (i / lines * in.ld + in.first) * 2;
+        prefetch_l2(row + min(i % lines * 128, row_bytes - 1));
+    }
+}
+
+/* Element by element: see input_stage(). */
+__device__ inline void input_stage_elements(const input_t &in, int padded, uint16_t *operand,
+                                            int pitch) {
+    const int row = in.blocks * padded;
+#pragma unroll 1
+    for (int i = (int)threadIdx.x; i < in.tokens * row; i += STREAM_THREADS) {
+        const int token = i / row, block = i % row / padded, column = i % row % padded;
+        const uint16_t *const from = (const uint16_t *)in.x + token * in.ld + in.first +
+                                     (int64_t)block * in.block_stride + column;
+        operand[token * pitch + i % row] = column < in.width ? __ldcg(from) : (uint16_t)0;
+    }
+    __syncthreads();
+}
+
+/*
+ * Copies it to rows of `pitch` elements, each piece padded with zeros to `padded` columns, and
+ * waits until all of it is there. `barrier` is in its first phase.
+ */
+__device__ inline void input_stage(const input_t &in, int padded, uint16_t *operand, int pitch,
+                                   uint64_t *barrier) {
+    if (!in.vector || padded != in.width) {
+        input_stage_elements(in, padded, operand, pitch);
+        return;
+    }
+    const uint16_t *const x = (const uint16_t *)in.x + in.first; /* the pieces are neighbours */
+#if __CUDA_ARCH__ >= 900
+    const int bytes = in.blocks * padded * 2;
+    if (threadIdx.x == 0) barrier_expect(barrier, in.tokens * bytes);
+    if (threadIdx.x < 32) {
+        __syncwarp();
+#pragma unroll 1
+        for (int token = (int)threadIdx.x; token < in.tokens; token += 32)
+            bulk_copy(operand + token * pitch, x + token * in.ld, bytes, barrier);
+    }
+    barrier_wait(barrier, 0);
+#else
+    (void)barrier;
+    const int chunks = in.blocks * padded / 8;
+#pragma unroll 2
+    for (int i = (int)threadIdx.x; i < in.tokens * chunks; i += STREAM_THREADS) {
+        const int token = i / chunks, chunk = i % chunks;
+        *(uint4 *)(operand + token * pitch + chunk * 8) =
+            __ldcg((const uint4 *)(x + token * in.ld + chunk * 8));
+    }
+    __syncthreads();
+#endif
+}
+
+/* Initialises the barriers at the start of shared memory; before they are used. */
+__device__ inline void barriers_open(uint64_t *barriers) {
+    if (threadIdx.x < STREAM_BARRIERS) barrier_init(barriers + threadIdx.x);
+    barrier_init_fence();
+    __syncthreads();
+}
+
+/* Rounds a lane's results of one 8-token column into rows of `ld` elements, pairs of features. */
+template <typename T>
+__device__ inline void fragment_store(T *rows, int64_t ld, int column, int tokens, float4 sum) {
+    const int lane = (int)threadIdx.x % 32, token = column * 8 + lane % 4 * 2;
+    T *const to = rows + token * ld + lane / 4 * 2;
+    if (token < tokens) *(uint32_t *)to = round_pair<T>(sum.x, sum.z);
+    if (token + 1 < tokens) *(uint32_t *)(to + ld) = round_pair<T>(sum.y, sum.w);
+}
+
+/* ---- Host side. ---- */
+
+/* What of a device decides shapes; supports() and launch() must come to the same ones. */
+typedef struct {
+    int sms, capability;
+    int64_t smem_bytes; /* most a CTA may have */
+} stream_device_t;
+
+static inline stream_device_t stream_device_of(const device_info_t *info) {
+    return {info->cores, info->compute_capability, info->smem_bytes};
+}
+
+static inline status_t stream_device_current(stream_device_t *out) {
+    int device = 0, major = 0, minor = 0, bytes = 0;
+    CUDA(cudaGetDevice(&device));
+    CUDA(cudaDeviceGetAttribute(&out->sms, cudaDevAttrMultiProcessorCount, device));
+    CUDA(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device));
+    CUDA(cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, device));
+    CUDA(cudaDeviceGetAttribute(&bytes, cudaDevAttrMaxSharedMemoryPerBlockOptin, device));
+    out->capability = 10 * major + minor;
+    out->smem_bytes = bytes;
+    return STATUS_OK;
+}
+
+/*
+ * How deep the rings can be beside `fixed` bytes: as deep as two CTAs an SM allow, of this launch
+ * and of the next, which then requests its weights early; else one CTA. 0 if nothing fits.
+ */
+static inline int stream_depth(const stream_device_t *device, int64_t fixed) {
+    const int64_t shared = (device->smem_bytes + 1024) / 2 - 1024;
+
+    int64_t depth = (shared - fixed) / STREAM_GROUP_BYTES;
+    if (depth < 3) depth = (device->smem_bytes - fixed) / STREAM_GROUP_BYTES;
+    if (depth < 2) return 0;
+    return depth > STREAM_DEPTH ? STREAM_DEPTH : (int)depth;
+}
+
+/* The most segments that a warp has of `count` tiles. */
+static inline int stream_segments(int count, int parts) {
+    return (int)ceil_div((int64_t)count * parts, STREAM_WARPS);
+}
+
+/* Bytes of the barriers and of the tables of segments, which follow the rings. */
+__host__ __device__ inline int stream_head_bytes(int segments) {
+    return STREAM_BARRIER_BYTES + STREAM_WARPS * segments * (int)sizeof(segment_t);
+}
+
+/* Among how many warps to share a tile's depth, so that the busiest warp has the least to do. */
+static inline int stream_parts(int count, int steps, int most) {
+    int best = 1;
+    int64_t best_cost = INT64_MAX;
+    for (int parts = 1; parts <= most && parts <= STREAM_WARPS && parts <= steps; parts++) {
+        if (ceil_div(steps, ceil_div(steps, parts)) != parts) continue; /* one would be empty */
+        const int64_t cost = ceil_div((int64_t)count * parts, STREAM_WARPS) *
+                             (ceil_div(steps, parts) + 1); /* 1: opening a segment */
+        if (cost < best_cost) best = parts, best_cost = cost;
+    }
+    return best;
+}
+
+/* The NT of stream_multiply(). */
+static inline int stream_columns(int64_t tokens) {
+    return tokens <= 8 ? 1 : tokens <= 16 ? 2 : tokens <= 32 ? 4 : 8;
+}
+
+/*
+ * Launches a kernel of STREAM_THREADS threads with argument `args`; from compute capability 9.0 on
+ * it may begin before the kernels ahead of it have ended, and `cluster` CTAs form a cluster.
+ */
+template <typename ARGS>
+static status_t stream_launch(void (*kernel)(ARGS), const ARGS &args, dim3 grid, int cluster,
+                              int64_t smem_bytes, const stream_device_t *device, uint64_t *opted_in,
+                              cudaStream_t stream) {
+    int id = 0;
+    CUDA(cudaGetDevice(&id));
+    if (id >= 64 || !(*opted_in >> id & 1)) {
+        const void *const function = (const void *)kernel;
+        CUDA(cudaFuncSetAttribute(function, cudaFuncAttributePreferredSharedMemoryCarveout,
+                                  cudaSharedmemCarveoutMaxShared));
+        const status_t st = smem_opt_in(function, (size_t)device->smem_bytes, opted_in);
+        if (st != STATUS_OK) return st;
+    }
+    cudaLaunchAttribute attributes[2];
+    attributes[0].id = cudaLaunchAttributeProgrammaticStreamSerialization;
+    attributes[0].val.programmaticStreamSerializationAllowed = 1;
+    attributes[1].id = cudaLaunchAttributeClusterDimension;
+    attributes[1].val.clusterDim = {(unsigned)cluster, 1, 1};
+    cudaLaunchConfig_t config = {};
+    config.gridDim = grid;
+    config.blockDim = dim3(STREAM_THREADS);
+    config.dynamicSmemBytes = (size_t)smem_bytes;
+    config.stream = stream;
+    config.attrs = attributes;
+    config.numAttrs = device->capability < 90 ? 0 : cluster > 1 ? 2 : 1;
+    CUDA(cudaLaunchKernelEx(&config, kernel, args));
+    return STATUS_OK;
+}
+
+#define STREAM_SUPPORTS_TOKENS(problem, why, why_len)                                              \
+    do {                                                                                           \
+        if ((problem)->tokens <= STREAM_TOKENS) break;                                             \
+        snprintf(why, why_len, "streams weights for at most %d tokens", (int)STREAM_TOKENS);       \
+        return false;                                                                              \
+    } while (0)
+
+#endif

@@ -1,0 +1,16 @@
+/* The plan of lowrank/fused for 1 to 64 tokens. */
+#ifndef BLROOF_LOWRANK_DECODE_H
+#define BLROOF_LOWRANK_DECODE_H
+
+#include "kernels/operator.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+extern const variant_t lowrank_decode; /* T = X V and Y = T U, chained */
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,19 @@
+/* lowrank/fused: where the two products can be one kernel or one stream of weights. */
+#include "kernels/lowrank/decode.h"
+#include "kernels/lowrank/portable.h"
+
+static const variant_t *const plans[] = {
+    &lowrank_decode, &lowrank_cluster_32, &lowrank_sm80_64x128, &lowrank_sm80_32x128, NULL,
+};
+
+static const variant_t lowrank_fused = {
+    .structure = "lowrank",
+    .name = "fused",
+    .summary = "up to 64 tokens: weights streamed once; small layers: one kernel",
+    .device = DEVICE_CUDA,
+    .baseline = false,
+    .output_order = ORDER_KJ,
+    .dtypes = DTYPE_BIT(DTYPE_BF16) | DTYPE_BIT(DTYPE_FP16),
+    .plans = plans,
+};
+REGISTER_VARIANT(lowrank_fused)
