@@ -51,6 +51,7 @@ static void reference_head(const float *q, const float *k, const float *v, int64
     double largest = -INFINITY, sum = 0;
     for (int64_t j = 0; j < keys; j++) {
         double s = 0;
+#pragma omp simd reduction(+ : s)
         for (int64_t i = 0; i < d; i++) s += (double)q[i] * (double)k[j * stride + i];
         weight[j] = s * scale;
         largest = fmax(largest, weight[j]);

@@ -7,14 +7,24 @@
 #include "kernels/attention/flash_mma.cuh"
 #include "kernels/cuda/cluster.cuh"
 
-enum { WARPS = 4, KEYS = 16, CLUSTER_MAX = 8, BLOCKS_WANTED = 264, PART_PAD = 4 };
+enum { KEYS = 16, CLUSTER_MAX = 8, PART_PAD = 4 };
 
-/* Rows of a part are head_dim sums, the maximum and the sum of weights, and padding to 16 bytes. */
-template <typename S> struct layout_t {
-    static constexpr int TEAM = 2 * (S::Q_ELEMENTS + 4 * S::TILE_ELEMENTS);
-    static constexpr int PART = 4 * S::ROWS * (S::HEAD + PART_PAD);
-    static constexpr int SMEM = WARPS * TEAM + PART;
+/*
+ * Shared memory: the tiles of each warp, whose place its part takes when it is done: rows of
+ * head_dim sums, the maximum and the sum of weights, padded to 16 bytes. Then what the blocks of
+ * the cluster send to this one: for each four features that it owns two words of 16 bytes from
+ * each.
+ */
+/* S is what a warp does, WARPS how many of them a block has. */
+template <typename S, int WARPS> struct layout_t {
+    static constexpr int TEAM = S::SMEM, PART = 4 * WARP_ROWS * (S::HEAD + PART_PAD);
+    static constexpr int WORD = 16;
     static_assert(PART <= TEAM);
+
+    static int bytes(int rows, int head_dim, int cluster) {
+        const int quads = rows * head_dim / 4;
+        return WARPS * TEAM + (quads + cluster - 1) / cluster * cluster * 2 * WORD;
+    }
 };
 
 /* Adds a part to the sums so far, whose largest score and sum of weights are m and weight. */
@@ -28,42 +38,41 @@ __device__ inline void add_part(float4 &o, float &m, float &weight, const float4
     m = top;
 }
 
-/* The parts of a block's warps into `to`. */
-template <typename S>
-__device__ inline void combine_warps(uint8_t *raw, float *to, int rows, const flash_t &f) {
-    const int pitch = f.head_dim + PART_PAD, quads = f.head_dim / 4;
+/* Puts the parts of this block's warps together and sends them to the blocks that own them: four
+ * features i of all rows to block i % splits. */
+template <typename S, int WARPS>
+__device__ inline void send_parts(const uint8_t *raw, uint32_t inbox, int rows, const flash_t &f) {
+    using L = layout_t<S, WARPS>;
+    const int pitch = f.head_dim + PART_PAD, quads = f.head_dim / 4, rank = (int)cluster_rank();
     for (int i = (int)threadIdx.x; i < rows * quads; i += WARPS * 32) {
         const int row = i / quads, quad = i % quads;
         float4 o = {0, 0, 0, 0};
         float m = -1e30f, weight = 0;
 #pragma unroll
         for (int warp = 0; warp < WARPS; warp++) {
-            const float *const part = (const float *)(raw + warp * layout_t<S>::TEAM) + row * pitch;
+            const float *const part = (const float *)(raw + warp * L::TEAM) + row * pitch;
             add_part(o, m, weight, *(const float4 *)(part + 4 * quad), part[f.head_dim],
                      part[f.head_dim + 1], f.factor);
         }
-        *(float4 *)(to + row * pitch + 4 * quad) = o;
-        if (quad == 0) *(float2 *)(to + row * pitch + f.head_dim) = make_float2(m, weight);
+        const uint32_t place = inbox + (i / f.splits * f.splits + rank) * 2 * L::WORD;
+        const uint32_t to = cluster_address(place, i % f.splits);
+        cluster_store(to, o);
+        cluster_store(to + L::WORD, make_float4(m, weight, 0, 0));
     }
 }
 
-/* The parts of the cluster's blocks to memory; each block does some of it. */
-template <typename T>
-__device__ inline void combine_blocks(const float *own, T *out, int rows, const work_t &work,
-                                      const flash_t &f) {
-    const int pitch = f.head_dim + PART_PAD, quads = f.head_dim / 4;
-    const int rank = (int)cluster_rank(), step = f.splits * WARPS * 32;
-    for (int i = rank * WARPS * 32 + (int)threadIdx.x; i < rows * quads; i += step) {
-        const int row = i / quads, quad = i % quads;
-        const uint32_t sums = smem_address(own + row * pitch + 4 * quad);
-        const uint32_t known = smem_address(own + row * pitch + f.head_dim);
+/* Puts together what the blocks sent, and writes it. */
+template <typename T, int WARPS>
+__device__ inline void write_rows(const float4 *inbox, T *out, int rows, const work_t &work,
+                                  const flash_t &f) {
+    const int quads = f.head_dim / 4, rank = (int)cluster_rank();
+    for (int slot = (int)threadIdx.x; slot * f.splits + rank < rows * quads; slot += WARPS * 32) {
+        const int i = slot * f.splits + rank, row = i / quads, quad = i % quads;
         float4 o = {0, 0, 0, 0};
         float m = -1e30f, weight = 0;
-#pragma unroll 8
         for (int block = 0; block < f.splits; block++) {
-            const float4 part = cluster_load(cluster_address(sums, block));
-            const float4 of_row = cluster_load(cluster_address(known, block));
-            add_part(o, m, weight, part, of_row.x, of_row.y, f.factor);
+            const float4 *const part = inbox + (slot * f.splits + block) * 2;
+            add_part(o, m, weight, part[0], part[1].x, part[1].y, f.factor);
         }
         const int token = row / f.group, head = work.kv_head * f.group + row % f.group;
         const int64_t all = (work.batch * (int64_t)f.tokens + token) * f.kv_heads * f.group + head;
@@ -74,7 +83,7 @@ __device__ inline void combine_blocks(const float *own, T *out, int rows, const 
     }
 }
 
-template <typename T, typename S>
+template <typename T, typename S, int WARPS>
 static __global__ void __launch_bounds__(WARPS * 32)
     flash_decode_rows(const T *q, const T *k, const T *v, T *out, const flash_t f) {
 #ifdef __CUDA_ARCH_FEAT_SM90_ALL
@@ -84,24 +93,25 @@ static __global__ void __launch_bounds__(WARPS * 32)
     const int rows = f.tokens * f.group;
     const work_t work = {sequence / f.kv_heads, sequence % f.kv_heads, 0, first,
                          min(f.context, first + f.split_keys)};
-    T *const tile = (T *)(raw + warp * layout_t<S>::TEAM);
-    float *const own = (float *)tile, *const of_block = (float *)(raw + WARPS * layout_t<S>::TEAM);
+    uint8_t *const team = raw + warp * layout_t<S, WARPS>::TEAM;
+    uint8_t *const inbox = raw + WARPS * layout_t<S, WARPS>::TEAM;
     float o[S::HEAD / 2];
     rows_t known;
+    cluster_arrive(); /* this block runs: others may send to it */
     dependents_launch();
     dependency_wait();
-    walk_keys<T, S>(o, known, tile, tile + S::Q_ELEMENTS, q, k, v, work, f);
-    __syncwarp(); /* the part takes the place of the tiles */
+    walk_keys<T, S>(o, known, (T *)team, q, k, v, work, f);
 #pragma unroll
     for (int r = 0; r < 2; r++) {
         const int row = (int)threadIdx.x % 32 / 4 + 8 * r;
-        store_part(o, r, known, own + row * (f.head_dim + PART_PAD), f.head_dim, row < rows);
+        store_part(o, r, known, (float *)team + row * (f.head_dim + PART_PAD), f.head_dim,
+                   row < rows);
     }
     __syncthreads();
-    combine_warps<S>(raw, of_block, rows, f);
+    cluster_wait();
+    send_parts<S, WARPS>(raw, smem_address(inbox), rows, f);
     cluster_sync();
-    combine_blocks(of_block, out, rows, work, f);
-    cluster_sync(); /* others may still read this block's part */
+    write_rows<T, WARPS>((const float4 *)inbox, out, rows, work, f);
 #else
     (void)q, (void)k, (void)v, (void)out, (void)f;
     __trap();
@@ -110,36 +120,69 @@ static __global__ void __launch_bounds__(WARPS * 32)
 
 /* ---- host ---- */
 
-template <typename T, typename S>
+/* How many clusters of so many blocks the device runs at once. */
+template <typename T, typename S, int WARPS>
+static status_t clusters_at_once(int cluster, size_t smem, int *out) {
+    cudaLaunchAttribute attribute = {};
+    attribute.id = cudaLaunchAttributeClusterDimension;
+    attribute.val.clusterDim = {(unsigned)cluster, 1, 1};
+    cudaLaunchConfig_t config = {};
+    config.gridDim = (unsigned)cluster;
+    config.blockDim = WARPS * 32;
+    config.dynamicSmemBytes = smem;
+    config.attrs = &attribute;
+    config.numAttrs = 1;
+    CUDA(cudaOccupancyMaxActiveClusters(out, flash_decode_rows<T, S, WARPS>, &config));
+    return STATUS_OK;
+}
+
+/* The largest cluster of which all run at once, and whose warps all have keys. */
+template <typename T, typename S, int WARPS>
+static status_t choose_cluster(const problem_t *p, int rows, int *out) {
+    static int at_once[CLUSTER_MAX + 1][WARP_ROWS + 1];
+    for (*out = CLUSTER_MAX; *out > 1; *out /= 2) {
+        int *const known = &at_once[*out][rows];
+        const int smem = layout_t<S, WARPS>::bytes(rows, S::HEAD, *out);
+        const status_t st =
+            *known ? STATUS_OK : clusters_at_once<T, S, WARPS>(*out, (size_t)smem, known);
+        if (st != STATUS_OK) return st;
+        if (p->batch * p->kv_heads <= *known && (*out - 1) * WARPS * KEYS < p->context) break;
+    }
+    return STATUS_OK;
+}
+
+template <typename T, typename S, int WARPS>
 static status_t launch_rows(const problem_t *p, void *const *tensors, stream_t stream) {
     static uint64_t opted_in;
-    const int64_t sequences = p->batch * p->kv_heads;
+    const int rows = (int)(p->tokens * (p->heads / p->kv_heads));
     flash_t f = flash_of(p, tensors);
-    int cluster = CLUSTER_MAX;
-    while (cluster > 1 &&
-           (sequences * cluster > BLOCKS_WANTED || cluster * WARPS * KEYS >= 2 * p->context))
-        cluster /= 2;
-    f.splits = cluster;
-    f.split_keys = (int)round_up(ceil_div(p->context, cluster * WARPS), KEYS);
-    const status_t st =
-        smem_opt_in((const void *)flash_decode_rows<T, S>, layout_t<S>::SMEM, &opted_in);
+    status_t st =
+        smem_opt_in((const void *)flash_decode_rows<T, S, WARPS>,
+                    (size_t)layout_t<S, WARPS>::bytes(WARP_ROWS, S::HEAD, CLUSTER_MAX), &opted_in);
+    if (st == STATUS_OK) st = choose_cluster<T, S, WARPS>(p, rows, &f.splits);
     if (st != STATUS_OK) return st;
-    return launch_overlapped(flash_decode_rows<T, S>, sequences * cluster, WARPS * 32, cluster,
-                             layout_t<S>::SMEM, stream, (const T *)tensors[0],
-                             (const T *)tensors[1], (const T *)tensors[2], (T *)tensors[3], f);
+    f.split_keys = (int)round_up(ceil_div(p->context, f.splits * WARPS), KEYS);
+    return launch_overlapped(
+        flash_decode_rows<T, S, WARPS>, p->batch * p->kv_heads * f.splits, WARPS * 32, f.splits,
+        (size_t)layout_t<S, WARPS>::bytes(rows, S::HEAD, f.splits), stream, (const T *)tensors[0],
+        (const T *)tensors[1], (const T *)tensors[2], (T *)tensors[3], f);
 }
 
-template <typename T>
+/* Rings are longer where blocks are alone on their SM. */
+template <typename T, int WARPS>
 static status_t launch_dtype(const problem_t *p, void *const *tensors, stream_t stream) {
+    constexpr int SHORT = WARPS > 4 ? 4 : 2, LONG = WARPS > 4 ? 3 : 2;
     const int64_t d = attention_head_dim(p);
-    if (d <= 64) return launch_rows<T, tile_shape<64, 1, KEYS>>(p, tensors, stream);
-    if (d <= 80) return launch_rows<T, tile_shape<80, 1, KEYS>>(p, tensors, stream);
-    return launch_rows<T, tile_shape<128, 1, KEYS>>(p, tensors, stream);
+    if (d <= 64) return launch_rows<T, tile_shape<64, 1, KEYS, SHORT>, WARPS>(p, tensors, stream);
+    if (d <= 80) return launch_rows<T, tile_shape<80, 1, KEYS, SHORT>, WARPS>(p, tensors, stream);
+    return launch_rows<T, tile_shape<128, 1, KEYS, LONG>, WARPS>(p, tensors, stream);
 }
 
+template <int WARPS>
 static status_t launch(const problem_t *p, void *const *tensors, void *workspace, stream_t stream) {
     (void)workspace;
-    return DISPATCH_DTYPE(p, launch_dtype, p, tensors, stream);
+    return p->dtype == DTYPE_BF16 ? launch_dtype<__nv_bfloat16, WARPS>(p, tensors, stream)
+                                  : launch_dtype<__half, WARPS>(p, tensors, stream);
 }
 
 static bool supports(const problem_t *p, const device_info_t *device, char *why, size_t why_len) {
@@ -156,13 +199,17 @@ static bool supports(const problem_t *p, const device_info_t *device, char *why,
     return false;
 }
 
-extern const variant_t flash_decode = {
-    .structure = "attention",
-    .name = "decode",
-    .summary = "mma.sync, a cluster shares out the keys of up to 16 rows",
-    .device = DEVICE_CUDA,
-    .output_order = ORDER_KJ,
-    .dtypes = DTYPE_BIT(DTYPE_BF16) | DTYPE_BIT(DTYPE_FP16),
-    .supports = supports,
-    .launch = launch,
-};
+#define PLAN(NAME, TEXT, WARPS)                                                                    \
+    extern const variant_t NAME = {                                                                \
+        .structure = "attention",                                                                  \
+        .name = TEXT,                                                                              \
+        .summary = "mma.sync, the warps of a cluster share out the keys of up to 16 rows",         \
+        .device = DEVICE_CUDA,                                                                     \
+        .output_order = ORDER_KJ,                                                                  \
+        .dtypes = DTYPE_BIT(DTYPE_BF16) | DTYPE_BIT(DTYPE_FP16),                                   \
+        .supports = supports,                                                                      \
+        .launch = launch<WARPS>,                                                                   \
+    }
+
+PLAN(flash_decode_4, "decode_4", 4);
+PLAN(flash_decode_8, "decode_8", 8);

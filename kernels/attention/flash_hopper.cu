@@ -26,12 +26,9 @@ static const int64_t TOGETHER_BYTES = 24 << 20; /* K and V of the heads that run
 
 /* HEAD is 64, 72 or 128. Features lie in sections of 64 (128 bytes wide), and what K and Q of head
  * dim 72 have beyond 64 in one of 16. */
-template <int HEAD_, int WARPGROUPS_, int KEYS_, int STAGES_, int BLOCKS_, int CLUSTER_>
-struct tile_shape {
+template <int HEAD_, int WARPGROUPS_, int KEYS_, int STAGES_, int BLOCKS_> struct tile_shape {
     static constexpr int HEAD = HEAD_, WARPGROUPS = WARPGROUPS_, KEYS = KEYS_, STAGES = STAGES_;
-    static constexpr int BLOCKS = BLOCKS_;   /* that an SM holds */
-    static constexpr int CLUSTER = CLUSTER_; /* blocks that share K and V */
-    static constexpr int KEYS_LOADED = KEYS / CLUSTER;
+    static constexpr int BLOCKS = BLOCKS_; /* that an SM holds */
     static constexpr int QUERIES = WARPGROUPS * WARPGROUP_ROWS;
     static constexpr int THREADS = (WARPGROUPS + 1) * WARPGROUP;
     static constexpr int SECTIONS = HEAD / 64, REST = HEAD % 64 ? 16 : 0;
@@ -49,7 +46,6 @@ struct tile_shape {
     static constexpr int CONSUMER = WARPGROUPS == 3 ? 160 : WARPGROUPS == 2 ? 240 : 208;
     static constexpr int PRODUCER = WARPGROUPS == 3 ? 32 : WARPGROUPS == 2 ? 24 : 40;
     static_assert((SMEM + 1024) * BLOCKS <= SMEM_PER_SM && KEYS % 16 == 0 && KEYS <= 256);
-    static_assert(KEYS_LOADED % 8 == 0 && CLUSTER <= 2);
 };
 
 struct maps_t {
@@ -71,12 +67,9 @@ struct work_t {
 template <typename S> __device__ inline work_t work_of(const flash_t &f) {
     const int some = f.together * f.tiles, first = (int)blockIdx.x / some * f.together;
     const int heads = min(f.together, f.sequences - first), at = (int)blockIdx.x % some;
-    /* Blocks of a cluster have tiles side by side. */
-    const int pair = at / S::CLUSTER, sequence = first + pair % heads;
-    const int tile = f.tiles - 1 - pair / heads * S::CLUSTER - at % S::CLUSTER;
-    const int token = tile * S::QUERIES;
-    const int last = (token / S::QUERIES | (S::CLUSTER - 1)) * S::QUERIES + S::QUERIES;
-    const int seen = f.causal ? min(f.context, f.context - f.tokens + last) : f.context;
+    const int sequence = first + at % heads, token = (f.tiles - 1 - at / heads) * S::QUERIES;
+    const int seen =
+        f.causal ? min(f.context, f.context - f.tokens + token + S::QUERIES) : f.context;
     return {sequence / f.heads, sequence % f.heads, token, (seen + S::KEYS - 1) / S::KEYS};
 }
 
@@ -112,29 +105,15 @@ template <typename S> struct layout_t {
     }
 };
 
-/* Some tokens of a head of Q, K or V, section by section of `rows` tokens. Where blocks share a
- * tile, each loads the rows from `share` on for all of them. */
-template <typename S, int SECTIONS, int REST>
+/* `rows` tokens of a head of Q, K or V, section by section. */
+template <int SECTIONS, int REST>
 __device__ inline void load_rows(uint32_t to, const CUtensorMap *map, const CUtensorMap *rest,
-                                 int rows, int share, int head, int token, int batch,
-                                 uint32_t barrier, bool shared) {
-    constexpr uint16_t BLOCKS = (1 << S::CLUSTER) - 1;
+                                 int rows, int head, int token, int batch, uint32_t barrier) {
 #pragma unroll
-    for (int i = 0; i < SECTIONS; i++) {
-        const uint32_t at = to + (i * rows + share) * 128;
-        if (S::CLUSTER > 1 && shared)
-            tma_load_4d_multicast(at, map, 64 * i, head, token + share, batch, barrier, BLOCKS);
-        else
-            tma_load_4d(at, map, 64 * i, head, token + share, batch, barrier);
-    }
-    if constexpr (REST > 0) {
-        const uint32_t at = to + SECTIONS * rows * 128 + share * 2 * REST;
-        if (S::CLUSTER > 1 && shared)
-            tma_load_4d_multicast(at, rest, 64 * SECTIONS, head, token + share, batch, barrier,
-                                  BLOCKS);
-        else
-            tma_load_4d(at, rest, 64 * SECTIONS, head, token + share, batch, barrier);
-    }
+    for (int i = 0; i < SECTIONS; i++)
+        tma_load_4d(to + i * rows * 128, map, 64 * i, head, token, batch, barrier);
+    if constexpr (REST > 0)
+        tma_load_4d(to + SECTIONS * rows * 128, rest, 64 * SECTIONS, head, token, batch, barrier);
 }
 
 /* One thread. K is a tile ahead of V, as the consumers are. */
@@ -142,27 +121,27 @@ template <typename S>
 __device__ void produce(const layout_t<S> &smem, const maps_t &maps, const flash_t &f,
                         const work_t &work) {
     const int kv_head = work.head / f.group;
-    const int share = S::CLUSTER > 1 ? (int)cluster_rank() * S::KEYS_LOADED : 0;
     ring_t k = {0, 1}, v = {0, 1};
+    tma_prefetch(&maps.q);
+    tma_prefetch(&maps.k);
+    tma_prefetch(&maps.v);
     dependency_wait();
     mbarrier_arrive_expect(smem.q_full(), S::Q_BYTES);
-    load_rows<S, S::SECTIONS, S::REST>(smem.q(), &maps.q, &maps.q_rest, S::QUERIES, 0, work.head,
-                                       work.token, work.batch, smem.q_full(), false);
+    load_rows<S::SECTIONS, S::REST>(smem.q(), &maps.q, &maps.q_rest, S::QUERIES, work.head,
+                                    work.token, work.batch, smem.q_full());
     for (int tile = work.key_tiles - 1; tile >= -1; tile--) {
         if (tile >= 0) {
             mbarrier_wait(smem.k_empty(k.slot), k.parity);
             mbarrier_arrive_expect(smem.k_full(k.slot), S::K_LOADED);
-            load_rows<S, S::SECTIONS, S::REST>(smem.k(k.slot), &maps.k, &maps.k_rest, S::KEYS,
-                                               share, kv_head, tile * S::KEYS, work.batch,
-                                               smem.k_full(k.slot), true);
+            load_rows<S::SECTIONS, S::REST>(smem.k(k.slot), &maps.k, &maps.k_rest, S::KEYS, kv_head,
+                                            tile * S::KEYS, work.batch, smem.k_full(k.slot));
             ring_advance<S::STAGES>(k);
         }
         if (tile < work.key_tiles - 1) {
             mbarrier_wait(smem.v_empty(v.slot), v.parity);
             mbarrier_arrive_expect(smem.v_full(v.slot), S::V_BYTES);
-            load_rows<S, S::V_SECTIONS, 0>(smem.v(v.slot), &maps.v, &maps.v, S::KEYS, share,
-                                           kv_head, (tile + 1) * S::KEYS, work.batch,
-                                           smem.v_full(v.slot), true);
+            load_rows<S::V_SECTIONS, 0>(smem.v(v.slot), &maps.v, &maps.v, S::KEYS, kv_head,
+                                        (tile + 1) * S::KEYS, work.batch, smem.v_full(v.slot));
             ring_advance<S::STAGES>(v);
         }
     }
@@ -214,27 +193,15 @@ template <typename T, typename S> struct consumer_t {
         wgmma_commit();
     }
 
-    /* Frees a slot, in all blocks that load for it. */
-    __device__ void free_slot(uint32_t empty) {
-        if (!signals) return;
-        if constexpr (S::CLUSTER > 1) {
-#pragma unroll
-            for (int block = 0; block < S::CLUSTER; block++)
-                mbarrier_arrive_cluster(cluster_address(empty, block));
-        } else {
-            mbarrier_arrive(empty);
-        }
-    }
-
     __device__ void scores_done() {
         registers_fence(s);
-        free_slot(smem.k_empty(k.slot));
+        if (signals) mbarrier_arrive(smem.k_empty(k.slot));
         ring_advance<S::STAGES>(k);
     }
 
     __device__ void output_done() {
         registers_fence(o);
-        free_slot(smem.v_empty(v.slot));
+        if (signals) mbarrier_arrive(smem.v_empty(v.slot));
         ring_advance<S::STAGES>(v);
     }
 
@@ -333,16 +300,13 @@ __global__ void __launch_bounds__(S::THREADS, S::BLOCKS)
         mbarrier_init(smem.q_full(), 1);
         for (int i = 0; i < S::STAGES; i++) {
             mbarrier_init(smem.k_full(i), 1);
-            mbarrier_init(smem.k_empty(i), S::WARPGROUPS * S::CLUSTER);
+            mbarrier_init(smem.k_empty(i), S::WARPGROUPS);
             mbarrier_init(smem.v_full(i), 1);
-            mbarrier_init(smem.v_empty(i), S::WARPGROUPS * S::CLUSTER);
+            mbarrier_init(smem.v_empty(i), S::WARPGROUPS);
         }
         mbarrier_init_done();
     }
-    if constexpr (S::CLUSTER > 1)
-        cluster_sync();
-    else
-        __syncthreads();
+    __syncthreads();
     dependents_launch();
     const int warpgroup = __shfl_sync(0xffffffffu, (int)threadIdx.x / WARPGROUP, 0);
     if (warpgroup == S::WARPGROUPS) {
@@ -354,7 +318,6 @@ __global__ void __launch_bounds__(S::THREADS, S::BLOCKS)
         consumer.run(work);
         consumer.store(out, work);
     }
-    if constexpr (S::CLUSTER > 1) cluster_sync(); /* others may still signal to this block */
 #else
     (void)maps, (void)out, (void)f;
     __trap();
@@ -377,19 +340,18 @@ static status_t map_tensor(CUtensorMap *map, const problem_t *p, const void *bas
 template <typename S>
 static status_t map_tensors(const problem_t *p, void *const *tensors, maps_t *maps) {
     status_t st = map_tensor(&maps->q, p, tensors[0], true, S::QUERIES, 64);
-    if (st == STATUS_OK) st = map_tensor(&maps->k, p, tensors[1], false, S::KEYS_LOADED, 64);
-    if (st == STATUS_OK) st = map_tensor(&maps->v, p, tensors[2], false, S::KEYS_LOADED, 64);
+    if (st == STATUS_OK) st = map_tensor(&maps->k, p, tensors[1], false, S::KEYS, 64);
+    if (st == STATUS_OK) st = map_tensor(&maps->v, p, tensors[2], false, S::KEYS, 64);
     if (S::REST == 0) return st;
     if (st == STATUS_OK) st = map_tensor(&maps->q_rest, p, tensors[0], true, S::QUERIES, 16);
-    return st == STATUS_OK ? map_tensor(&maps->k_rest, p, tensors[1], false, S::KEYS_LOADED, 16)
-                           : st;
+    return st == STATUS_OK ? map_tensor(&maps->k_rest, p, tensors[1], false, S::KEYS, 16) : st;
 }
 
 template <typename T, typename S>
 static status_t launch_tiles(const problem_t *p, void *const *tensors, cudaStream_t stream) {
     static uint64_t opted_in;
     const int64_t d = attention_head_dim(p);
-    const int64_t tiles = round_up(ceil_div(p->tokens, S::QUERIES), S::CLUSTER);
+    const int64_t tiles = ceil_div(p->tokens, S::QUERIES);
     const int64_t kv_bytes = 4 * p->context * d, sequences = p->batch * p->heads;
     const int64_t together = TOGETHER_BYTES / kv_bytes * (p->heads / p->kv_heads);
     const flash_t f = {.tokens = (int)p->tokens,
@@ -409,8 +371,8 @@ static status_t launch_tiles(const problem_t *p, void *const *tensors, cudaStrea
     status_t st = map_tensors<S>(p, tensors, &maps);
     if (st == STATUS_OK) st = smem_opt_in((const void *)flash_tiles<T, S>, S::SMEM, &opted_in);
     if (st != STATUS_OK) return st;
-    return launch_overlapped(flash_tiles<T, S>, sequences * tiles, S::THREADS, S::CLUSTER, S::SMEM,
-                             stream, maps, (T *)tensors[3], f);
+    return launch_overlapped(flash_tiles<T, S>, sequences * tiles, S::THREADS, 1, S::SMEM, stream,
+                             maps, (T *)tensors[3], f);
 }
 
 template <typename S>
@@ -454,10 +416,11 @@ static bool supports(const problem_t *p, const device_info_t *device, char *why,
         .launch = launch<tile_shape<__VA_ARGS__>>,                                                 \
     }
 
-PLAN(flash_128_128x176, "d128_128x176", 72, 128, 2, 176, 2, 1, 1);
-PLAN(flash_128_128x128, "d128_128x128", 72, 128, 2, 128, 2, 1, 1);
-PLAN(flash_128_64x96, "d128_64x96", 72, 128, 1, 96, 2, 2, 1);
-PLAN(flash_72_192x112, "d72_192x112", 64, 72, 3, 112, 2, 1, 1);
-PLAN(flash_72_64x96, "d72_64x96", 64, 72, 1, 96, 2, 2, 1);
-PLAN(flash_64_192x112, "d64_192x112", 0, 64, 3, 112, 3, 1, 1);
-PLAN(flash_64_64x128, "d64_64x128", 0, 64, 1, 128, 2, 2, 1);
+PLAN(flash_128_128x176, "d128_128x176", 72, 128, 2, 176, 2, 1);
+PLAN(flash_128_128x128, "d128_128x128", 72, 128, 2, 128, 2, 1);
+PLAN(flash_128_64x96, "d128_64x96", 72, 128, 1, 96, 2, 2);
+PLAN(flash_72_192x128, "d72_192x128", 64, 72, 3, 128, 2, 1);
+PLAN(flash_72_64x96, "d72_64x96", 64, 72, 1, 96, 2, 2);
+PLAN(flash_64_192x128, "d64_192x128", 0, 64, 3, 128, 3, 1);
+PLAN(flash_64_192x112, "d64_192x112", 0, 64, 3, 112, 3, 1);
+PLAN(flash_64_64x128, "d64_64x128", 0, 64, 1, 128, 2, 2);

@@ -1,6 +1,6 @@
 /*
  * Attention by mma.sync (compute capability 8.0 and later): a warp owns 16 rows and walks keys that
- * come in double-buffered tiles of shared memory. The queries of the heads that share K and V lie
+ * come in tiles through a ring in shared memory. The queries of the heads that share K and V lie
  * side by side: row r is token r / group of head r % group. S::WARPS warps share tiles; a block may
  * hold several such teams.
  */
@@ -13,13 +13,13 @@
 
 enum { WARP_ROWS = 16, PAD = 8 };
 
-template <int HEAD_, int WARPS_, int KEYS_> struct tile_shape {
-    static constexpr int HEAD = HEAD_, WARPS = WARPS_, KEYS = KEYS_;
+template <int HEAD_, int WARPS_, int KEYS_, int STAGES_> struct tile_shape {
+    static constexpr int HEAD = HEAD_, WARPS = WARPS_, KEYS = KEYS_, STAGES = STAGES_;
     static constexpr int ROWS = WARPS * WARP_ROWS, THREADS = WARPS * 32;
     static constexpr int PITCH = HEAD + PAD; /* elements; rows fall into different banks */
     static constexpr int STEPS = HEAD / 16, KEY_STEPS = KEYS / 16;
-    static constexpr int Q_ELEMENTS = ROWS * PITCH, TILE_ELEMENTS = KEYS * PITCH;
-    static constexpr int SMEM = 2 * (Q_ELEMENTS + 4 * TILE_ELEMENTS);
+    static constexpr int SLOT_ELEMENTS = 2 * KEYS * PITCH; /* K and V */
+    static constexpr int SMEM = 2 * STAGES * SLOT_ELEMENTS;
 };
 
 struct flash_t {
@@ -65,17 +65,31 @@ __device__ inline void load_keys(T *to, const T *k, const T *v, int key, const w
     }
 }
 
+/* Two neighbours of a row; zeros beyond the head. */
+template <typename T>
+__device__ inline uint32_t load_pair(const T *from, int column, bool exists, const flash_t &f) {
+    if (f.vectors) return exists && column < f.head_dim ? *(const uint32_t *)(from + column) : 0;
+    return pack_pair(exists && column < f.head_dim ? from[column] : T(0.0f),
+                     exists && column + 1 < f.head_dim ? from[column + 1] : T(0.0f));
+}
+
+/* This warp's rows of Q as the A operands of all K steps (ptx.cuh). */
 template <typename T, typename S>
-__device__ inline void load_queries(T *to, const T *q, const work_t &work, const flash_t &f) {
-    constexpr int LANES = 8;
-    const int thread = (int)threadIdx.x % S::THREADS;
-    for (int i = thread / LANES; i < S::ROWS; i += S::THREADS / LANES) {
-        const int row = work.row + i, token = row / f.group, head = row % f.group;
+__device__ inline void load_queries(uint32_t (&a)[S::STEPS][4], const T *q, int first,
+                                    const work_t &work, const flash_t &f) {
+#pragma unroll
+    for (int r = 0; r < 2; r++) {
+        const int row = first + 8 * r, token = row / f.group, head = row % f.group;
         const bool exists = token < f.tokens;
         const T *const from = q +
                               (work.batch * (int64_t)f.tokens + (exists ? token : 0)) * f.q_stride +
                               (int64_t)(work.kv_head * f.group + head) * f.head_dim;
-        load_row<T, S>(to + i * S::PITCH, from, exists, thread % LANES, LANES, f);
+#pragma unroll
+        for (int step = 0; step < S::STEPS; step++)
+#pragma unroll
+            for (int half = 0; half < 2; half++)
+                a[step][r + 2 * half] =
+                    load_pair(from, 16 * step + 8 * half + (int)threadIdx.x % 4 * 2, exists, f);
     }
 }
 
@@ -89,18 +103,18 @@ __device__ inline const T *matrices_at(const T *tile, int row, int column) {
 
 /* S = Q K^T of this warp's rows and the keys of a tile. */
 template <typename T, typename S>
-__device__ inline void scores(float (&s)[S::KEYS / 2], const T *q, const T *k) {
+__device__ inline void scores(float (&s)[S::KEYS / 2], const uint32_t (&q)[S::STEPS][4],
+                              const T *k) {
 #pragma unroll
     for (int i = 0; i < S::KEYS / 2; i++) s[i] = 0;
 #pragma unroll
     for (int step = 0; step < S::STEPS; step++) {
-        uint32_t a[4], b[4];
-        ldmatrix_x4(a, matrices_at<S::PITCH, false>(q, 0, 16 * step));
+        uint32_t b[4];
 #pragma unroll
         for (int n = 0; n < S::KEY_STEPS; n++) {
             ldmatrix_x4(b, matrices_at<S::PITCH, true>(k, 16 * n, 16 * step));
-            mma_16816<T>(s + 8 * n, a, b);
-            mma_16816<T>(s + 8 * n + 4, a, b + 2);
+            mma_16816<T>(s + 8 * n, q[step], b);
+            mma_16816<T>(s + 8 * n + 4, q[step], b + 2);
         }
     }
 }
@@ -130,12 +144,10 @@ template <typename S> __device__ inline void team_sync() {
         __syncthreads(); /* the team is the block */
 }
 
-/* O and what is known of the rows, over all keys of `work`. The team's shared memory is q_tile
- * (Q_ELEMENTS) and tiles (4 TILE_ELEMENTS). */
+/* O and what is known of the rows, over all keys of `work`; `tiles` is the team's shared memory. */
 template <typename T, typename S>
-__device__ inline void walk_keys(float (&o)[S::HEAD / 2], rows_t &rows, T *q_tile, T *tiles,
-                                 const T *q, const T *k, const T *v, const work_t &work,
-                                 const flash_t &f) {
+__device__ inline void walk_keys(float (&o)[S::HEAD / 2], rows_t &rows, T *tiles, const T *q,
+                                 const T *k, const T *v, const work_t &work, const flash_t &f) {
     const int64_t kv = work.batch * f.kv_batch_stride + (int64_t)work.kv_head * f.head_dim;
     const int warp_row = (int)threadIdx.x % S::THREADS / 32 * WARP_ROWS;
     const int row = work.row + warp_row + (int)threadIdx.x % 32 / 4;
@@ -147,28 +159,36 @@ __device__ inline void walk_keys(float (&o)[S::HEAD / 2], rows_t &rows, T *q_til
     /* keys that every row of the warp sees */
     const int lowest = f.causal ? before + (work.row + warp_row) / f.group : f.context;
     float s[S::KEYS / 2], scale[2];
+    uint32_t a[S::STEPS][4];
 #pragma unroll
     for (int i = 0; i < S::HEAD / 2; i++) o[i] = 0;
-    load_queries<T, S>(q_tile, q, work, f);
-    load_keys<T, S>(tiles, k + kv, v + kv, work.first_key, work, f);
-    cp_async_commit();
-    for (int key = work.first_key, slot = 0; key < work.last_key; key += S::KEYS, slot ^= 1) {
-        const T *const tile = tiles + slot * 2 * S::TILE_ELEMENTS;
-        if (key + S::KEYS < work.last_key)
-            load_keys<T, S>(tiles + (slot ^ 1) * 2 * S::TILE_ELEMENTS, k + kv, v + kv,
-                            key + S::KEYS, work, f);
+    constexpr int AHEAD = S::STAGES - 1;
+#pragma unroll
+    for (int i = 0; i < AHEAD; i++) {
+        const int key = work.first_key + i * S::KEYS;
+        if (key < work.last_key)
+            load_keys<T, S>(tiles + i * S::SLOT_ELEMENTS, k + kv, v + kv, key, work, f);
         cp_async_commit();
-        cp_async_wait<1>();
+    }
+    load_queries<T, S>(a, q, row, work, f);
+    int slot = 0;
+    for (int key = work.first_key; key < work.last_key; key += S::KEYS) {
+        const T *const tile = tiles + slot * S::SLOT_ELEMENTS;
+        const int later = key + AHEAD * S::KEYS, free = slot == 0 ? AHEAD : slot - 1;
+        if (later < work.last_key)
+            load_keys<T, S>(tiles + free * S::SLOT_ELEMENTS, k + kv, v + kv, later, work, f);
+        cp_async_commit();
+        cp_async_wait<AHEAD>();
         team_sync<S>();
-        scores<T, S>(s, q_tile + warp_row * S::PITCH, tile);
+        scores<T, S>(s, a, tile);
         if (key + S::KEYS > min(lowest, work.last_key))
             mask_scores(s, key + (int)threadIdx.x % 4 * 2, limit);
         soften(s, rows, f.factor, scale);
         scale_rows(o, scale);
-        outputs<T, S>(o, s, tile + S::TILE_ELEMENTS);
+        outputs<T, S>(o, s, tile + S::SLOT_ELEMENTS / 2);
+        slot = slot == AHEAD ? 0 : slot + 1;
         team_sync<S>();
     }
-    cp_async_wait<0>();
 }
 
 /* A part of a row: its sums as they are, its maximum and its sum of weights. */

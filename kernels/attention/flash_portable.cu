@@ -53,14 +53,13 @@ __device__ inline void store(float (&o)[S::HEAD / 2], const rows_t &rows, T *out
 }
 
 template <typename T, typename S>
-static __global__ void __launch_bounds__(S::THREADS)
+static __global__ void __launch_bounds__(S::THREADS, 1)
     flash_rows(const T *q, const T *k, const T *v, T *out, const flash_t f) {
     extern __shared__ __align__(16) uint8_t raw[];
-    T *const tile = (T *)raw;
     const work_t work = work_of<S>(f);
     float o[S::HEAD / 2];
     rows_t rows;
-    walk_keys<T, S>(o, rows, tile, tile + S::Q_ELEMENTS, q, k, v, work, f);
+    walk_keys<T, S>(o, rows, (T *)raw, q, k, v, work, f);
     store<T, S>(o, rows, out, work, f);
 }
 
@@ -126,20 +125,24 @@ template <typename T>
 static status_t launch_whole(const problem_t *p, void *const *tensors, void *workspace,
                              cudaStream_t stream) {
     const int64_t d = attention_head_dim(p);
-    if (d <= 64) return launch_rows<T, tile_shape<64, 4, 64>>(p, tensors, workspace, false, stream);
-    if (d <= 80) return launch_rows<T, tile_shape<80, 4, 64>>(p, tensors, workspace, false, stream);
+    if (d <= 64)
+        return launch_rows<T, tile_shape<64, 4, 64, 2>>(p, tensors, workspace, false, stream);
+    if (d <= 80)
+        return launch_rows<T, tile_shape<80, 4, 64, 2>>(p, tensors, workspace, false, stream);
     if (d <= 128)
-        return launch_rows<T, tile_shape<128, 4, 64>>(p, tensors, workspace, false, stream);
-    return launch_rows<T, tile_shape<256, 4, 16>>(p, tensors, workspace, false, stream);
+        return launch_rows<T, tile_shape<128, 4, 64, 2>>(p, tensors, workspace, false, stream);
+    return launch_rows<T, tile_shape<256, 4, 16, 2>>(p, tensors, workspace, false, stream);
 }
 
 template <typename T>
 static status_t launch_parts(const problem_t *p, void *const *tensors, void *workspace,
                              cudaStream_t stream) {
     const int64_t d = attention_head_dim(p);
-    if (d <= 64) return launch_rows<T, tile_shape<64, 1, 32>>(p, tensors, workspace, true, stream);
-    if (d <= 80) return launch_rows<T, tile_shape<80, 1, 32>>(p, tensors, workspace, true, stream);
-    return launch_rows<T, tile_shape<128, 1, 32>>(p, tensors, workspace, true, stream);
+    if (d <= 64)
+        return launch_rows<T, tile_shape<64, 1, 32, 2>>(p, tensors, workspace, true, stream);
+    if (d <= 80)
+        return launch_rows<T, tile_shape<80, 1, 32, 2>>(p, tensors, workspace, true, stream);
+    return launch_rows<T, tile_shape<128, 1, 32, 2>>(p, tensors, workspace, true, stream);
 }
 
 static status_t launch_portable(const problem_t *p, void *const *tensors, void *workspace,

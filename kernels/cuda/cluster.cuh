@@ -29,6 +29,22 @@ __device__ inline void cluster_sync() {
                      : "memory");
 }
 
+/* cluster_sync() in two: what came before the arrival of all blocks is seen after the wait. */
+__device__ inline void cluster_arrive() {
+    asm volatile("barrier.cluster.arrive;" ::: "memory");
+}
+
+__device__ inline void cluster_wait() {
+    asm volatile("barrier.cluster.wait;" ::: "memory");
+}
+
+/* 16 bytes to the shared memory of any block; `smem` from cluster_address(). */
+__device__ inline void cluster_store(uint32_t smem, float4 v) {
+    asm volatile("st.shared::cluster.v4.f32 [%0], {%1, %2, %3, %4};" ::"r"(smem), "f"(v.x),
+                 "f"(v.y), "f"(v.z), "f"(v.w)
+                 : "memory");
+}
+
 /* 16 bytes of the shared memory of any block; `smem` from cluster_address(). */
 __device__ inline float4 cluster_load(uint32_t smem) {
     float4 v;
