@@ -5,10 +5,17 @@
 #include "kernels/monarch/hopper.h"
 
 static const variant_t *const plans[] = {
-    &monarch_hopper_128x256,       &monarch_hopper_128x128,    &monarch_hopper_64x256,
-    &monarch_hopper_64x128,        &monarch_hopper_64x128_two, &monarch_hopper_64x192_split4,
-    &monarch_hopper_64x256_split2, &monarch_hopper_64x2x128,   &monarch_hopper_128x2x128_split2,
-    &monarch_hopper_pair256,       &monarch_hopper_pair352,    NULL,
+    &monarch_hopper_128x256,
+    &monarch_hopper_64x256,
+    &monarch_hopper_64x128,
+    &monarch_hopper_64x128_two,
+    &monarch_hopper_64x192_split4,
+    &monarch_hopper_64x256_split2,
+    &monarch_hopper_64x2x128,
+    &monarch_hopper_128x2x128_split2,
+    &monarch_hopper_pair256,
+    &monarch_hopper_pair352,
+    NULL,
 };
 
 static const variant_t monarch_fused = {

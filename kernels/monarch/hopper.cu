@@ -17,10 +17,9 @@
 
 /* TOKENS, COLUMNS, GROUP, SPLIT, MOST_JOINED, BLOCKS */
 HOPPER_PLAN(128x256, "tiles of 128 tokens x 256 columns", 128, 256, 1, 1, 2, 1)
-HOPPER_PLAN(128x128, "tiles of 128 tokens x 128 columns", 128, 128, 1, 1, 2, 1)
 HOPPER_PLAN(64x256, "tiles of 64 tokens x 256 columns", 64, 256, 1, 1, 1, 1)
-HOPPER_PLAN(64x128, "tiles of 64 tokens x 128 columns", 64, 128, 1, 1, 1, 1)
-HOPPER_PLAN(64x128_two, "tiles of 64 tokens x 128 columns, two an SM", 64, 128, 1, 1, 1, 2)
+HOPPER_PLAN(64x128, "tiles of 64 tokens x 128 columns", 64, 128, 1, 1, 2, 1)
+HOPPER_PLAN(64x128_two, "tiles of 64 tokens x 128 columns, two an SM", 64, 128, 1, 1, 2, 2)
 HOPPER_PLAN(64x192_split4, "tiles of 64 tokens x 192 columns, l over 4 blocks", 64, 192, 1, 4, 1, 1)
 HOPPER_PLAN(64x256_split2, "tiles of 64 tokens x 256 columns, l over 2 blocks", 64, 256, 1, 2, 1, 1)
 HOPPER_PLAN(64x2x128, "tiles of 64 tokens x 2 output blocks", 64, 128, 2, 1, 2, 1)

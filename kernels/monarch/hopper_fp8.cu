@@ -21,7 +21,5 @@
 
 /* TOKENS, COLUMNS, GROUP, SPLIT, MOST_JOINED, BLOCKS */
 FP8_PLAN(128x256, "tiles of 128 tokens x 256 columns", 128, 256, 1, 1, 2, 1)
-FP8_PLAN(64x256, "tiles of 64 tokens x 256 columns", 64, 256, 1, 1, 2, 1)
 FP8_PLAN(64x128, "tiles of 64 tokens x 128 columns", 64, 128, 1, 1, 2, 1)
-FP8_PLAN(64x192_split4, "tiles of 64 tokens x 192 columns, l over 4 blocks", 64, 192, 1, 4, 1, 1)
 FP8_PLAN(128x2x128_split2, "tiles of 128 tokens x 2 output blocks, l over 2", 128, 128, 2, 2, 2, 1)

@@ -20,5 +20,5 @@
     };
 
 /* COLUMNS, LARGEST_RANK, T_SLOTS, AHEAD */
-FP8_PAIR(pair256, "128 tokens x 2 x 256 columns, T exchanged in a cluster", 256, 64, 4, 2)
-FP8_PAIR(pair352, "128 tokens x 2 x 352 columns, T exchanged in a cluster", 352, 32, 4, 2)
+FP8_PAIR(pair256, "128 tokens x 2 x 256 columns, T exchanged in a cluster", 256, 64, 6, 4)
+FP8_PAIR(pair352, "128 tokens x 2 x 352 columns, T exchanged in a cluster", 352, 32, 8, 6)
