@@ -20,11 +20,11 @@ typedef struct {
     int64_t inner, outer, inner_part, outer_part;
     bool over_heads;
     int64_t row, matrix; /* elements of S */
-} tiling_t;
+} matrices_t;
 
-static tiling_t tiling_of(const problem_t *p) {
+static matrices_t matrices_of(const problem_t *p) {
     const bool grouped = p->heads != p->kv_heads;
-    tiling_t x = {.inner = grouped ? p->heads / p->kv_heads : p->heads,
+    matrices_t x = {.inner = grouped ? p->heads / p->kv_heads : p->heads,
                   .outer = p->batch * (grouped ? p->kv_heads : 1),
                   .over_heads = true};
     if (p->heads < x.outer) {
@@ -41,7 +41,7 @@ static tiling_t tiling_of(const problem_t *p) {
 }
 
 static bool supports(const problem_t *p, const device_info_t *device, char *why, size_t why_len) {
-    const tiling_t x = tiling_of(p);
+    const matrices_t x = matrices_of(p);
     if (!supports_portable(device, why, why_len)) return false;
     if (x.matrix < INT64_C(1) << 31) return true;
     snprintf(why, why_len, "a matrix of scores has 2^31 elements or more");
@@ -57,7 +57,7 @@ static int intermediates(const problem_t *p, double bytes[MAX_INTERMEDIATES]) {
 
 static size_t workspace_bytes(const problem_t *p, const device_info_t *device) {
     (void)device;
-    const tiling_t x = tiling_of(p);
+    const matrices_t x = matrices_of(p);
     return CUBLASLT_WORKSPACE_BYTES + buffer_bytes(p, x.inner_part * x.outer_part * x.matrix);
 }
 
@@ -132,7 +132,7 @@ static __global__ void __launch_bounds__(SOFTMAX_THREADS)
 }
 
 template <typename T>
-static status_t softmax(const problem_t *p, const tiling_t *x, void *s, int64_t matrices,
+static status_t softmax(const problem_t *p, const matrices_t *x, void *s, int64_t matrices,
                         cudaStream_t stream) {
     const int64_t rows = matrices * p->tokens;
     const float factor = 1.44269504f / sqrtf((float)attention_head_dim(p));
@@ -152,7 +152,7 @@ typedef struct {
     int64_t q, kv, q_step, kv_step;
 } place_t;
 
-static place_t place_of(const problem_t *p, const tiling_t *x, int64_t outer, int64_t inner) {
+static place_t place_of(const problem_t *p, const matrices_t *x, int64_t outer, int64_t inner) {
     const int64_t d = attention_head_dim(p), group = p->heads / p->kv_heads;
     const int64_t q_batch = p->tokens * attention_q_stride(p);
     const int64_t kv_batch = attention_kv_batch_stride(p);
@@ -171,7 +171,7 @@ static int64_t output_offset(const problem_t *p, int64_t q_offset) {
     return q_offset / stride * p->out_features + q_offset % stride;
 }
 
-static status_t products(const problem_t *p, const tiling_t *x, void *const *tensors, bool first,
+static status_t products(const problem_t *p, const matrices_t *x, void *const *tensors, bool first,
                          int64_t outer, int64_t inner, int64_t count, void *s, void *workspace,
                          stream_t stream) {
     const int64_t d = attention_head_dim(p), kv_stride = attention_kv_stride(p);
@@ -200,7 +200,7 @@ static status_t products(const problem_t *p, const tiling_t *x, void *const *ten
 }
 
 static status_t launch(const problem_t *p, void *const *tensors, void *workspace, stream_t stream) {
-    const tiling_t x = tiling_of(p);
+    const matrices_t x = matrices_of(p);
     char *const s = (char *)workspace + CUBLASLT_WORKSPACE_BYTES;
     const int64_t matrix_bytes = x.matrix * (int64_t)dtype_size(p->dtype);
     for (int64_t o = 0; o < x.outer; o += x.outer_part)

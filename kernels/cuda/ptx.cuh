@@ -25,6 +25,15 @@ __device__ inline void shared_store(unsigned smem, float4 v) {
                  : "memory");
 }
 
+__device__ inline float4 shared_load(unsigned smem) {
+    float4 v;
+    asm volatile("ld.shared.v4.f32 {%0, %1, %2, %3}, [%4];"
+                 : "=f"(v.x), "=f"(v.y), "=f"(v.z), "=f"(v.w)
+                 : "r"(smem)
+                 : "memory");
+    return v;
+}
+
 /* Copies 16 aligned bytes asynchronously; if not valid, writes zeros and does not read. */
 __device__ inline void cp_async(void *smem, const void *global, bool valid) {
     asm volatile("cp.async.cg.shared.global.L2::128B [%0], [%1], 16, %2;" ::"r"(smem_address(smem)),

@@ -10,7 +10,6 @@ static const variant_t *const plans[] = {
     &monarch_decode,
     &monarch_decode_chain,
     &monarch_hopper_128x256,
-    &monarch_hopper_128x128,
     &monarch_hopper_64x256,
     &monarch_hopper_64x128,
     &monarch_hopper_64x128_two,

@@ -7,10 +7,8 @@
 #include "kernels/monarch/hopper_fp8.h"
 
 static const variant_t *const plans[] = {
-    &monarch_fp8_128x256,          &monarch_fp8_64x256,
-    &monarch_fp8_64x128,           &monarch_fp8_64x192_split4,
-    &monarch_fp8_128x2x128_split2, &monarch_fp8_pair256,
-    &monarch_fp8_pair352,          NULL,
+    &monarch_fp8_128x256, &monarch_fp8_64x128,  &monarch_fp8_128x2x128_split2,
+    &monarch_fp8_pair256, &monarch_fp8_pair352, NULL,
 };
 
 static const variant_t monarch_fused_fp8 = {

@@ -8,10 +8,10 @@
 extern "C" {
 #endif
 
-extern const variant_t monarch_hopper_128x256, monarch_hopper_128x128, monarch_hopper_64x256,
-    monarch_hopper_64x128, monarch_hopper_64x128_two, monarch_hopper_64x192_split4,
-    monarch_hopper_64x256_split2, monarch_hopper_64x2x128, monarch_hopper_128x2x128_split2,
-    monarch_hopper_pair256, monarch_hopper_pair352;
+extern const variant_t monarch_hopper_128x256, monarch_hopper_64x256, monarch_hopper_64x128,
+    monarch_hopper_64x128_two, monarch_hopper_64x192_split4, monarch_hopper_64x256_split2,
+    monarch_hopper_64x2x128, monarch_hopper_128x2x128_split2, monarch_hopper_pair256,
+    monarch_hopper_pair352;
 
 #ifdef __cplusplus
 }

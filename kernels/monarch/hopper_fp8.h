@@ -17,9 +17,8 @@ extern "C" {
  */
 #define MONARCH_FP8_TOLERANCE 6e-2
 
-extern const variant_t monarch_fp8_128x256, monarch_fp8_64x256, monarch_fp8_64x128,
-    monarch_fp8_64x192_split4, monarch_fp8_128x2x128_split2, monarch_fp8_pair256,
-    monarch_fp8_pair352;
+extern const variant_t monarch_fp8_128x256, monarch_fp8_64x128, monarch_fp8_128x2x128_split2,
+    monarch_fp8_pair256, monarch_fp8_pair352;
 
 #ifdef __cplusplus
 }

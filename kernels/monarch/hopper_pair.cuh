@@ -47,7 +47,7 @@ template <int BYTES_, int COLUMNS_, int RANK_, int T_SLOTS_, int AHEAD_> struct 
     static constexpr int U_BYTES = COLUMNS * STEPS * STEP_BYTES;
     static constexpr int T_BYTES = WARPGROUP_ROWS * STEPS * STEP_BYTES; /* of one warpgroup */
     static constexpr int T_ROOM = SMEM_BYTES - 2 * SMEM_ALIGN - T_SLOTS * CONSUMERS * T_BYTES;
-    static constexpr int U_WANTED = FP8 ? 5 : 3; /* fp8 has smaller ones and less time */
+    static constexpr int U_WANTED = FP8 ? 4 : 3; /* fp8 has smaller ones and less time */
     static constexpr int U_SLOTS = T_ROOM - U_WANTED * U_BYTES >= 3 * SLOT_BYTES ? U_WANTED : 2;
     static constexpr int ROOM = T_ROOM - U_SLOTS * U_BYTES;
     static constexpr int SLOTS = ROOM / SLOT_BYTES < 8 ? ROOM / SLOT_BYTES : 8;
@@ -143,12 +143,13 @@ __device__ void produce_xv(const layout_t<S> &smem, const CUtensorMap *x_map, co
     dependency_wait();
     ring_t ring = {0, 1};
     int done = 0; /* chunks since the start of the kernel */
+    const int chunks = tiling.chunks, passes = tiling.passes, parts = tiling.parts;
     for (int tile = 0; tile < work.tiles; tile++) {
         const place_t place = place_of(tiling, work, tile);
-        const int first = first_own_pass(tile * tiling.passes, rank);
-        int block = first / tiling.parts * tiling.in_block, part = first % tiling.parts;
-        for (int pass = first; pass < tiling.passes; pass += PAIR) {
-            for (int c = 0; c < tiling.chunks; c++, done++) {
+        const int first = first_own_pass(tile * passes, rank);
+        int block = first / parts * tiling.in_block, part = first % parts;
+        for (int pass = first; pass < passes; pass += PAIR) {
+            for (int c = 0; c < chunks; c++, done++) {
                 if (done >= early) {
                     mbarrier_wait(smem.empty(ring.slot), ring.parity);
                     load_v(place.k, pass, c, ring.slot);
@@ -157,7 +158,7 @@ __device__ void produce_xv(const layout_t<S> &smem, const CUtensorMap *x_map, co
                             place.token, smem.full(ring.slot));
                 ring_advance<S::SLOTS>(ring);
             }
-            for (part += PAIR; part >= tiling.parts; part -= tiling.parts) block += tiling.in_block;
+            for (part += PAIR; part >= parts; part -= parts) block += tiling.in_block;
         }
     }
 }
@@ -186,7 +187,7 @@ template <typename T, typename S> struct consumer_t {
     float4 v_scales[S::FP8 ? S::RANK / 16 : 1];
     ring_t read = {0, 0}, freed = {0, 0}, u_read = {0, 0}, u_freed = {0, 0};
     const layout_t<S> &smem;
-    const int warpgroup, rank, passes;
+    const int warpgroup, rank, passes, chunks;
     const bool signals; /* one thread of the warpgroup frees slots and sends */
     const monarch_tiling_t &tiling;
     const monarch_scales_t &scales;
@@ -195,7 +196,7 @@ template <typename T, typename S> struct consumer_t {
 
     __device__ consumer_t(const layout_t<S> &layout, int index, int block, const work_t &tiles,
                           const monarch_tiling_t &sizes, const monarch_scales_t &of)
-        : smem(layout), warpgroup(index), rank(block), passes(tiles.passes),
+        : smem(layout), warpgroup(index), rank(block), passes(tiles.passes), chunks(sizes.chunks),
           signals(threadIdx.x % WARPGROUP == 0), tiling(sizes), scales(of), work(tiles),
           next_pass(block) {
         if constexpr (S::FP8) next_k = place_of(tiling, work, 0).k;
@@ -210,21 +211,23 @@ template <typename T, typename S> struct consumer_t {
         ring_advance<S::SLOTS>(freed);
     }
 
-    /* The scales of T of this block's next pass, early: they come from L2. */
+    /* The scales of T of this block's pass that was started last: from L2, while its products run.
+     */
     __device__ void load_v_scales() {
-        for (; next_pass >= tiling.passes; next_pass -= tiling.passes)
-            next_k = place_of(tiling, work, ++next_tile).k;
-        const float4 *const from =
-            monarch_pass_scales(scales.v, next_k * tiling.passes + next_pass, S::RANK);
+        if constexpr (S::FP8) {
+            for (; next_pass >= tiling.passes; next_pass -= tiling.passes)
+                next_k = place_of(tiling, work, ++next_tile).k;
+            const float4 *const from =
+                monarch_pass_scales(scales.v, next_k * tiling.passes + next_pass, S::RANK);
 #pragma unroll
-        for (int i = 0; i < S::RANK / 16; i++) v_scales[i] = __ldg(from + i);
-        next_pass += PAIR;
+            for (int i = 0; i < S::RANK / 16; i++) v_scales[i] = __ldg(from + i);
+            next_pass += PAIR;
+        }
     }
 
     /* Starts T = X V of the next pass of this block; the last chunk stays under way. */
     __device__ void start_first_product() {
-        if constexpr (S::FP8) load_v_scales();
-        for (int c = 0; c < tiling.chunks; c++) {
+        for (int c = 0; c < chunks; c++) {
             mbarrier_wait(smem.full(read.slot), read.parity);
             wgmma_fence();
             const uint64_t x = wgmma_tile<CHUNK_BYTES>(smem.x(read.slot) +
@@ -323,6 +326,7 @@ template <typename T, typename S> struct consumer_t {
         for (int g = 0; g < S::AHEAD && g < passes; g++)
             if (is_mine(g)) {
                 start_first_product();
+                load_v_scales();
                 wgmma_wait<0>();
                 free_chunk();
                 send(g);
@@ -339,6 +343,7 @@ template <typename T, typename S> struct consumer_t {
             const bool sends = next < passes && is_mine(next);
             if (sends) start_first_product();
             start_second_product(g);
+            if (sends) load_v_scales();
             wgmma_wait<1>();
             if (g > first) free_operands(g - 1);
             if (sends) {

@@ -33,20 +33,24 @@ struct tile_shape {
     static constexpr int SLOT_BYTES = X_BYTES + V_BYTES;
     static constexpr int U_BLOCK_BYTES = COLUMNS * BLOCK_STEPS * STEP_BYTES;
     static constexpr int U_BYTES = GROUP * U_BLOCK_BYTES;
+    /* The scales of a pass's T lie behind its U. */
+    static constexpr int SCALE_BYTES = FP8 ? T_WIDTH * (int)sizeof(float) : 0;
+    static constexpr int U_SLOT_BYTES =
+        (U_BYTES + SCALE_BYTES + SMEM_ALIGN - 1) / SMEM_ALIGN * SMEM_ALIGN;
     static constexpr int BUDGET =
         SMEM_PER_SM / BLOCKS_PER_SM - SMEM_ALIGN; /* 1 KB is the system's */
     /* As many passes ahead as hide the latency of L2, which is longer than a small pass. */
-    static constexpr int U_WANTED = BUDGET / 3 / U_BYTES;
+    static constexpr int U_WANTED = BUDGET / 3 / U_SLOT_BYTES;
     static constexpr int U_SLOTS = U_WANTED < 2 ? 2 : U_WANTED > 6 ? 6 : U_WANTED;
-    static constexpr int ROOM = BUDGET - 2 * SMEM_ALIGN - U_SLOTS * U_BYTES;
+    static constexpr int ROOM = BUDGET - 2 * SMEM_ALIGN - U_SLOTS * U_SLOT_BYTES;
     static constexpr int SLOTS = ROOM / SLOT_BYTES < 12 ? ROOM / SLOT_BYTES : 12;
     static constexpr int BARRIERS = 2 * (SLOTS + U_SLOTS);
     static constexpr int SMEM =
-        SMEM_ALIGN + SLOTS * SLOT_BYTES + U_SLOTS * U_BYTES + BARRIERS * MBARRIER_BYTES;
+        SMEM_ALIGN + SLOTS * SLOT_BYTES + U_SLOTS * U_SLOT_BYTES + BARRIERS * MBARRIER_BYTES;
     static_assert(SLOTS >= 3 && SMEM <= BUDGET);
     static_assert(SLOT_BYTES % SMEM_ALIGN == 0 && U_BLOCK_BYTES % SMEM_ALIGN == 0);
     /* The sums of a split tile take the place of the slots. */
-    static_assert(SPLIT == 1 || TOKENS * WIDTH * 4 <= SLOTS * SLOT_BYTES + U_SLOTS * U_BYTES);
+    static_assert(SPLIT == 1 || TOKENS * WIDTH * 4 <= SLOTS * SLOT_BYTES + U_SLOTS * U_SLOT_BYTES);
 };
 
 /* Addresses of a block's shared memory. */
@@ -60,7 +64,7 @@ template <typename S> struct layout_t {
         return x(slot) + S::X_BYTES;
     }
     __device__ uint32_t u(int slot) const {
-        return u_slots + slot * S::U_BYTES;
+        return u_slots + slot * S::U_SLOT_BYTES;
     }
     __device__ uint32_t full(int slot) const {
         return barriers + slot * MBARRIER_BYTES;
@@ -140,18 +144,21 @@ __device__ void produce_xv(const layout_t<S> &smem, const CUtensorMap *x_map, co
 }
 
 template <typename S>
-__device__ void produce_u(const layout_t<S> &smem, const uint8_t *u, const monarch_tiling_t &tiling,
-                          const work_t &work) {
+__device__ void produce_u(const layout_t<S> &smem, const uint8_t *u, const float *v_scales,
+                          const monarch_tiling_t &tiling, const work_t &work) {
     ring_t ring = {0, 1};
     for (int tile = work.first_tile; tile < work.tiles; tile += work.tile_step) {
         const place_t place = place_of<S>(tiling, tile);
         const int64_t column_tile = place.k_tile * tiling.column_tiles + place.column_tile;
         const uint8_t *const from = u + column_tile * tiling.passes * S::U_BYTES;
+        const float *const scales = v_scales + (int64_t)place.k_tile * tiling.passes * S::T_WIDTH;
         for (int pass = work.first_pass; pass < work.last_pass; pass++) {
+            const uint32_t to = smem.u(ring.slot), full = smem.u_full(ring.slot);
             mbarrier_wait(smem.u_empty(ring.slot), ring.parity);
-            mbarrier_arrive_expect(smem.u_full(ring.slot), S::U_BYTES);
-            bulk_load(smem.u(ring.slot), from + (int64_t)pass * S::U_BYTES, S::U_BYTES,
-                      smem.u_full(ring.slot));
+            mbarrier_arrive_expect(full, S::U_BYTES + S::SCALE_BYTES);
+            bulk_load(to, from + (int64_t)pass * S::U_BYTES, S::U_BYTES, full);
+            if constexpr (S::FP8)
+                bulk_load(to + S::U_BYTES, scales + pass * S::T_WIDTH, S::SCALE_BYTES, full);
             ring_advance<S::U_SLOTS>(ring);
         }
     }

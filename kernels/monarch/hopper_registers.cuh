@@ -33,12 +33,10 @@ template <typename T, typename S> struct consumer_t {
     using operands_t = uint32_t[S::OPERAND_WORDS];
 
     float acc[S::GROUP][S::COLUMNS / 2], t[S::JOIN][S::V_ROWS / 2];
-    float4 v_scales[S::FP8 ? S::JOIN : 1][S::FP8 ? S::V_ROWS / 16 : 1];
     ring_t read = {0, 0}, freed = {0, 0}, u_read = {0, 0}, u_freed = {0, 0};
     const layout_t<S> &smem;
     const int warpgroup, chunks; /* of one input block */
     const bool signals;          /* one thread of the warpgroup frees slots */
-    const float4 *v_scale;       /* this thread's of the next pass */
 
     __device__ consumer_t(const layout_t<S> &layout, int index, const monarch_tiling_t &tiling)
         : smem(layout), warpgroup(index), chunks(tiling.chunks),
@@ -64,42 +62,50 @@ template <typename T, typename S> struct consumer_t {
         ring_advance<S::SLOTS>(read);
     }
 
-    /* The scales of the T that comes next, early: they come from L2. */
-    __device__ void load_v_scales() {
-        if constexpr (S::FP8) {
+    /* The scales of T in fp8, four for two 8-column groups of an input block. */
+    struct scales_t {
+        float4 of[S::JOIN][S::V_ROWS / 16];
+    };
+
+    /* They came with the U of their pass, which is read next. */
+    __device__ void load_scales(scales_t &scales) {
+        mbarrier_wait(smem.u_full(u_read.slot), u_read.parity);
+        const uint32_t from = smem.u(u_read.slot) + S::U_BYTES + (int)threadIdx.x % 4 * S::V_ROWS;
 #pragma unroll
-            for (int l = 0; l < S::JOIN; l++, v_scale += S::V_ROWS / 4)
+        for (int l = 0; l < S::JOIN; l++)
 #pragma unroll
-                for (int i = 0; i < S::V_ROWS / 16; i++) v_scales[l][i] = __ldg(v_scale + i);
-        }
+            for (int i = 0; i < S::V_ROWS / 16; i++)
+                scales.of[l][i] = shared_load(from + l * S::V_ROWS * 4 + i * 16);
     }
 
     /* Of T for output block `block`: 8-column group g of the joined ranks, this thread's two
      * columns of its row, or of 8 rows below it. Zeros beyond the last rank. */
-    __device__ float2 columns_of_t(int block, int g, int below) const {
+    __device__ float2 columns_of_t(const scales_t &scales, int block, int g, int below) const {
         const int l = g * 8 / S::RANK, j = block * S::RANK / 8 + g % (S::RANK / 8);
         if (l >= S::JOIN) return make_float2(0, 0);
         const float2 two = make_float2(t[l][4 * j + 2 * below], t[l][4 * j + 2 * below + 1]);
         if constexpr (!S::FP8) return two;
-        const float4 scales = v_scales[S::FP8 ? l : 0][S::FP8 ? j / 2 : 0];
-        return j % 2 ? make_float2(two.x * scales.z, two.y * scales.w)
-                     : make_float2(two.x * scales.x, two.y * scales.y);
+        const float4 of = scales.of[l][j / 2];
+        return j % 2 ? make_float2(two.x * of.z, two.y * of.w)
+                     : make_float2(two.x * of.x, two.y * of.y);
     }
 
-    /* T rounded to the A operand of the second product: word 0 and 2 of a K step are of this
+    /* T rounded to the A operand of the second product: words 0 and 2 of a K step are of this
      * thread's row, 1 and 3 of the one below. */
     __device__ void round_t(operands_t &to) {
+        scales_t scales;
 #pragma unroll
         for (int l = 0; l < S::JOIN; l++) registers_fence(t[l]);
+        if constexpr (S::FP8) load_scales(scales);
 #pragma unroll
         for (int i = 0; i < S::OPERAND_WORDS; i++) {
             const int block = i / 4 / S::BLOCK_STEPS, word = i % (4 * S::BLOCK_STEPS) / 2;
             if constexpr (S::FP8) {
-                const float2 first = columns_of_t(block, 2 * word, i % 2);
-                const float2 second = columns_of_t(block, 2 * word + 1, i % 2);
+                const float2 first = columns_of_t(scales, block, 2 * word, i % 2);
+                const float2 second = columns_of_t(scales, block, 2 * word + 1, i % 2);
                 to[i] = fp8_quad(first.x, first.y, second.x, second.y);
             } else {
-                const float2 two = columns_of_t(block, word, i % 2);
+                const float2 two = columns_of_t(scales, block, word, i % 2);
                 to[i] = round_pair<T>(two.x, two.y);
             }
         }
@@ -131,7 +137,6 @@ template <typename T, typename S> struct consumer_t {
 
     /* The first product alone, for the first pass of a tile. */
     __device__ void first_product(operands_t &to) {
-        load_v_scales();
         for (int c = 0; c < S::JOIN * chunks; c++) {
             start_chunk(c);
             wgmma_commit();
@@ -150,7 +155,6 @@ template <typename T, typename S> struct consumer_t {
      * groups. At most one group is under way while the next one is put together.
      */
     __device__ void both_products(operands_t &now, operands_t &next, bool free_last_u) {
-        load_v_scales();
         start_chunk(0);
         wgmma_commit();
         wgmma_wait<1>(); /* the last K steps of the pass before */
@@ -319,7 +323,7 @@ __global__ void __launch_bounds__(S::THREADS, S::BLOCKS_PER_SM)
     extern __shared__ uint8_t raw[];
     const uint32_t base = (smem_address(raw) + SMEM_ALIGN - 1) & ~(SMEM_ALIGN - 1u);
     const uint32_t u_slots = base + S::SLOTS * S::SLOT_BYTES;
-    const layout_t<S> smem = {base, u_slots, u_slots + S::U_SLOTS * S::U_BYTES};
+    const layout_t<S> smem = {base, u_slots, u_slots + S::U_SLOTS * S::U_SLOT_BYTES};
     const work_t work = work_of<S>(tiling);
     dependents_launch();
     if (threadIdx.x == 0) {
@@ -334,7 +338,7 @@ __global__ void __launch_bounds__(S::THREADS, S::BLOCKS_PER_SM)
         if (threadIdx.x == S::CONSUMERS * WARPGROUP)
             produce_xv(smem, &x_map, v, tiling, work);
         else if (threadIdx.x == S::CONSUMERS * WARPGROUP + 32)
-            produce_u(smem, u, tiling, work);
+            produce_u(smem, u, scales.v, tiling, work);
         if constexpr (S::SPLIT > 1) {
             cluster_sync();
             cluster_sync();
@@ -344,10 +348,6 @@ __global__ void __launch_bounds__(S::THREADS, S::BLOCKS_PER_SM)
         consumer_t<T, S> consumer(smem, warpgroup, tiling);
         for (int tile = work.first_tile; tile < work.tiles; tile += work.tile_step) {
             const place_t place = place_of<S>(tiling, tile);
-            if constexpr (S::FP8)
-                consumer.v_scale = monarch_pass_scales(
-                    scales.v, (place.k_tile * tiling.passes + work.first_pass) * S::JOIN,
-                    S::V_ROWS);
             consumer.tile(work.last_pass - work.first_pass);
             if constexpr (S::SPLIT > 1) {
                 consumer.give_sums();

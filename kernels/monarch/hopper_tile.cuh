@@ -301,4 +301,36 @@ __device__ inline void monarch_store_32(T *y, int64_t ld, int rows, int columns,
     }
 }
 
+/* Plans: NAME, SUMMARY, and the class with their supports(), pack() and launch(). */
+#define HOPPER_PLAN(NAME, SUMMARY, ...)                                                            \
+    extern const variant_t monarch_hopper_##NAME = {                                               \
+        .structure = "monarch",                                                                    \
+        .name = "hopper_" #NAME,                                                                   \
+        .summary = SUMMARY,                                                                        \
+        .device = DEVICE_CUDA,                                                                     \
+        .baseline = false,                                                                         \
+        .output_order = ORDER_KJ,                                                                  \
+        .dtypes = DTYPE_BIT(DTYPE_BF16) | DTYPE_BIT(DTYPE_FP16),                                   \
+        .supports = __VA_ARGS__::supports,                                                         \
+        .pack = __VA_ARGS__::pack,                                                                 \
+        .launch = __VA_ARGS__::launch,                                                             \
+    };
+
+#define FP8_PLAN(NAME, SUMMARY, ...)                                                               \
+    extern const variant_t monarch_fp8_##NAME = {                                                  \
+        .structure = "monarch",                                                                    \
+        .name = "fp8_" #NAME,                                                                      \
+        .summary = SUMMARY,                                                                        \
+        .device = DEVICE_CUDA,                                                                     \
+        .baseline = false,                                                                         \
+        .output_order = ORDER_KJ,                                                                  \
+        .dtypes = DTYPE_BIT(DTYPE_BF16) | DTYPE_BIT(DTYPE_FP16),                                   \
+        .tolerance = MONARCH_FP8_TOLERANCE,                                                        \
+        .supports = __VA_ARGS__::supports,                                                         \
+        .intermediates = monarch_fp8_intermediates,                                                \
+        .pack = __VA_ARGS__::pack,                                                                 \
+        .workspace = monarch_fp8_workspace,                                                        \
+        .launch = __VA_ARGS__::launch,                                                             \
+    };
+
 #endif
