@@ -12,8 +12,8 @@
 
 #include <cmocka.h> /* last: its fail() is a macro */
 
-/* tokens, in, out, blocks, rank: ragged tokens, q = 43 and 688, r' = 3, 4, 12, 48, odd p, one
- * block. */
+/* tokens, in, out, blocks, rank: ragged tokens, q = 43 and 688, r' = 3, 4, 12, 48, 200, odd p, one
+ * block, more tiles than fit at once. */
 static const problem_t SHAPES[] = {
     {DTYPE_BF16, 1, 768, 2304, 4, 192},   {DTYPE_BF16, 5, 96, 192, 4, 16},
     {DTYPE_BF16, 17, 768, 3072, 6, 192},  {DTYPE_BF16, 64, 256, 512, 4, 64},
@@ -22,7 +22,8 @@ static const problem_t SHAPES[] = {
     {DTYPE_BF16, 333, 1376, 688, 2, 96},  {DTYPE_BF16, 200, 4096, 11008, 16, 1536},
     {DTYPE_BF16, 33, 60, 36, 4, 12},      {DTYPE_BF16, 65, 63, 45, 3, 9},
     {DTYPE_BF16, 31, 101, 77, 1, 13},     {DTYPE_BF16, 130, 2048, 2048, 32, 256},
-    {DTYPE_BF16, 785, 3072, 768, 4, 128},
+    {DTYPE_BF16, 785, 3072, 768, 4, 128}, {DTYPE_BF16, 260, 2048, 2048, 16, 256},
+    {DTYPE_BF16, 150, 416, 1200, 2, 400}, {DTYPE_BF16, 2100, 256, 2048, 4, 96},
 };
 
 static device_t *gpu;

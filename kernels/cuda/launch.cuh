@@ -7,7 +7,7 @@
 #include "kernels/cuda/check.cuh"
 #include "kernels/operator.h"
 
-enum { PORTABLE_CAPABILITY = 80 };
+enum { PORTABLE_CAPABILITY = 80, HOPPER_CAPABILITY = 90 };
 
 static inline int64_t ceil_div(int64_t a, int64_t b) {
     return (a + b - 1) / b;
@@ -34,6 +34,14 @@ static inline bool supports_portable(const device_info_t *device, char *why, siz
     return false;
 }
 
+/* Code for sm_90a runs on 9.0 alone. */
+static inline bool supports_hopper(const device_info_t *device, char *why, size_t why_len) {
+    if (device->compute_capability == HOPPER_CAPABILITY) return true;
+    snprintf(why, why_len, "needs compute capability 9.0, the device has %d.%d",
+             device->compute_capability / 10, device->compute_capability % 10);
+    return false;
+}
+
 static inline status_t device_sm_count(int *out) {
     int device = 0;
     CUDA(cudaGetDevice(&device));
@@ -48,6 +56,29 @@ static inline status_t smem_opt_in(const void *kernel, size_t bytes, uint64_t *d
     if (device < 64 && *done >> device & 1) return STATUS_OK;
     CUDA(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)bytes));
     if (device < 64) *done |= UINT64_C(1) << device;
+    return STATUS_OK;
+}
+
+/*
+ * Launches a kernel in clusters of `cluster` blocks (1: none) with programmatic dependent launch:
+ * it may start before the kernel ahead has ended, and says dependency_wait() (cluster.cuh).
+ */
+template <typename... PARAMETERS, typename... ARGUMENTS>
+static status_t launch_overlapped(void (*kernel)(PARAMETERS...), int64_t grid, int threads,
+                                  int cluster, size_t smem, void *stream, ARGUMENTS... arguments) {
+    cudaLaunchAttribute attributes[2] = {};
+    attributes[0].id = cudaLaunchAttributeProgrammaticStreamSerialization;
+    attributes[0].val.programmaticStreamSerializationAllowed = 1;
+    attributes[1].id = cudaLaunchAttributeClusterDimension;
+    attributes[1].val.clusterDim = {(unsigned)cluster, 1, 1};
+    cudaLaunchConfig_t config = {};
+    config.gridDim = (unsigned)grid;
+    config.blockDim = (unsigned)threads;
+    config.dynamicSmemBytes = smem;
+    config.stream = (cudaStream_t)stream;
+    config.attrs = attributes;
+    config.numAttrs = cluster > 1 ? 2 : 1;
+    CUDA(cudaLaunchKernelEx(&config, kernel, arguments...));
     return STATUS_OK;
 }
 

@@ -14,6 +14,17 @@ __device__ inline unsigned smem_address(const void *smem) {
     return (unsigned)__cvta_generic_to_shared(smem);
 }
 
+/* 4 or 16 aligned bytes to shared memory at an address. */
+__device__ inline void shared_store(unsigned smem, uint32_t word) {
+    asm volatile("st.shared.b32 [%0], %1;" ::"r"(smem), "r"(word) : "memory");
+}
+
+__device__ inline void shared_store(unsigned smem, float4 v) {
+    asm volatile("st.shared.v4.f32 [%0], {%1, %2, %3, %4};" ::"r"(smem), "f"(v.x), "f"(v.y),
+                 "f"(v.z), "f"(v.w)
+                 : "memory");
+}
+
 /* Copies 16 aligned bytes asynchronously; if not valid, writes zeros and does not read. */
 __device__ inline void cp_async(void *smem, const void *global, bool valid) {
     asm volatile("cp.async.cg.shared.global.L2::128B [%0], [%1], 16, %2;" ::"r"(smem_address(smem)),

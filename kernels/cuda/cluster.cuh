@@ -1,0 +1,80 @@
+/*
+ * Hopper (sm_90): blocks of a cluster and their shared memories, the split of registers between
+ * warpgroups, and kernels that start before the one ahead has ended.
+ */
+#ifndef BLROOF_CLUSTER_CUH
+#define BLROOF_CLUSTER_CUH
+
+#include "kernels/cuda/mbarrier.cuh"
+
+__device__ inline uint32_t cluster_rank() {
+    uint32_t rank;
+    asm("mov.u32 %0, %%cluster_ctarank;" : "=r"(rank));
+    return rank;
+}
+
+/* The same place in the shared memory of block `rank` of this cluster. */
+__device__ inline uint32_t cluster_address(uint32_t smem, uint32_t rank) {
+    uint32_t address;
+    asm volatile("mapa.shared::cluster.u32 %0, %1, %2;" : "=r"(address) : "r"(smem), "r"(rank));
+    return address;
+}
+
+/* All threads of all blocks of the cluster; threads of a warp may come apart. Needed before the
+ * first access to another block's memory, and before a block exits whose memory others may still
+ * access. Ordinary writes before it are seen after it. */
+__device__ inline void cluster_sync() {
+    asm volatile("barrier.cluster.arrive;\n"
+                 "barrier.cluster.wait;" ::
+                     : "memory");
+}
+
+/* 16 bytes of the shared memory of any block; `smem` from cluster_address(). */
+__device__ inline float4 cluster_load(uint32_t smem) {
+    float4 v;
+    asm volatile("ld.shared::cluster.v4.f32 {%0, %1, %2, %3}, [%4];"
+                 : "=f"(v.x), "=f"(v.y), "=f"(v.z), "=f"(v.w)
+                 : "r"(smem)
+                 : "memory");
+    return v;
+}
+
+/* Arrives at a barrier of any block; `barrier` from cluster_address(). (With .release.cluster it
+ * costs twice as much; bytes that come by bulk copies need no more than this.) */
+__device__ inline void mbarrier_arrive_cluster(uint32_t barrier) {
+    asm volatile("mbarrier.arrive.shared::cluster.b64 _, [%0];" ::"r"(barrier) : "memory");
+}
+
+/* Copies own shared memory to another block, completing on that block's barrier; `to` and `barrier`
+ * from cluster_address(), multiples of 16 bytes. Fence written data first: fence_async_proxy(). */
+__device__ inline void bulk_copy_cluster(uint32_t to, uint32_t from, uint32_t bytes,
+                                         uint32_t barrier) {
+    asm volatile("cp.async.bulk.shared::cluster.shared::cta.mbarrier::complete_tx::bytes "
+                 "[%0], [%1], %2, [%3];" ::"r"(to),
+                 "r"(from), "r"(bytes), "r"(barrier)
+                 : "memory");
+}
+
+/* By all warps of a warpgroup, in a kernel with __launch_bounds__(threads, 1): registers a thread
+ * from here on, a multiple of 8 from 24 to 240. The sum over the block must fit into 64 K. */
+template <int REGISTERS> __device__ inline void registers_raise() {
+    asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(REGISTERS));
+}
+
+template <int REGISTERS> __device__ inline void registers_lower() {
+    asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(REGISTERS));
+}
+
+/* Programmatic dependent launch: lets the next kernel start its blocks when all of this one's have
+ * said so or ended. */
+__device__ inline void dependents_launch() {
+    asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
+}
+
+/* Waits until the kernels ahead have ended and their writes are seen. Anything they wrote may be
+ * read, and anything they read may be overwritten, only after this. */
+__device__ inline void dependency_wait() {
+    asm volatile("griddepcontrol.wait;" ::: "memory");
+}
+
+#endif

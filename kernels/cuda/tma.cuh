@@ -1,0 +1,54 @@
+/*
+ * Hopper (sm_90): bulk copies by the copy engine. Each is started by one thread and completes on a
+ * barrier (mbarrier.cuh) that was told the bytes. Addresses: shared memory by smem_address().
+ */
+#ifndef BLROOF_TMA_CUH
+#define BLROOF_TMA_CUH
+
+#include <cuda.h>
+
+#include "kernels/cuda/mbarrier.cuh"
+
+/* `bytes` contiguous bytes; addresses and bytes are multiples of 16. */
+__device__ inline void bulk_load(uint32_t smem, const void *global, uint32_t bytes,
+                                 uint32_t barrier) {
+    asm volatile("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes "
+                 "[%0], [%1], %2, [%3];" ::"r"(smem),
+                 "l"(global), "r"(bytes), "r"(barrier)
+                 : "memory");
+}
+
+/* The same into this place of every block of the cluster whose bit is set in `blocks`; each one's
+ * barrier gets the bytes. */
+__device__ inline void bulk_load_multicast(uint32_t smem, const void *global, uint32_t bytes,
+                                           uint32_t barrier, uint16_t blocks) {
+    asm volatile("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes"
+                 ".multicast::cluster [%0], [%1], %2, [%3], %4;" ::"r"(smem),
+                 "l"(global), "r"(bytes), "r"(barrier), "h"(blocks)
+                 : "memory");
+}
+
+/* The box of a tensor map (tensor_map.h) at column x, row y; all bytes of the box count, also those
+ * beyond the tensor, which become zero. The map is a __grid_constant__ parameter. */
+__device__ inline void tma_load_2d(uint32_t smem, const CUtensorMap *map, int x, int y,
+                                   uint32_t barrier) {
+    asm volatile("cp.async.bulk.tensor.2d.shared::cluster.global.mbarrier::complete_tx::bytes "
+                 "[%0], [%1, {%2, %3}], [%4];" ::"r"(smem),
+                 "l"(map), "r"(x), "r"(y), "r"(barrier)
+                 : "memory");
+}
+
+__device__ inline void tma_load_2d_multicast(uint32_t smem, const CUtensorMap *map, int x, int y,
+                                             uint32_t barrier, uint16_t blocks) {
+    asm volatile("cp.async.bulk.tensor.2d.shared::cluster.global.mbarrier::complete_tx::bytes"
+                 ".multicast::cluster [%0], [%1, {%2, %3}], [%4], %5;" ::"r"(smem),
+                 "l"(map), "r"(x), "r"(y), "r"(barrier), "h"(blocks)
+                 : "memory");
+}
+
+/* Fetches the descriptor, which takes a while on first use. */
+__device__ inline void tma_prefetch(const CUtensorMap *map) {
+    asm volatile("prefetch.tensormap [%0];" ::"l"(map) : "memory");
+}
+
+#endif
