@@ -96,8 +96,9 @@ static void keep(const tuning_t *t, const plan_row_t *row) {
     if (!t->path[0]) return;
     FILE *file = fopen(t->path, "a");
     if (!file) return;
+    struct stat info;
     status_t st = STATUS_OK;
-    if (fseek(file, 0, SEEK_END) == 0 && ftell(file) == 0)
+    if (fstat(fileno(file), &info) == 0 && info.st_size == 0)
         st = table_write_header(&PLANS_TABLE, file, t->path);
     if (st == STATUS_OK) table_write_row(&PLANS_TABLE, file, t->path, row);
     fclose(file);

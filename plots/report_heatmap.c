@@ -88,7 +88,7 @@ static int choose_points(const sheet_t *sheet, const point_row_t **chosen) {
             !is_dense(row) && row->blocks > 1 && row->rank > 0)
             chosen[len++] = row;
     }
-    qsort(chosen, (size_t)len, sizeof *chosen, compare_points);
+    qsort(chosen, (size_t)len, sizeof(void *), compare_points);
     return len;
 }
 
@@ -116,7 +116,7 @@ static status_t write_panels(const sheet_t *sheet, const point_row_t *const *poi
 
 status_t heatmap_prepare(const sheet_t *sheet) {
     int panels = 0;
-    const point_row_t **points = malloc((size_t)sheet->r->points_len * sizeof *points);
+    const point_row_t **points = malloc((size_t)sheet->r->points_len * sizeof(void *));
     if (!points) return fail(STATUS_OOM, "out of host memory for the report");
     const int len = choose_points(sheet, points);
     const status_t st = write_panels(sheet, points, len, &panels);
