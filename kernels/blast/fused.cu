@@ -1,0 +1,25 @@
+/*
+ * blast/fused: two kernels in a chain with programmatic dependent launch. Y stays on the chip; Z, a
+ * chunk of tokens at a time, in the L2 cache. Which tiles: the plans, best guess first.
+ */
+#include "kernels/blast/hopper.h"
+
+static const variant_t *const plans[] = {
+    &blast_hopper_128x256, &blast_hopper_128x256d,
+    &blast_hopper_128x192, &blast_hopper_96x256,
+    &blast_hopper_96x232,  &blast_hopper_96x128,
+    &blast_hopper_64x256,  &blast_hopper_32x128,
+    &blast_hopper_32x64,   NULL,
+};
+
+static const variant_t blast_fused = {
+    .structure = "blast",
+    .name = "fused",
+    .summary = "stages 1 and 2 in one kernel, 3 in another behind it; Z stays in L2",
+    .device = DEVICE_CUDA,
+    .baseline = false,
+    .output_order = ORDER_KJ,
+    .dtypes = DTYPE_BIT(DTYPE_BF16) | DTYPE_BIT(DTYPE_FP16),
+    .plans = plans,
+};
+REGISTER_VARIANT(blast_fused)
