@@ -5,11 +5,17 @@
 #include "kernels/blast/hopper.h"
 
 static const variant_t *const plans[] = {
-    &blast_hopper_128x256, &blast_hopper_128x256d,
-    &blast_hopper_128x192, &blast_hopper_96x256,
-    &blast_hopper_96x232,  &blast_hopper_96x128,
-    &blast_hopper_64x256,  &blast_hopper_32x128,
-    &blast_hopper_32x64,   NULL,
+    &blast_hopper_128x256,
+    &blast_hopper_128x192,
+    &blast_hopper_96x256,
+    &blast_hopper_96x232,
+    &blast_hopper_96x128,
+    &blast_hopper_64x256,
+    &blast_hopper_32x128,
+    &blast_hopper_32x64,
+    &blast_hopper_small128,
+    &blast_hopper_small256,
+    NULL,
 };
 
 static const variant_t blast_fused = {

@@ -8,9 +8,9 @@
 extern "C" {
 #endif
 
-extern const variant_t blast_hopper_128x256, blast_hopper_128x256d, blast_hopper_128x192,
-    blast_hopper_96x256, blast_hopper_96x232, blast_hopper_96x128, blast_hopper_64x256,
-    blast_hopper_32x128, blast_hopper_32x64;
+extern const variant_t blast_hopper_128x256, blast_hopper_128x192, blast_hopper_96x256,
+    blast_hopper_96x232, blast_hopper_96x128, blast_hopper_64x256, blast_hopper_32x128,
+    blast_hopper_32x64, blast_hopper_small128, blast_hopper_small256;
 
 #ifdef __cplusplus
 }

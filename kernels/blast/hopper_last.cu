@@ -96,12 +96,14 @@ template <typename S> struct layout_t {
 template <typename S> __device__ void produce(const layout_t<S> &smem, const last_args_t &args) {
     ring_t ring = {0, 1};
     const int early = min(args.chunks, S::SLOTS);
-    const auto load_u = [&](const place_t &place, int chunk, int slot) {
+    const auto u_of = [&](const place_t &place, int chunk) {
         const int64_t tile = (int64_t)place.k * args.column_tiles + place.column_tile;
+        return args.u + (tile * args.chunks + chunk) * S::U_BYTES;
+    };
+    const auto load_u = [&](const place_t &place, int chunk, int slot) {
         const int units = min(CHUNK_UNITS, args.units - chunk * CHUNK_UNITS);
         mbarrier_arrive_expect(smem.full(slot), S::U_BYTES + units * UNIT_ELEMENTS * 2);
-        bulk_load(smem.u(slot), args.u + (tile * args.chunks + chunk) * S::U_BYTES, S::U_BYTES,
-                  smem.full(slot));
+        bulk_load(smem.u(slot), u_of(place, chunk), S::U_BYTES, smem.full(slot));
     };
     const auto load_z = [&](const place_t &place, int chunk, int slot) {
         const int64_t tile = (int64_t)place.k * args.token_tiles + place.token_tile;
@@ -109,7 +111,8 @@ template <typename S> __device__ void produce(const layout_t<S> &smem, const las
         bulk_load(smem.z(slot), args.z + (tile * args.units + unit) * UNIT_ELEMENTS * 2,
                   units * UNIT_ELEMENTS * 2, smem.full(slot));
     };
-    for (int slot = 0; slot < early; slot++) load_u(place_of(args, blockIdx.x), slot, slot);
+    const place_t first = place_of(args, blockIdx.x);
+    for (int slot = 0; slot < early; slot++) load_u(first, slot, slot);
     dependency_wait();
     for (int tile = blockIdx.x, done = 0; tile < args.tiles; tile += gridDim.x) {
         const place_t place = place_of(args, tile);
@@ -170,30 +173,62 @@ template <typename T, typename S> struct consumer_t {
         registers_fence(acc);
     }
 
-    /* `columns` columns are left of this block of Y: a multiple of 8. */
+    /* Columns 8t to 8t + 7 of 32 from c on, of row g or, below, g + 8: see stored_column(). */
+    __device__ void eight(uint32_t (&to)[4], int c, int below) const {
+#pragma unroll
+        for (int i = 0; i < 4; i++)
+            to[i] =
+                round_pair<T>(acc[c / 2 + 4 * i + 2 * below], acc[c / 2 + 4 * i + 2 * below + 1]);
+    }
+
+    /* 64 columns from c on. The lanes of rows g and g ^ 1 swap 32 columns: then eight lanes store
+     * 128 bytes of a row, where four would store 64. */
+    __device__ void store_64(uint16_t *y, int c, int below, int rows, int columns) const {
+        const int lane = (int)threadIdx.x % 32, row = lane / 4 & ~1;
+        const bool odd = lane & 4;
+        uint32_t left[4], right[4], upper[4], lower[4];
+        eight(left, c, below);
+        eight(right, c + 32, below);
+#pragma unroll
+        for (int i = 0; i < 4; i++) {
+            const uint32_t other = __shfl_xor_sync(~0u, odd ? left[i] : right[i], 4);
+            upper[i] = odd ? other : left[i];
+            lower[i] = odd ? right[i] : other;
+        }
+        const int column = c + lane % 4 * 8 + (odd ? 32 : 0);
+        uint16_t *const to = y + (int64_t)row * args.out_features + column;
+        if (column >= columns) return;
+        if (row < rows) store_vector(to, make_uint4(upper[0], upper[1], upper[2], upper[3]));
+        if (row + 1 < rows)
+            store_vector(to + args.out_features,
+                         make_uint4(lower[0], lower[1], lower[2], lower[3]));
+    }
+
     __device__ void store(const place_t &place) const {
+        constexpr int PAIRED = S::COLUMNS / 64 * 64, WHOLE = S::COLUMNS / 32 * 32;
         const int lane = (int)threadIdx.x % 32, t = lane % 4;
-        const int row = (args.first_tile + place.token_tile) * TILE_TOKENS +
-                        (int)threadIdx.x / 32 * 16 + lane / 4;
-        const int column0 = place.column_tile * S::COLUMNS, columns = args.out_block - column0;
+        const int column0 = place.column_tile * S::COLUMNS;
+        const int columns = args.out_block - column0; /* that are left: a multiple of 8 */
 #pragma unroll
-        for (int below = 0; below < 2; below++) { /* rows g and g + 8 */
-            if (row + below * 8 >= args.tokens) continue;
-            uint16_t *const y = args.y + (int64_t)(row + below * 8) * args.out_features +
-                                place.k * args.out_block + column0;
-            const float *const a = acc + below * 2;
+        for (int below = 0; below < 2; below++) {
+            const int row0 = (args.first_tile + place.token_tile) * TILE_TOKENS +
+                             (int)threadIdx.x / 32 * 16 + below * 8;
+            uint16_t *const y =
+                args.y + (int64_t)row0 * args.out_features + place.k * args.out_block + column0;
 #pragma unroll
-            for (int c = 0; c + 32 <= S::COLUMNS; c += 32)
-                if (c + t * 8 < columns)
-                    store_vector(y + c + t * 8,
-                                 make_uint4(round_pair<T>(a[c / 2], a[c / 2 + 1]),
-                                            round_pair<T>(a[c / 2 + 4], a[c / 2 + 5]),
-                                            round_pair<T>(a[c / 2 + 8], a[c / 2 + 9]),
-                                            round_pair<T>(a[c / 2 + 12], a[c / 2 + 13])));
+            for (int c = 0; c < PAIRED; c += 64) store_64(y, c, below, args.tokens - row0, columns);
+            if (row0 + lane / 4 >= args.tokens) continue;
+            uint16_t *const row = y + (int64_t)(lane / 4) * args.out_features;
+            if (PAIRED < WHOLE && PAIRED + t * 8 < columns) {
+                uint32_t w[4];
+                eight(w, PAIRED, below);
+                store_vector(row + PAIRED + t * 8, make_uint4(w[0], w[1], w[2], w[3]));
+            }
 #pragma unroll
-            for (int c = S::COLUMNS / 32 * 32; c < S::COLUMNS; c += 8)
+            for (int c = WHOLE; c < S::COLUMNS; c += 8)
                 if (c < columns)
-                    *(uint32_t *)(y + c + t * 2) = round_pair<T>(a[c / 2], a[c / 2 + 1]);
+                    *(uint32_t *)(row + c + t * 2) =
+                        round_pair<T>(acc[c / 2 + 2 * below], acc[c / 2 + 2 * below + 1]);
         }
     }
 };

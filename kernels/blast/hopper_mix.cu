@@ -7,7 +7,7 @@
  * memory of the other block, rounded, thread to thread. Then each mixes its half of the ranks: for
  * every rank a product (16 tokens x l) (l x k) of mma.sync, whose results go to Z.
  *
- *   producer warp   X (128 x DEPTH) and V (RANKS x DEPTH), then S of the tile, into a ring of slots
+ *   producer warp   X (128 x 64) and V (RANKS x 64), then S of the tile, into a ring of slots
  *   consumers       two warpgroups of 64 tokens
  *
  * mma.sync wants other l in other lanes t of a group of four, where wgmma left other ranks. So the
@@ -24,10 +24,12 @@
 
 static constexpr int PAIR = 2, CONSUMER_THREADS = CONSUMERS * WARPGROUP;
 static constexpr int WARPS = CONSUMER_THREADS / 32;
+static constexpr int DEPTH = 64, SWIZZLE = DEPTH * 2;
+static constexpr int AHEAD = 2; /* l that X and V are brought into L2 ahead */
 
 /* BLOCKS: most blocks, 8, 16 or 32. */
-template <int RANKS_, int BLOCKS_, int DEPTH_> struct mix_shape {
-    static constexpr int RANKS = RANKS_, BLOCKS = BLOCKS_, DEPTH = DEPTH_, SWIZZLE = DEPTH * 2;
+template <int RANKS_, int BLOCKS_> struct mix_shape {
+    static constexpr int RANKS = RANKS_, BLOCKS = BLOCKS_;
     static constexpr int INPUTS = BLOCKS / PAIR; /* l of one block */
     static constexpr int TURNS = INPUTS / 4;     /* l of one block that a lane holds for a rank */
     static constexpr int KEPT = RANKS / PAIR, UNITS = KEPT / UNIT_RANKS;
@@ -45,9 +47,9 @@ template <int RANKS_, int BLOCKS_, int DEPTH_> struct mix_shape {
     static constexpr int S_FIT = SLOT_BYTES / S_UNIT_BYTES;
     static constexpr int S_SLOT_UNITS = S_FIT < UNITS ? S_FIT : UNITS;
 
-    static constexpr int BARRIERS_BYTES = 256;
+    static constexpr int BARRIERS_BYTES = 384;
     static constexpr int ROOM = STAGE_SMEM - SMEM_ALIGN - Y_BYTES - BARRIERS_BYTES;
-    static constexpr int SLOTS = ROOM / SLOT_BYTES < 8 ? ROOM / SLOT_BYTES : 8;
+    static constexpr int SLOTS = ROOM / SLOT_BYTES < 12 ? ROOM / SLOT_BYTES : 12;
     static constexpr int SMEM = STAGE_SMEM - ROOM + SLOTS * SLOT_BYTES;
     static_assert(SLOTS >= 3 && S_FIT > 0 && UNITS % 2 == 0 && SLOT_BYTES % SMEM_ALIGN == 0);
     static_assert((2 * SLOTS + 2 * WARPS) * MBARRIER_BYTES <= BARRIERS_BYTES);
@@ -74,23 +76,23 @@ __host__ __device__ inline inputs_t inputs_of(int blocks, int owner) {
 template <typename S>
 static int64_t pack_v(const problem_t *p, const uint16_t *src, uint16_t *dst) {
     const int64_t b = p->blocks, in_block = p->in_features / b, r = p->rank;
-    const int64_t chunks = ceil_div(in_block, S::DEPTH), rank_tiles = ceil_div(r, S::RANKS);
+    const int64_t chunks = ceil_div(in_block, DEPTH), rank_tiles = ceil_div(r, S::RANKS);
     const int64_t tiles = rank_tiles * b * chunks;
-    if (!dst) return tiles * S::RANKS * S::DEPTH;
+    if (!dst) return tiles * S::RANKS * DEPTH;
 #pragma omp parallel for
     for (int64_t tile = 0; tile < tiles; tile++) {
-        const int64_t in0 = tile % chunks * S::DEPTH, rank0 = tile / chunks / b * S::RANKS;
+        const int64_t in0 = tile % chunks * DEPTH, rank0 = tile / chunks / b * S::RANKS;
         const int l = (int)(tile / chunks % b), owner = l >= inputs_of((int)b, 0).count;
         for (int row = 0; row < S::RANKS; row++) {
             const int64_t rank =
                 rank0 + rank_of_column<S>(row, owner, l - inputs_of((int)b, owner).first);
-            uint16_t *const to = dst + (tile * S::RANKS + row) * S::DEPTH;
-            for (int i = 0; i < S::DEPTH; i++)
-                to[swizzled_chunk<S::SWIZZLE>(row, i / 8) * 8 + i % 8] =
+            uint16_t *const to = dst + (tile * S::RANKS + row) * DEPTH;
+            for (int i = 0; i < DEPTH; i++)
+                to[swizzled_chunk<SWIZZLE>(row, i / 8) * 8 + i % 8] =
                     in0 + i < in_block && rank < r ? src[(l * in_block + in0 + i) * r + rank] : 0;
         }
     }
-    return tiles * S::RANKS * S::DEPTH;
+    return tiles * S::RANKS * DEPTH;
 }
 
 /* The input (of the pair's first block, or of its second) that word `word`, element `element` of
@@ -138,7 +140,9 @@ struct mix_args_t {
     const uint8_t *v, *s;
     uint16_t *z;
     int blocks, in_block, chunks, rank_tiles, tiles;
+    int ahead;                          /* inputs that L2 is filled ahead; 0: none */
     int first_tile, token_tiles, units; /* of Z */
+    int64_t k_stride;
 };
 
 #ifdef __CUDA_ARCH_FEAT_SM90_ALL
@@ -171,40 +175,72 @@ template <typename S> struct layout_t {
     }
 };
 
+/* X and V of one input of a tile. */
+template <typename S> struct source_t {
+    const uint8_t *v;
+    int x_column, x_row;
+
+    __device__ source_t(const mix_args_t &args, int tile, int l)
+        : v(args.v +
+            ((int64_t)(tile % args.rank_tiles) * args.blocks + l) * args.chunks * S::V_BYTES),
+          x_column(l * args.in_block),
+          x_row((args.first_tile + tile / args.rank_tiles) * TILE_TOKENS) {}
+
+    /*
+     * All rank tiles load the same X, and all token tiles the same V, at about the same time: all
+     * would wait for DRAM. So each brings a share into L2 ahead.
+     */
+    __device__ void prefetch_x(const mix_args_t &args, const CUtensorMap *x_map, int tile) const {
+        for (int c = tile % args.rank_tiles; c < args.chunks; c += args.rank_tiles)
+            tma_prefetch_2d(x_map, x_column + c * DEPTH, x_row);
+    }
+    __device__ void prefetch_v(const mix_args_t &args, int tile) const {
+        for (int c = tile / args.rank_tiles; c < args.chunks; c += args.token_tiles)
+            bulk_prefetch(v + c * S::V_BYTES, S::V_BYTES);
+    }
+};
+
 /* Loads X, V and S of all tiles of this block; one thread. V is a constant, so the first slots get
  * it before the kernel ahead has ended. */
 template <typename S>
 __device__ void produce(const layout_t<S> &smem, const CUtensorMap *x_map, const mix_args_t &args,
                         int half) {
     const inputs_t inputs = inputs_of(args.blocks, half);
-    const int chunks = inputs.count * args.chunks, step = gridDim.x / PAIR;
-    const int early = chunks < S::SLOTS ? chunks : S::SLOTS;
-    const auto v_of = [&](int tile) {
-        const int64_t first = (int64_t)tile % args.rank_tiles * args.blocks + inputs.first;
-        return args.v + first * args.chunks * S::V_BYTES;
-    };
-    const uint8_t *v = v_of(blockIdx.x / PAIR);
-    for (int slot = 0; slot < early; slot++, v += S::V_BYTES) {
+    const int early = min(inputs.count * args.chunks, S::SLOTS), first = blockIdx.x / PAIR;
+    const auto load_v = [&](const uint8_t *v, int slot) {
         mbarrier_arrive_expect(smem.full(slot), S::SLOT_BYTES);
         bulk_load(smem.v(slot), v, S::V_BYTES, smem.full(slot));
+    };
+    for (int slot = 0; slot < early; slot++)
+        load_v(source_t<S>(args, first, inputs.first).v + slot * S::V_BYTES, slot);
+    /* L2 is where all kernels see the same memory: X may be fetched so far already now. */
+    for (int i = 0; i < min(args.ahead, inputs.count); i++) {
+        const source_t<S> source(args, first, inputs.first + i);
+        source.prefetch_v(args, first);
+        source.prefetch_x(args, x_map, first);
     }
     dependency_wait();
     ring_t ring = {0, 1};
-    for (int tile = blockIdx.x / PAIR, done = 0; tile < args.tiles; tile += step) {
-        const int token = (args.first_tile + tile / args.rank_tiles) * TILE_TOKENS;
-        v = v_of(tile);
-        for (int l = inputs.first; l < inputs.first + inputs.count; l++)
-            for (int c = 0; c < args.chunks; c++, done++, v += S::V_BYTES) {
-                const uint32_t full = smem.full(ring.slot);
+    for (int tile = first, done = 0; tile < args.tiles; tile += gridDim.x / PAIR) {
+        for (int l = inputs.first; l < inputs.first + inputs.count; l++) {
+            source_t<S> source(args, tile, l);
+            for (int c = 0; c < args.chunks; c++, done++) {
                 if (done >= early) {
                     mbarrier_wait(smem.empty(ring.slot), ring.parity);
-                    mbarrier_arrive_expect(full, S::SLOT_BYTES);
-                    bulk_load(smem.v(ring.slot), v, S::V_BYTES, full);
+                    load_v(source.v + c * S::V_BYTES, ring.slot);
                 }
-                tma_load_2d(smem.x(ring.slot), x_map, l * args.in_block + c * S::DEPTH, token,
-                            full);
+                tma_load_2d(smem.x(ring.slot), x_map, source.x_column + c * DEPTH, source.x_row,
+                            smem.full(ring.slot));
                 ring_advance<S::SLOTS>(ring);
+                /* The ring is as full as it gets: time to look ahead. */
+                const int next = l + args.ahead;
+                if (args.ahead == 0 || c + 1 != min(S::SLOTS, args.chunks) ||
+                    next >= inputs.first + inputs.count)
+                    continue;
+                source_t<S>(args, tile, next).prefetch_x(args, x_map, tile);
+                source_t<S>(args, tile, next).prefetch_v(args, tile);
             }
+        }
         const uint8_t *const s =
             args.s + (int64_t)(tile % args.rank_tiles * PAIR + half) * S::UNITS * S::S_UNIT_BYTES;
         for (int unit = 0; unit < S::UNITS; unit += S::S_SLOT_UNITS) {
@@ -234,6 +270,17 @@ __device__ inline void shared_load_16(uint32_t *words, uint32_t smem) {
     asm volatile("ld.shared.v4.b32 {%0, %1, %2, %3}, [%4];"
                  : "=r"(words[0]), "=r"(words[1]), "=r"(words[2]), "=r"(words[3])
                  : "r"(smem)
+                 : "memory");
+}
+
+/* One 16-byte store, without a branch. */
+__device__ inline void store_vector_if(bool wanted, uint16_t *global, const uint32_t (&w)[4]) {
+    asm volatile("{\n"
+                 ".reg .pred wanted;\n"
+                 "setp.ne.b32 wanted, %0, 0;\n"
+                 "@wanted st.global.v4.b32 [%1], {%2, %3, %4, %5};\n"
+                 "}" ::"r"((int)wanted),
+                 "l"(global), "r"(w[0]), "r"(w[1]), "r"(w[2]), "r"(w[3])
                  : "memory");
 }
 
@@ -272,21 +319,24 @@ template <typename T, typename S> struct mixer_t {
             mbarrier_wait(smem.full(ring.slot), ring.parity);
             wgmma_fence();
             const uint64_t x =
-                wgmma_tile<S::SWIZZLE>(smem.x(ring.slot) + warpgroup * WARPGROUP_ROWS * S::SWIZZLE);
-            const uint64_t v = wgmma_tile<S::SWIZZLE>(smem.v(ring.slot));
+                wgmma_tile<SWIZZLE>(smem.x(ring.slot) + warpgroup * WARPGROUP_ROWS * SWIZZLE);
+            const uint64_t v = wgmma_tile<SWIZZLE>(smem.v(ring.slot));
 #pragma unroll
-            for (int step = 0; step < S::DEPTH / 16; step++)
+            for (int step = 0; step < DEPTH / 16; step++)
                 wgmma<T>(acc, wgmma_step(x, step), wgmma_step(v, step), c > 0 || step > 0);
             wgmma_commit();
-            if (c > 0) {
+            if constexpr (S::SLOTS > 3) {
                 wgmma_wait<1>();
-                free_slot(previous);
+                if (c > 0) free_slot(previous);
+            } else { /* slots are what there is least of, and the other warpgroup has work */
+                wgmma_wait<0>();
+                free_slot(ring.slot);
             }
             previous = ring.slot;
             ring_advance<S::SLOTS>(ring);
         }
         wgmma_wait<0>();
-        free_slot(previous);
+        if constexpr (S::SLOTS > 3) free_slot(previous);
         registers_fence(acc);
     }
 
@@ -350,12 +400,11 @@ template <typename T, typename S> struct mixer_t {
             }
     }
 
-    /* Input (t - pair) % 4 + 4 h of the other block, rows g and g + 8; from: where that of h = 0
-     * and unit 0 lies. */
-    __device__ uint2 received(uint32_t from, int pair, int h, int unit) const {
-        if (((lane - pair) & 3) + 4 * h >= peers_inputs) return make_uint2(0, 0);
-        return shared_load_8((from ^ (unit % 2 * 8)) +
-                             (4 * h * (S::UNITS / 2) + unit / 2) * S::SENT_BYTES);
+    /* The part of y() where inputs are missing that the other block does not have. */
+    __device__ void clear_missing() const {
+        for (int i = peers_inputs; i < S::INPUTS; i++)
+            for (int unit = 0; unit < S::UNITS; unit += 2)
+                shared_store(smem.y() + sent(i, unit), make_float4(0, 0, 0, 0));
     }
 
     __device__ void load_scales(uint32_t (&to)[S::S_WORDS], uint32_t s) const {
@@ -393,8 +442,8 @@ template <typename T, typename S> struct mixer_t {
     }
 
     /* Z of the eight ranks of a unit; s: their part of S. */
-    __device__ void mix_unit(uint16_t *z, int64_t k_stride, int unit, uint32_t s,
-                             const uint32_t (&y)[4]) const {
+    __device__ void mix_unit(uint16_t *const (&z)[S::N_TILES * 2], const uint32_t (&y)[4],
+                             uint32_t s, int unit) const {
         uint32_t words[S::TURNS][2][4], out[S::N_TILES][4][4];
         turn_kept(words, unit);
 #pragma unroll
@@ -406,7 +455,8 @@ template <typename T, typename S> struct mixer_t {
             for (int h = 0; h < S::TURNS; h++) {
                 mine[h][0] = words[h][0][(4 - pair) % 4];
                 mine[h][1] = words[h][1][(4 - pair) % 4];
-                theirs[h] = received(y[pair], pair, h, unit);
+                theirs[h] = shared_load_8((y[pair] ^ (unit % 2 * 8)) +
+                                          (4 * h * (S::UNITS / 2) + unit / 2) * S::SENT_BYTES);
             }
 #pragma unroll
             for (int element = 0; element < 2; element++) {
@@ -419,36 +469,43 @@ template <typename T, typename S> struct mixer_t {
                 out[i / 4][i % 4][pair] =
                     round_pair<T>(sums[0][i / 4][i % 4], sums[1][i / 4][i % 4]);
         }
+        /* Lane 4g + t has row g of k = 2t; lane 8t + g stores it: eight lanes make 128 bytes. */
 #pragma unroll
         for (int i = 0; i < S::N_TILES * 4; i++) {
-            const int above = i / 4 * 8 + i % 2; /* k = 2t + above */
-            const uint32_t *const w = out[i / 4][i % 4];
-            if (lane % 4 * 2 + above < args.blocks)
-                store_vector(z + above * k_stride + i % 4 / 2 * 8 * UNIT_RANKS,
-                             make_uint4(w[0], w[1], w[2], w[3]));
+#pragma unroll
+            for (int word = 0; word < 4; word++)
+                out[i / 4][i % 4][word] =
+                    __shfl_sync(~0u, out[i / 4][i % 4][word], lane % 8 * 4 + lane / 8);
+            store_vector_if(lane / 8 * 2 + i / 4 * 8 + i % 2 < args.blocks,
+                            z[i / 4 * 2 + i % 2] + unit * UNIT_ELEMENTS +
+                                i % 4 / 2 * 8 * UNIT_RANKS,
+                            out[i / 4][i % 4]);
         }
     }
 
     __device__ void second_stage(int tile, int round) {
-        const int64_t k_stride = (int64_t)args.token_tiles * args.units * UNIT_ELEMENTS;
-        const int row = warp * 16 + lane / 4;
         const int unit0 = (tile % args.rank_tiles * PAIR + half) * S::UNITS;
-        uint16_t *const z =
-            args.z + lane % 4 * 2 * k_stride +
-            ((int64_t)(tile / args.rank_tiles) * args.units + unit0) * UNIT_ELEMENTS +
-            row * UNIT_RANKS;
-        uint32_t y[4]; /* of each pair of ranks */
+        const int64_t row = (int64_t)(tile / args.rank_tiles) * args.units + unit0;
+        uint16_t *z[S::N_TILES * 2]; /* where lane 8t + g stores k = 2t, 2t + 1, + 8 */
+        uint32_t y[4];               /* what was sent of each pair of ranks */
 #pragma unroll
-        for (int pair = 0; pair < 4; pair++)
+        for (int i = 0; i < S::N_TILES * 2; i++) {
+            z[i] = args.z + (lane / 8 * 2 + i / 2 * 8 + i % 2) * args.k_stride +
+                   row * UNIT_ELEMENTS + (warp * 16 + lane % 8) * UNIT_RANKS;
+            asm volatile("" : "+l"(z[i])); /* not to be computed again for each store */
+        }
+#pragma unroll
+        for (int pair = 0; pair < 4; pair++) {
             y[pair] = smem.y() + sent((lane - pair) & 3, 0) + (lane & 8);
+            asm volatile("" : "+r"(y[pair]));
+        }
         mbarrier_wait_cluster(smem.y_full(warp), round & 1);
 #pragma unroll
         for (int unit = 0; unit < S::UNITS; unit++) {
             const int place = unit % S::S_SLOT_UNITS;
             /* Asked for each unit: a loop keeps the compiler from turning all units at once. */
             mbarrier_wait(smem.full(ring.slot), ring.parity);
-            mix_unit(z + unit * UNIT_ELEMENTS, k_stride, unit,
-                     smem.x(ring.slot) + place * S::S_UNIT_BYTES, y);
+            mix_unit(z, y, smem.x(ring.slot) + place * S::S_UNIT_BYTES, unit);
             if (place + 1 == S::S_SLOT_UNITS || unit + 1 == S::UNITS) {
                 named_barrier_sync(1 + warpgroup, WARPGROUP); /* all warps have read S */
                 free_slot(ring.slot);
@@ -456,7 +513,7 @@ template <typename T, typename S> struct mixer_t {
             }
         }
         __syncwarp();
-        if (lane == 0)
+        if (lane == 0 && tile + (int)gridDim.x / PAIR < args.tiles) /* else it may have ended */
             mbarrier_arrive_cluster_release(cluster_address(smem.y_read(warp), half ^ 1));
     }
 };
@@ -490,18 +547,19 @@ __global__ void __launch_bounds__(STAGE_THREADS, 1)
     cluster_sync();
     const int warpgroup = __shfl_sync(~0u, (int)threadIdx.x / WARPGROUP, 0);
     if (warpgroup == CONSUMERS) {
-        registers_lower<24>();
+        registers_lower<40>();
         if (threadIdx.x == CONSUMER_THREADS) produce(smem, &x_map, args, half);
     } else {
-        registers_raise<240>();
+        registers_raise<232>();
         mixer_t<T, S> mixer(smem, args, half, warpgroup);
+        mixer.clear_missing();
         for (int tile = blockIdx.x / PAIR, round = 0; tile < args.tiles;
              tile += gridDim.x / PAIR, round++) {
             mixer.first_stage(round);
             mixer.second_stage(tile, round);
         }
     }
-    cluster_sync(); /* the other block may still send or signal */
+    /* All that the other block sends here was waited for: this one may end. */
 #else
     __trap();
 #endif
@@ -512,47 +570,44 @@ static status_t launch_shape(const problem_t *p, hopper_chunk_t chunk, void *con
                              void *z, stream_t stream) {
     static uint64_t opted_in;
     const int rank_tiles = (int)ceil_div(p->rank, S::RANKS);
+    CUtensorMap x_map;
+    int sms = 0;
+    status_t st = tensor_map_2d(&x_map, p->dtype, tensors[0], p->tokens, p->in_features,
+                                p->in_features, TILE_TOKENS, DEPTH, SWIZZLE);
+    if (st == STATUS_OK) st = device_sm_count(&sms);
+    if (st == STATUS_OK) st = smem_opt_in((const void *)blast_mix<T, S>, S::SMEM, &opted_in);
+    if (st != STATUS_OK) return st;
+    const int64_t waves = ceil_div((int64_t)rank_tiles * chunk.count, sms / PAIR);
     const mix_args_t args = {.v = (const uint8_t *)tensors[1],
                              .s = (const uint8_t *)tensors[2],
                              .z = (uint16_t *)z,
                              .blocks = (int)p->blocks,
                              .in_block = (int)(p->in_features / p->blocks),
-                             .chunks = (int)ceil_div(p->in_features / p->blocks, S::DEPTH),
+                             .chunks = (int)ceil_div(p->in_features / p->blocks, DEPTH),
                              .rank_tiles = rank_tiles,
                              .tiles = rank_tiles * chunk.count,
+                             .ahead = waves == 1 ? AHEAD : 0,
                              .first_tile = chunk.first,
                              .token_tiles = chunk.count,
-                             .units = chunk.units};
-    CUtensorMap x_map;
-    int sms = 0;
-    status_t st = tensor_map_2d(&x_map, p->dtype, tensors[0], p->tokens, p->in_features,
-                                p->in_features, TILE_TOKENS, S::DEPTH, S::SWIZZLE);
-    if (st == STATUS_OK) st = device_sm_count(&sms);
-    if (st == STATUS_OK) st = smem_opt_in((const void *)blast_mix<T, S>, S::SMEM, &opted_in);
-    if (st != STATUS_OK) return st;
-    const int64_t waves = ceil_div(args.tiles, sms / PAIR);
+                             .units = chunk.units,
+                             .k_stride = (int64_t)chunk.count * chunk.units * UNIT_ELEMENTS};
     return launch_overlapped(blast_mix<T, S>, ceil_div(args.tiles, waves) * PAIR, STAGE_THREADS,
                              PAIR, S::SMEM, stream, x_map, args);
 }
 
-/* Calls f.template operator()<shape>() for the shape of tiles and problem. */
-template <int RANKS, int DEPTH, typename F> static auto with_blocks(const problem_t *p, F f) {
+template <int RANKS, typename F> static auto with_blocks(const problem_t *p, F f) {
     if constexpr (RANKS <= 64)
-        if (p->blocks > 16) return f.template operator()<mix_shape<RANKS, 32, DEPTH>>();
-    return p->blocks > 8 ? f.template operator()<mix_shape<RANKS, 16, DEPTH>>()
-                         : f.template operator()<mix_shape<RANKS, 8, DEPTH>>();
+        if (p->blocks > 16) return f.template operator()<mix_shape<RANKS, 32>>();
+    return p->blocks > 8 ? f.template operator()<mix_shape<RANKS, 16>>()
+                         : f.template operator()<mix_shape<RANKS, 8>>();
 }
 
+/* Calls f.template operator()<shape>() for the shape of tiles and problem. */
 template <typename F> static auto with_shape(const problem_t *p, hopper_tiles_t tiles, F f) {
-    switch (tiles.ranks) {
-    case 32:
-        return with_blocks<32, 64>(p, f);
-    case 64:
-        return with_blocks<64, 64>(p, f);
-    case 96:
-        return with_blocks<96, 64>(p, f);
-    }
-    return tiles.depth == 32 ? with_blocks<128, 32>(p, f) : with_blocks<128, 64>(p, f);
+    return tiles.ranks == 32   ? with_blocks<32>(p, f)
+           : tiles.ranks == 64 ? with_blocks<64>(p, f)
+           : tiles.ranks == 96 ? with_blocks<96>(p, f)
+                               : with_blocks<128>(p, f);
 }
 
 int64_t hopper_pack_v(const problem_t *p, hopper_tiles_t tiles, const uint16_t *src,

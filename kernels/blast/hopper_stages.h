@@ -28,9 +28,9 @@ enum {
     SMEM_ALIGN = 1024
 };
 
-/* The tiles of a plan. `depth` is that of a slot of the mix kernel: 32 or 64 elements of p. */
+/* The tiles of a plan. */
 typedef struct {
-    int ranks, depth, columns;
+    int ranks, columns;
 } hopper_tiles_t;
 
 /* Token tiles [first, first + count) of a launch, and the rank units of Z. */

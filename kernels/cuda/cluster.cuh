@@ -53,6 +53,11 @@ __device__ inline void cluster_store(uint32_t smem, uint4 v) {
                  : "memory");
 }
 
+/* The same for 4 bytes. */
+__device__ inline void cluster_store(uint32_t smem, uint32_t word) {
+    asm volatile("st.shared::cluster.b32 [%0], %1;" ::"r"(smem), "r"(word) : "memory");
+}
+
 /* As mbarrier_arrive_cluster(), for ordinary stores of this thread, and those that it has seen. */
 __device__ inline void mbarrier_arrive_cluster_release(uint32_t barrier) {
     asm volatile("mbarrier.arrive.release.cluster.shared::cluster.b64 _, [%0];" ::"r"(barrier)
