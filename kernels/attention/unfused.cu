@@ -25,8 +25,8 @@ typedef struct {
 static matrices_t matrices_of(const problem_t *p) {
     const bool grouped = p->heads != p->kv_heads;
     matrices_t x = {.inner = grouped ? p->heads / p->kv_heads : p->heads,
-                  .outer = p->batch * (grouped ? p->kv_heads : 1),
-                  .over_heads = true};
+                    .outer = p->batch * (grouped ? p->kv_heads : 1),
+                    .over_heads = true};
     if (p->heads < x.outer) {
         x.inner = p->batch;
         x.outer = p->heads;

@@ -1,9 +1,23 @@
-/* blast/fused: its plans, best guess first. */
+/*
+ * blast/fused: two kernels in a chain with programmatic dependent launch. Y stays on the chip; Z, a
+ * chunk of tokens at a time, in the L2 cache. Which tiles: the plans, best guess first.
+ */
 #include "kernels/blast/decode.h"
+#include "kernels/blast/hopper.h"
 #include "kernels/blast/portable.h"
 
 static const variant_t *const plans[] = {
     &blast_decode,
+    &blast_hopper_128x256,
+    &blast_hopper_128x192,
+    &blast_hopper_96x256,
+    &blast_hopper_96x232,
+    &blast_hopper_96x128,
+    &blast_hopper_64x256,
+    &blast_hopper_32x128,
+    &blast_hopper_32x64,
+    &blast_hopper_small128,
+    &blast_hopper_small256,
     &blast_fused_sm80,
     NULL,
 };
@@ -11,7 +25,7 @@ static const variant_t *const plans[] = {
 static const variant_t blast_fused = {
     .structure = "blast",
     .name = "fused",
-    .summary = "the three stages in as few kernels as the shape allows",
+    .summary = "stages 1 and 2 in one kernel, 3 in another behind it; Z stays in L2",
     .device = DEVICE_CUDA,
     .baseline = false,
     .output_order = ORDER_KJ,

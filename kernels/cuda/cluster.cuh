@@ -61,6 +61,37 @@ __device__ inline void mbarrier_arrive_cluster(uint32_t barrier) {
     asm volatile("mbarrier.arrive.shared::cluster.b64 _, [%0];" ::"r"(barrier) : "memory");
 }
 
+/* 16 bytes into the shared memory of any block; `smem` from cluster_address(). Others read them
+ * after mbarrier_arrive_cluster_release() here and mbarrier_wait_cluster() there. */
+__device__ inline void cluster_store(uint32_t smem, uint4 v) {
+    asm volatile("st.shared::cluster.v4.b32 [%0], {%1, %2, %3, %4};" ::"r"(smem), "r"(v.x),
+                 "r"(v.y), "r"(v.z), "r"(v.w)
+                 : "memory");
+}
+
+/* The same for 4 bytes. */
+__device__ inline void cluster_store(uint32_t smem, uint32_t word) {
+    asm volatile("st.shared::cluster.b32 [%0], %1;" ::"r"(smem), "r"(word) : "memory");
+}
+
+/* As mbarrier_arrive_cluster(), for ordinary stores of this thread, and those that it has seen. */
+__device__ inline void mbarrier_arrive_cluster_release(uint32_t barrier) {
+    asm volatile("mbarrier.arrive.release.cluster.shared::cluster.b64 _, [%0];" ::"r"(barrier)
+                 : "memory");
+}
+
+/* As mbarrier_wait(), and what other blocks stored before they arrived is seen. */
+__device__ inline void mbarrier_wait_cluster(uint32_t barrier, uint32_t parity) {
+    asm volatile("{\n"
+                 ".reg .pred over;\n"
+                 "again:\n"
+                 "mbarrier.try_wait.parity.acquire.cluster.shared::cta.b64 over, [%0], %1;\n"
+                 "@!over bra again;\n"
+                 "}" ::"r"(barrier),
+                 "r"(parity)
+                 : "memory");
+}
+
 /* Copies own shared memory to another block, completing on that block's barrier; `to` and `barrier`
  * from cluster_address(), multiples of 16 bytes. Fence written data first: fence_async_proxy(). */
 __device__ inline void bulk_copy_cluster(uint32_t to, uint32_t from, uint32_t bytes,

@@ -55,6 +55,11 @@ __device__ inline void fence_async_proxy() {
     asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
 }
 
+/* The same for writes to, and by, other blocks of the cluster: by writer and reader. */
+__device__ inline void fence_async_proxy_cluster() {
+    asm volatile("fence.proxy.async.shared::cluster;" ::: "memory");
+}
+
 /* A barrier of `threads` threads; ids 1 to 15 (0 is __syncthreads()). */
 __device__ inline void named_barrier_sync(uint32_t id, uint32_t threads) {
     asm volatile("bar.sync %0, %1;" ::"r"(id), "r"(threads) : "memory");

@@ -62,6 +62,17 @@ __device__ inline void tma_load_4d_multicast(uint32_t smem, const CUtensorMap *m
                  : "memory");
 }
 
+/* Brings the same bytes, or the same box, into the L2 cache only. */
+__device__ inline void bulk_prefetch(const void *global, uint32_t bytes) {
+    asm volatile("cp.async.bulk.prefetch.L2.global [%0], %1;" ::"l"(global), "r"(bytes) : "memory");
+}
+
+__device__ inline void tma_prefetch_2d(const CUtensorMap *map, int x, int y) {
+    asm volatile("cp.async.bulk.prefetch.tensor.2d.L2.global [%0, {%1, %2}];" ::"l"(map), "r"(x),
+                 "r"(y)
+                 : "memory");
+}
+
 /* Fetches the descriptor, which takes a while on first use. */
 __device__ inline void tma_prefetch(const CUtensorMap *map) {
     asm volatile("prefetch.tensormap [%0];" ::"l"(map) : "memory");

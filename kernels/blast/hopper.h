@@ -1,0 +1,18 @@
+/* The Hopper (sm_90a) plans of blast/fused, best guess first. */
+#ifndef BLROOF_BLAST_HOPPER_H
+#define BLROOF_BLAST_HOPPER_H
+
+#include "kernels/operator.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+extern const variant_t blast_hopper_128x256, blast_hopper_128x192, blast_hopper_96x256,
+    blast_hopper_96x232, blast_hopper_96x128, blast_hopper_64x256, blast_hopper_32x128,
+    blast_hopper_32x64, blast_hopper_small128, blast_hopper_small256;
+
+#ifdef __cplusplus
+}
+#endif
+#endif

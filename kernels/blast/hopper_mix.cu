@@ -1,0 +1,629 @@
+/*
+ * Stages 1 and 2 of blast/fused on Hopper: Z_k = sum_l (X_l V_l) * s_lk in one kernel.
+ *
+ * A Z needs the Y_l = X_l V_l of all l, and what Y of a tile takes is what bounds the tile. So a
+ * cluster of two blocks owns 128 tokens x RANKS ranks. Each computes half of the l. Of each Y_l it
+ * keeps the columns of its own half of the ranks in registers, and sends the others to the shared
+ * memory of the other block, rounded, thread to thread. Then each mixes its half of the ranks: for
+ * every rank a product (16 tokens x l) (l x k) of mma.sync, whose results go to Z.
+ *
+ *   producer warp   X (128 x 64) and V (RANKS x 64), then S of the tile, into a ring of slots
+ *   consumers       two warpgroups of 64 tokens
+ *
+ * mma.sync wants other l in other lanes t of a group of four, where wgmma left other ranks. So the
+ * columns of V_l are turned by l: of eight neighbouring ranks lane t gets the pair (t - i) % 4 of
+ * Y_l, i counting this block's l. Then for every pair each lane holds a quarter of the l, which S
+ * is packed for, and no value moves between lanes.
+ */
+#include "kernels/blast/hopper_stages.h"
+#include "kernels/cuda/cluster.cuh"
+#include "kernels/cuda/launch.cuh"
+#include "kernels/cuda/tensor_map.h"
+#include "kernels/cuda/tma.cuh"
+#include "kernels/cuda/wgmma.cuh"
+
+static constexpr int PAIR = 2, CONSUMER_THREADS = CONSUMERS * WARPGROUP;
+static constexpr int WARPS = CONSUMER_THREADS / 32;
+static constexpr int DEPTH = 64, SWIZZLE = DEPTH * 2;
+static constexpr int AHEAD = 2; /* l that X and V are brought into L2 ahead */
+
+/* BLOCKS: most blocks, 8, 16 or 32. */
+template <int RANKS_, int BLOCKS_> struct mix_shape {
+    static constexpr int RANKS = RANKS_, BLOCKS = BLOCKS_;
+    static constexpr int INPUTS = BLOCKS / PAIR; /* l of one block */
+    static constexpr int TURNS = INPUTS / 4;     /* l of one block that a lane holds for a rank */
+    static constexpr int KEPT = RANKS / PAIR, UNITS = KEPT / UNIT_RANKS;
+    static constexpr int K_STEPS = BLOCKS > 16 ? BLOCKS / 16 : 1, N_TILES = BLOCKS / 8;
+
+    static constexpr int X_BYTES = TILE_TOKENS * DEPTH * 2, V_BYTES = RANKS * DEPTH * 2;
+    static constexpr int SLOT_BYTES = X_BYTES + V_BYTES;
+    static constexpr int SENT_BYTES = CONSUMER_THREADS * 16; /* of two units of one l */
+    static constexpr int Y_BYTES = INPUTS * UNITS / 2 * SENT_BYTES;
+    /* Words of S that a lane needs for a rank: B operands, the second half of which is zero for 8
+     * blocks and left out. */
+    static constexpr int S_WORDS = BLOCKS == 8 ? 1 : K_STEPS * N_TILES * 2;
+    static constexpr int S_VECTOR = S_WORDS < 4 ? S_WORDS : 4;
+    static constexpr int S_UNIT_BYTES = UNIT_RANKS * 32 * S_WORDS * 4;
+    static constexpr int S_FIT = SLOT_BYTES / S_UNIT_BYTES;
+    static constexpr int S_SLOT_UNITS = S_FIT < UNITS ? S_FIT : UNITS;
+
+    static constexpr int BARRIERS_BYTES = 384;
+    static constexpr int ROOM = STAGE_SMEM - SMEM_ALIGN - Y_BYTES - BARRIERS_BYTES;
+    static constexpr int SLOTS = ROOM / SLOT_BYTES < 12 ? ROOM / SLOT_BYTES : 12;
+    static constexpr int SMEM = STAGE_SMEM - ROOM + SLOTS * SLOT_BYTES;
+    static_assert(SLOTS >= 3 && S_FIT > 0 && UNITS % 2 == 0 && SLOT_BYTES % SMEM_ALIGN == 0);
+    static_assert((2 * SLOTS + 2 * WARPS) * MBARRIER_BYTES <= BARRIERS_BYTES);
+};
+
+/* Where column `row` of the packed V_l of a tile comes from, l being input `input` of block `owner`
+ * of the pair: a rank of the tile. */
+template <typename S> static int rank_of_column(int row, int owner, int input) {
+    const int half = row / S::KEPT == 0 ? owner : 1 - owner, lane = row % 8 / 2;
+    return half * S::KEPT + row % S::KEPT / 8 * 8 + ((lane - input) & 3) * 2 + row % 2;
+}
+
+/* l of one block of the pair: [first, first + count). */
+struct inputs_t {
+    int first, count;
+};
+
+__host__ __device__ inline inputs_t inputs_of(int blocks, int owner) {
+    const int low = (blocks + 1) / 2;
+    return owner ? inputs_t{low, blocks - low} : inputs_t{0, low};
+}
+
+/* ---- packed V: [rank tile][l][chunk] tiles of RANKS x DEPTH, K-major, swizzled ---- */
+template <typename S>
+static int64_t pack_v(const problem_t *p, const uint16_t *src, uint16_t *dst) {
+    const int64_t b = p->blocks, in_block = p->in_features / b, r = p->rank;
+    const int64_t chunks = ceil_div(in_block, DEPTH), rank_tiles = ceil_div(r, S::RANKS);
+    const int64_t tiles = rank_tiles * b * chunks;
+    if (!dst) return tiles * S::RANKS * DEPTH;
+#pragma omp parallel for
+    for (int64_t tile = 0; tile < tiles; tile++) {
+        const int64_t in0 = tile % chunks * DEPTH, rank0 = tile / chunks / b * S::RANKS;
+        const int l = (int)(tile / chunks % b), owner = l >= inputs_of((int)b, 0).count;
+        for (int row = 0; row < S::RANKS; row++) {
+            const int64_t rank =
+                rank0 + rank_of_column<S>(row, owner, l - inputs_of((int)b, owner).first);
+            uint16_t *const to = dst + (tile * S::RANKS + row) * DEPTH;
+            for (int i = 0; i < DEPTH; i++)
+                to[swizzled_chunk<SWIZZLE>(row, i / 8) * 8 + i % 8] =
+                    in0 + i < in_block && rank < r ? src[(l * in_block + in0 + i) * r + rank] : 0;
+        }
+    }
+    return tiles * S::RANKS * DEPTH;
+}
+
+/* The input (of the pair's first block, or of its second) that word `word`, element `element` of
+ * lane t's operand stands for, t and the rank differing by `turn` = (t - pair) % 4. */
+struct slot_t {
+    bool peers;
+    int input;
+};
+
+template <typename S> static slot_t slot_of(int step, int word, int element, int turn) {
+    if (S::BLOCKS == 8) return {element == 1, turn};
+    return {word == 1, turn + 8 * step + 4 * element};
+}
+
+/* ---- packed S: [rank tile][half][rank][vector][lane][word]: the B operands of mma.m16n8k16 ----
+ */
+template <typename S>
+static int64_t pack_s(const problem_t *p, const uint16_t *src, uint16_t *dst) {
+    const int64_t b = p->blocks, r = p->rank, rows = round_up(r, S::RANKS);
+    constexpr int ROW = 32 * S::S_WORDS * 2; /* elements of a rank */
+    if (!dst) return rows * ROW;
+#pragma omp parallel for
+    for (int64_t rank = 0; rank < rows; rank++) {
+        const int half = (int)(rank % S::RANKS) / S::KEPT;
+        for (int i = 0; i < ROW; i++) {
+            const int element = i % 2, lane = i / 2 / S::S_VECTOR % 32;
+            const int word = i / 2 % S::S_VECTOR + i / 2 / S::S_VECTOR / 32 * S::S_VECTOR;
+            const int words = S::BLOCKS == 8 ? 1 : 2; /* of an operand */
+            const int step = word / words / S::N_TILES;
+            const int64_t k = word / words % S::N_TILES * 8 + lane / 4;
+            const slot_t slot =
+                slot_of<S>(step, word % words, element, (lane % 4 - (int)(rank / 2 % 4)) & 3);
+            const inputs_t inputs = inputs_of((int)b, slot.peers ? 1 - half : half);
+            const int64_t l = inputs.first + slot.input;
+            dst[rank * ROW + i] = rank < r && k < b && slot.input < inputs.count
+                                      ? src[(l * b + k) * r + rank]
+                                      : (uint16_t)0;
+        }
+    }
+    return rows * ROW;
+}
+
+/* What the kernel needs to know of a problem and a chunk of its tokens. */
+struct mix_args_t {
+    const uint8_t *v, *s;
+    uint16_t *z;
+    int blocks, in_block, chunks, rank_tiles, tiles;
+    int ahead;                          /* inputs that L2 is filled ahead; 0: none */
+    int first_tile, token_tiles, units; /* of Z */
+    int64_t k_stride;
+};
+
+#ifdef __CUDA_ARCH_FEAT_SM90_ALL
+
+/* Addresses of a block's shared memory. */
+template <typename S> struct layout_t {
+    uint32_t slots;
+
+    __device__ uint32_t x(int slot) const {
+        return slots + slot * S::SLOT_BYTES;
+    }
+    __device__ uint32_t v(int slot) const {
+        return x(slot) + S::X_BYTES;
+    }
+    __device__ uint32_t y() const { /* what the other block sends */
+        return x(S::SLOTS);
+    }
+    __device__ uint32_t full(int slot) const {
+        return y() + S::Y_BYTES + slot * MBARRIER_BYTES;
+    }
+    __device__ uint32_t empty(int slot) const {
+        return full(S::SLOTS + slot);
+    }
+    /* Of a warp: y is there; the other block has read what this one sent. */
+    __device__ uint32_t y_full(int warp) const {
+        return full(2 * S::SLOTS + warp);
+    }
+    __device__ uint32_t y_read(int warp) const {
+        return y_full(WARPS + warp);
+    }
+};
+
+/* X and V of one input of a tile. */
+template <typename S> struct source_t {
+    const uint8_t *v;
+    int x_column, x_row;
+
+    __device__ source_t(const mix_args_t &args, int tile, int l)
+        : v(args.v +
+            ((int64_t)(tile % args.rank_tiles) * args.blocks + l) * args.chunks * S::V_BYTES),
+          x_column(l * args.in_block),
+          x_row((args.first_tile + tile / args.rank_tiles) * TILE_TOKENS) {}
+
+    /*
+     * All rank tiles load the same X, and all token tiles the same V, at about the same time: all
+     * would wait for DRAM. So each brings a share into L2 ahead.
+     */
+    __device__ void prefetch_x(const mix_args_t &args, const CUtensorMap *x_map, int tile) const {
+        for (int c = tile % args.rank_tiles; c < args.chunks; c += args.rank_tiles)
+            tma_prefetch_2d(x_map, x_column + c * DEPTH, x_row);
+    }
+    __device__ void prefetch_v(const mix_args_t &args, int tile) const {
+        for (int c = tile / args.rank_tiles; c < args.chunks; c += args.token_tiles)
+            bulk_prefetch(v + c * S::V_BYTES, S::V_BYTES);
+    }
+};
+
+/* Loads X, V and S of all tiles of this block; one thread. V is a constant, so the first slots get
+ * it before the kernel ahead has ended. */
+template <typename S>
+__device__ void produce(const layout_t<S> &smem, const CUtensorMap *x_map, const mix_args_t &args,
+                        int half) {
+    const inputs_t inputs = inputs_of(args.blocks, half);
+    const int early = min(inputs.count * args.chunks, S::SLOTS), first = blockIdx.x / PAIR;
+    const auto load_v = [&](const uint8_t *v, int slot) {
+        mbarrier_arrive_expect(smem.full(slot), S::SLOT_BYTES);
+        bulk_load(smem.v(slot), v, S::V_BYTES, smem.full(slot));
+    };
+    for (int slot = 0; slot < early; slot++)
+        load_v(source_t<S>(args, first, inputs.first).v + slot * S::V_BYTES, slot);
+    /* L2 is where all kernels see the same memory: X may be fetched so far already now. */
+    for (int i = 0; i < min(args.ahead, inputs.count); i++) {
+        const source_t<S> source(args, first, inputs.first + i);
+        source.prefetch_v(args, first);
+        source.prefetch_x(args, x_map, first);
+    }
+    dependency_wait();
+    ring_t ring = {0, 1};
+    for (int tile = first, done = 0; tile < args.tiles; tile += gridDim.x / PAIR) {
+        for (int l = inputs.first; l < inputs.first + inputs.count; l++) {
+            source_t<S> source(args, tile, l);
+            for (int c = 0; c < args.chunks; c++, done++) {
+                if (done >= early) {
+                    mbarrier_wait(smem.empty(ring.slot), ring.parity);
+                    load_v(source.v + c * S::V_BYTES, ring.slot);
+                }
+                tma_load_2d(smem.x(ring.slot), x_map, source.x_column + c * DEPTH, source.x_row,
+                            smem.full(ring.slot));
+                ring_advance<S::SLOTS>(ring);
+                /* The ring is as full as it gets: time to look ahead. */
+                const int next = l + args.ahead;
+                if (args.ahead == 0 || c + 1 != min(S::SLOTS, args.chunks) ||
+                    next >= inputs.first + inputs.count)
+                    continue;
+                source_t<S>(args, tile, next).prefetch_x(args, x_map, tile);
+                source_t<S>(args, tile, next).prefetch_v(args, tile);
+            }
+        }
+        const uint8_t *const s =
+            args.s + (int64_t)(tile % args.rank_tiles * PAIR + half) * S::UNITS * S::S_UNIT_BYTES;
+        for (int unit = 0; unit < S::UNITS; unit += S::S_SLOT_UNITS) {
+            const int units = min(S::S_SLOT_UNITS, S::UNITS - unit);
+            mbarrier_wait(smem.empty(ring.slot), ring.parity);
+            mbarrier_arrive_expect(smem.full(ring.slot), units * S::S_UNIT_BYTES);
+            bulk_load(smem.x(ring.slot), s + unit * S::S_UNIT_BYTES, units * S::S_UNIT_BYTES,
+                      smem.full(ring.slot));
+            ring_advance<S::SLOTS>(ring);
+        }
+    }
+}
+
+__device__ inline uint32_t shared_load_4(uint32_t smem) {
+    uint32_t word;
+    asm volatile("ld.shared.b32 %0, [%1];" : "=r"(word) : "r"(smem) : "memory");
+    return word;
+}
+
+__device__ inline uint2 shared_load_8(uint32_t smem) {
+    uint2 v;
+    asm volatile("ld.shared.v2.b32 {%0, %1}, [%2];" : "=r"(v.x), "=r"(v.y) : "r"(smem) : "memory");
+    return v;
+}
+
+__device__ inline void shared_load_16(uint32_t *words, uint32_t smem) {
+    asm volatile("ld.shared.v4.b32 {%0, %1, %2, %3}, [%4];"
+                 : "=r"(words[0]), "=r"(words[1]), "=r"(words[2]), "=r"(words[3])
+                 : "r"(smem)
+                 : "memory");
+}
+
+/* One 16-byte store, without a branch. */
+__device__ inline void store_vector_if(bool wanted, uint16_t *global, const uint32_t (&w)[4]) {
+    asm volatile("{\n"
+                 ".reg .pred wanted;\n"
+                 "setp.ne.b32 wanted, %0, 0;\n"
+                 "@wanted st.global.v4.b32 [%1], {%2, %3, %4, %5};\n"
+                 "}" ::"r"((int)wanted),
+                 "l"(global), "r"(w[0]), "r"(w[1]), "r"(w[2]), "r"(w[3])
+                 : "memory");
+}
+
+/* w[m] becomes w[(m + by) % 4]. */
+__device__ inline void turn(uint32_t (&w)[4], int by) {
+    uint32_t once[4];
+#pragma unroll
+    for (int m = 0; m < 4; m++) once[m] = by & 1 ? w[(m + 1) % 4] : w[m];
+#pragma unroll
+    for (int m = 0; m < 4; m++) w[m] = by & 2 ? once[(m + 2) % 4] : once[m];
+}
+
+/* The state of one consumer warpgroup. */
+template <typename T, typename S> struct mixer_t {
+    float acc[S::RANKS / 2];
+    uint32_t kept[S::INPUTS][S::UNITS][2]; /* pairs of Y in rows g and g + 8 */
+    ring_t ring = {0, 0};
+    const layout_t<S> &smem;
+    const mix_args_t &args;
+    const int half, warpgroup, warp, lane; /* of the pair, of the block */
+    const int inputs, peers_inputs;
+
+    __device__ mixer_t(const layout_t<S> &layout, const mix_args_t &arguments, int block, int group)
+        : smem(layout), args(arguments), half(block), warpgroup(group), warp((int)threadIdx.x / 32),
+          lane((int)threadIdx.x % 32), inputs(inputs_of(arguments.blocks, block).count),
+          peers_inputs(inputs_of(arguments.blocks, 1 - block).count) {}
+
+    __device__ void free_slot(uint32_t slot) const {
+        if (threadIdx.x % WARPGROUP == 0) mbarrier_arrive(smem.empty(slot));
+    }
+
+    /* acc = X_l V_l. */
+    __device__ void product() {
+        uint32_t previous = 0;
+        for (int c = 0; c < args.chunks; c++) {
+            mbarrier_wait(smem.full(ring.slot), ring.parity);
+            wgmma_fence();
+            const uint64_t x =
+                wgmma_tile<SWIZZLE>(smem.x(ring.slot) + warpgroup * WARPGROUP_ROWS * SWIZZLE);
+            const uint64_t v = wgmma_tile<SWIZZLE>(smem.v(ring.slot));
+#pragma unroll
+            for (int step = 0; step < DEPTH / 16; step++)
+                wgmma<T>(acc, wgmma_step(x, step), wgmma_step(v, step), c > 0 || step > 0);
+            wgmma_commit();
+            if constexpr (S::SLOTS > 3) {
+                wgmma_wait<1>();
+                if (c > 0) free_slot(previous);
+            } else { /* slots are what there is least of, and the other warpgroup has work */
+                wgmma_wait<0>();
+                free_slot(ring.slot);
+            }
+            previous = ring.slot;
+            ring_advance<S::SLOTS>(ring);
+        }
+        wgmma_wait<0>();
+        if constexpr (S::SLOTS > 3) free_slot(previous);
+        registers_fence(acc);
+    }
+
+    /* Where a thread's vector of two units of an input lies. Its halves change places in every
+     * other eight lanes, so that reads of halves use all banks. */
+    __device__ static uint32_t sent(int input, int unit) {
+        return (input * (S::UNITS / 2) + unit / 2) * S::SENT_BYTES + threadIdx.x * 16;
+    }
+
+    __device__ void keep(uint32_t (&to)[S::UNITS][2]) {
+#pragma unroll
+        for (int i = 0; i < S::UNITS * 2; i++)
+            to[i / 2][i % 2] = round_pair<T>(acc[2 * i], acc[2 * i + 1]);
+    }
+
+    __device__ void send(uint32_t y, int input) {
+        const bool swapped = lane & 8;
+#pragma unroll
+        for (int unit = 0; unit < S::UNITS; unit += 2) {
+            const float *const a = acc + (S::UNITS + unit) * 4;
+            const uint32_t w[4] = {round_pair<T>(a[0], a[1]), round_pair<T>(a[2], a[3]),
+                                   round_pair<T>(a[4], a[5]), round_pair<T>(a[6], a[7])};
+            cluster_store(y + sent(input, unit),
+                          make_uint4(swapped ? w[2] : w[0], swapped ? w[3] : w[1],
+                                     swapped ? w[0] : w[2], swapped ? w[1] : w[3]));
+        }
+    }
+
+    /* All Y_l of this block, kept and sent. */
+    __device__ void first_stage(int round) {
+        const uint32_t y = cluster_address(smem.y(), half ^ 1);
+#pragma unroll
+        for (int i = 0; i < S::INPUTS; i++) {
+            if (i < inputs) {
+                product();
+                if (i == 0 && round > 0) mbarrier_wait(smem.y_read(warp), (round - 1) & 1);
+                keep(kept[i]);
+                send(y, i);
+            } else {
+#pragma unroll
+                for (int j = 0; j < S::UNITS * 2; j++) kept[i][j / 2][j % 2] = 0;
+            }
+        }
+        __syncwarp();
+        if (lane == 0)
+            mbarrier_arrive_cluster_release(cluster_address(smem.y_full(warp), half ^ 1));
+    }
+
+    /* This block's Y for a unit: words[h][m][row] is input (t + m) % 4 + 4 h of the pair of ranks
+     * that belongs to it. */
+    __device__ void turn_kept(uint32_t (&words)[S::TURNS][2][4], int unit) const {
+        /* A shuffle, so that the compiler does not turn all units at once, and spills. */
+        const int by = __shfl_sync(~0u, lane % 4, lane);
+#pragma unroll
+        for (int h = 0; h < S::TURNS; h++)
+#pragma unroll
+            for (int row = 0; row < 2; row++) {
+#pragma unroll
+                for (int m = 0; m < 4; m++) words[h][row][m] = kept[4 * h + m][unit][row];
+                turn(words[h][row], by);
+            }
+    }
+
+    /* The part of y() where inputs are missing that the other block does not have. */
+    __device__ void clear_missing() const {
+        for (int i = peers_inputs; i < S::INPUTS; i++)
+            for (int unit = 0; unit < S::UNITS; unit += 2)
+                shared_store(smem.y() + sent(i, unit), make_float4(0, 0, 0, 0));
+    }
+
+    __device__ void load_scales(uint32_t (&to)[S::S_WORDS], uint32_t s) const {
+        if constexpr (S::S_WORDS == 1)
+            to[0] = shared_load_4(s + lane * 4);
+        else
+#pragma unroll
+            for (int i = 0; i < S::S_WORDS / 4; i++)
+                shared_load_16(to + 4 * i, s + (i * 32 + lane) * 16);
+    }
+
+    /* acc = Z of rank `element` of a pair: mine and theirs are its inputs (t - pair) % 4 + 4 h. */
+    __device__ static void mix_rank(float (&z)[S::N_TILES][4], const uint32_t (&mine)[S::TURNS][2],
+                                    const uint2 (&theirs)[S::TURNS],
+                                    const uint32_t (&scales)[S::S_WORDS], int element) {
+        const unsigned halves = element ? 0x7632 : 0x5410;
+        if constexpr (S::BLOCKS == 8) {
+            const uint32_t a[4] = {__byte_perm(mine[0][0], theirs[0].x, halves),
+                                   __byte_perm(mine[0][1], theirs[0].y, halves), 0, 0};
+            const uint32_t b[2] = {scales[0], 0};
+            mma_16816<T>(z[0], a, b);
+        } else {
+#pragma unroll
+            for (int step = 0; step < S::K_STEPS; step++) {
+                const int h = 2 * step;
+                const uint32_t a[4] = {__byte_perm(mine[h][0], mine[h + 1][0], halves),
+                                       __byte_perm(mine[h][1], mine[h + 1][1], halves),
+                                       __byte_perm(theirs[h].x, theirs[h + 1].x, halves),
+                                       __byte_perm(theirs[h].y, theirs[h + 1].y, halves)};
+#pragma unroll
+                for (int n = 0; n < S::N_TILES; n++)
+                    mma_16816<T>(z[n], a, scales + (step * S::N_TILES + n) * 2);
+            }
+        }
+    }
+
+    /* Z of the eight ranks of a unit; s: their part of S. */
+    __device__ void mix_unit(uint16_t *const (&z)[S::N_TILES * 2], const uint32_t (&y)[4],
+                             uint32_t s, int unit) const {
+        uint32_t words[S::TURNS][2][4], out[S::N_TILES][4][4];
+        turn_kept(words, unit);
+#pragma unroll
+        for (int pair = 0; pair < 4; pair++) {
+            uint32_t mine[S::TURNS][2];
+            uint2 theirs[S::TURNS];
+            float sums[2][S::N_TILES][4] = {};
+#pragma unroll
+            for (int h = 0; h < S::TURNS; h++) {
+                mine[h][0] = words[h][0][(4 - pair) % 4];
+                mine[h][1] = words[h][1][(4 - pair) % 4];
+                theirs[h] = shared_load_8((y[pair] ^ (unit % 2 * 8)) +
+                                          (4 * h * (S::UNITS / 2) + unit / 2) * S::SENT_BYTES);
+            }
+#pragma unroll
+            for (int element = 0; element < 2; element++) {
+                uint32_t scales[S::S_WORDS];
+                load_scales(scales, s + (2 * pair + element) * (S::S_UNIT_BYTES / UNIT_RANKS));
+                mix_rank(sums[element], mine, theirs, scales, element);
+            }
+#pragma unroll
+            for (int i = 0; i < S::N_TILES * 4; i++)
+                out[i / 4][i % 4][pair] =
+                    round_pair<T>(sums[0][i / 4][i % 4], sums[1][i / 4][i % 4]);
+        }
+        /* Lane 4g + t has row g of k = 2t; lane 8t + g stores it: eight lanes make 128 bytes. */
+#pragma unroll
+        for (int i = 0; i < S::N_TILES * 4; i++) {
+#pragma unroll
+            for (int word = 0; word < 4; word++)
+                out[i / 4][i % 4][word] =
+                    __shfl_sync(~0u, out[i / 4][i % 4][word], lane % 8 * 4 + lane / 8);
+            store_vector_if(lane / 8 * 2 + i / 4 * 8 + i % 2 < args.blocks,
+                            z[i / 4 * 2 + i % 2] + unit * UNIT_ELEMENTS +
+                                i % 4 / 2 * 8 * UNIT_RANKS,
+                            out[i / 4][i % 4]);
+        }
+    }
+
+    __device__ void second_stage(int tile, int round) {
+        const int unit0 = (tile % args.rank_tiles * PAIR + half) * S::UNITS;
+        const int64_t row = (int64_t)(tile / args.rank_tiles) * args.units + unit0;
+        uint16_t *z[S::N_TILES * 2]; /* where lane 8t + g stores k = 2t, 2t + 1, + 8 */
+        uint32_t y[4];               /* what was sent of each pair of ranks */
+#pragma unroll
+        for (int i = 0; i < S::N_TILES * 2; i++) {
+            z[i] = args.z + (lane / 8 * 2 + i / 2 * 8 + i % 2) * args.k_stride +
+                   row * UNIT_ELEMENTS + (warp * 16 + lane % 8) * UNIT_RANKS;
+            asm volatile("" : "+l"(z[i])); /* not to be computed again for each store */
+        }
+#pragma unroll
+        for (int pair = 0; pair < 4; pair++) {
+            y[pair] = smem.y() + sent((lane - pair) & 3, 0) + (lane & 8);
+            asm volatile("" : "+r"(y[pair]));
+        }
+        mbarrier_wait_cluster(smem.y_full(warp), round & 1);
+#pragma unroll
+        for (int unit = 0; unit < S::UNITS; unit++) {
+            const int place = unit % S::S_SLOT_UNITS;
+            /* Asked for each unit: a loop keeps the compiler from turning all units at once. */
+            mbarrier_wait(smem.full(ring.slot), ring.parity);
+            mix_unit(z, y, smem.x(ring.slot) + place * S::S_UNIT_BYTES, unit);
+            if (place + 1 == S::S_SLOT_UNITS || unit + 1 == S::UNITS) {
+                named_barrier_sync(1 + warpgroup, WARPGROUP); /* all warps have read S */
+                free_slot(ring.slot);
+                ring_advance<S::SLOTS>(ring);
+            }
+        }
+        __syncwarp();
+        if (lane == 0 && tile + (int)gridDim.x / PAIR < args.tiles) /* else it may have ended */
+            mbarrier_arrive_cluster_release(cluster_address(smem.y_read(warp), half ^ 1));
+    }
+};
+
+template <typename S> __device__ inline void init_barriers(const layout_t<S> &smem) {
+    for (int i = 0; i < S::SLOTS; i++) {
+        mbarrier_init(smem.full(i), 1);
+        mbarrier_init(smem.empty(i), CONSUMERS);
+    }
+    for (int i = 0; i < WARPS; i++) {
+        mbarrier_init(smem.y_full(i), 1);
+        mbarrier_init(smem.y_read(i), 1);
+    }
+    mbarrier_init_done();
+}
+
+#endif
+
+template <typename T, typename S>
+__global__ void __launch_bounds__(STAGE_THREADS, 1)
+    blast_mix(const __grid_constant__ CUtensorMap x_map, const __grid_constant__ mix_args_t args) {
+#ifdef __CUDA_ARCH_FEAT_SM90_ALL
+    extern __shared__ uint8_t raw[];
+    const layout_t<S> smem = {(smem_address(raw) + SMEM_ALIGN - 1) & ~(SMEM_ALIGN - 1u)};
+    const int half = (int)cluster_rank();
+    dependents_launch();
+    if (threadIdx.x == 0) {
+        tma_prefetch(&x_map);
+        init_barriers(smem);
+    }
+    cluster_sync();
+    const int warpgroup = __shfl_sync(~0u, (int)threadIdx.x / WARPGROUP, 0);
+    if (warpgroup == CONSUMERS) {
+        registers_lower<40>();
+        if (threadIdx.x == CONSUMER_THREADS) produce(smem, &x_map, args, half);
+    } else {
+        registers_raise<232>();
+        mixer_t<T, S> mixer(smem, args, half, warpgroup);
+        mixer.clear_missing();
+        for (int tile = blockIdx.x / PAIR, round = 0; tile < args.tiles;
+             tile += gridDim.x / PAIR, round++) {
+            mixer.first_stage(round);
+            mixer.second_stage(tile, round);
+        }
+    }
+    /* All that the other block sends here was waited for: this one may end. */
+#else
+    __trap();
+#endif
+}
+
+template <typename T, typename S>
+static status_t launch_shape(const problem_t *p, hopper_chunk_t chunk, void *const *tensors,
+                             void *z, stream_t stream) {
+    static uint64_t opted_in;
+    const int rank_tiles = (int)ceil_div(p->rank, S::RANKS);
+    CUtensorMap x_map;
+    int sms = 0;
+    status_t st = tensor_map_2d(&x_map, p->dtype, tensors[0], p->tokens, p->in_features,
+                                p->in_features, TILE_TOKENS, DEPTH, SWIZZLE);
+    if (st == STATUS_OK) st = device_sm_count(&sms);
+    if (st == STATUS_OK) st = smem_opt_in((const void *)blast_mix<T, S>, S::SMEM, &opted_in);
+    if (st != STATUS_OK) return st;
+    const int64_t waves = ceil_div((int64_t)rank_tiles * chunk.count, sms / PAIR);
+    const mix_args_t args = {.v = (const uint8_t *)tensors[1],
+                             .s = (const uint8_t *)tensors[2],
+                             .z = (uint16_t *)z,
+                             .blocks = (int)p->blocks,
+                             .in_block = (int)(p->in_features / p->blocks),
+                             .chunks = (int)ceil_div(p->in_features / p->blocks, DEPTH),
+                             .rank_tiles = rank_tiles,
+                             .tiles = rank_tiles * chunk.count,
+                             .ahead = waves == 1 ? AHEAD : 0,
+                             .first_tile = chunk.first,
+                             .token_tiles = chunk.count,
+                             .units = chunk.units,
+                             .k_stride = (int64_t)chunk.count * chunk.units * UNIT_ELEMENTS};
+    return launch_overlapped(blast_mix<T, S>, ceil_div(args.tiles, waves) * PAIR, STAGE_THREADS,
+                             PAIR, S::SMEM, stream, x_map, args);
+}
+
+template <int RANKS, typename F> static auto with_blocks(const problem_t *p, F f) {
+    if constexpr (RANKS <= 64)
+        if (p->blocks > 16) return f.template operator()<mix_shape<RANKS, 32>>();
+    return p->blocks > 8 ? f.template operator()<mix_shape<RANKS, 16>>()
+                         : f.template operator()<mix_shape<RANKS, 8>>();
+}
+
+/* Calls f.template operator()<shape>() for the shape of tiles and problem. */
+template <typename F> static auto with_shape(const problem_t *p, hopper_tiles_t tiles, F f) {
+    return tiles.ranks == 32   ? with_blocks<32>(p, f)
+           : tiles.ranks == 64 ? with_blocks<64>(p, f)
+           : tiles.ranks == 96 ? with_blocks<96>(p, f)
+                               : with_blocks<128>(p, f);
+}
+
+int64_t hopper_pack_v(const problem_t *p, hopper_tiles_t tiles, const uint16_t *src,
+                      uint16_t *dst) {
+    return with_shape(p, tiles, [&]<typename S>() { return pack_v<S>(p, src, dst); });
+}
+
+int64_t hopper_pack_s(const problem_t *p, hopper_tiles_t tiles, const uint16_t *src,
+                      uint16_t *dst) {
+    return with_shape(p, tiles, [&]<typename S>() { return pack_s<S>(p, src, dst); });
+}
+
+status_t hopper_mix(const problem_t *p, hopper_tiles_t tiles, hopper_chunk_t chunk,
+                    void *const *tensors, void *z, stream_t stream) {
+    return with_shape(p, tiles, [&]<typename S>() {
+        return p->dtype == DTYPE_BF16 ? launch_shape<__nv_bfloat16, S>(p, chunk, tensors, z, stream)
+                                      : launch_shape<__half, S>(p, chunk, tensors, z, stream);
+    });
+}
