@@ -16,6 +16,7 @@
 /* tokens, in, out, blocks, rank: ragged tokens, q = 43 and 688, r' = 3, 4, 12, 48, 200, odd p, one
  * block, more tiles than fit at once. */
 static const problem_t SHAPES[] = {
+<<<<<<< HEAD
     {DTYPE_BF16, 1, 768, 2304, 4, 192},    {DTYPE_BF16, 5, 96, 192, 4, 16},
     {DTYPE_BF16, 17, 768, 3072, 6, 192},   {DTYPE_BF16, 64, 256, 512, 4, 64},
     {DTYPE_BF16, 127, 512, 688, 16, 64},   {DTYPE_BF16, 128, 1152, 3456, 9, 384},
@@ -51,6 +52,18 @@ static const problem_t ATTENTION[] = {
     {.tokens = 66, .in_features = 21, .batch = 1, .heads = 3, .kv_heads = 1, .context = 200},
     {.tokens = 40, .in_features = 400, .batch = 1, .heads = 2, .kv_heads = 2, .context = 90},
     {.tokens = 1, .in_features = 64, .batch = 1, .heads = 1, .kv_heads = 1, .context = 1},
+=======
+    {DTYPE_BF16, 1, 768, 2304, 4, 192},     {DTYPE_BF16, 5, 96, 192, 4, 16},
+    {DTYPE_BF16, 17, 768, 3072, 6, 192},    {DTYPE_BF16, 64, 256, 512, 4, 64},
+    {DTYPE_BF16, 127, 512, 688, 16, 64},    {DTYPE_BF16, 128, 1152, 3456, 9, 384},
+    {DTYPE_BF16, 129, 688, 512, 16, 192},   {DTYPE_BF16, 197, 768, 3072, 3, 128},
+    {DTYPE_BF16, 333, 1376, 688, 2, 96},    {DTYPE_BF16, 200, 4096, 11008, 16, 1536},
+    {DTYPE_BF16, 33, 60, 36, 4, 12},        {DTYPE_BF16, 65, 63, 45, 3, 9},
+    {DTYPE_BF16, 31, 101, 77, 1, 13},       {DTYPE_BF16, 130, 2048, 2048, 32, 256},
+    {DTYPE_BF16, 785, 3072, 768, 4, 128},   {DTYPE_BF16, 260, 2048, 2048, 16, 256},
+    {DTYPE_BF16, 150, 416, 1200, 2, 400},   {DTYPE_BF16, 2100, 256, 2048, 4, 96},
+    {DTYPE_BF16, 1030, 1152, 576, 9, 1100}, {DTYPE_BF16, 385, 3072, 768, 6, 192},
+>>>>>>> blast2
 };
 
 static device_t *gpu;

@@ -1,6 +1,7 @@
 /*
  * blast/fused: two kernels in a chain with programmatic dependent launch. Y stays on the chip; Z, a
- * chunk of tokens at a time, in the L2 cache. Which tiles: the plans, best guess first.
+ * chunk of tokens at a time, in the L2 cache. Small layers: one kernel, all on the chip. Which
+ * tiles: the plans, best guess first.
  */
 #include "kernels/blast/decode.h"
 #include "kernels/blast/hopper.h"
@@ -25,7 +26,7 @@ static const variant_t *const plans[] = {
 static const variant_t blast_fused = {
     .structure = "blast",
     .name = "fused",
-    .summary = "stages 1 and 2 in one kernel, 3 in another behind it; Z stays in L2",
+    .summary = "stages 1 and 2 in one kernel, 3 behind it, Z in L2; small layers: one kernel",
     .device = DEVICE_CUDA,
     .baseline = false,
     .output_order = ORDER_KJ,

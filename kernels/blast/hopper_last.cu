@@ -11,7 +11,6 @@
 #include "kernels/cuda/wgmma.cuh"
 
 static constexpr int DEPTH = 64, SWIZZLE = 128, STEPS = DEPTH / 16;
-static constexpr int CHUNK_UNITS = DEPTH / UNIT_RANKS;
 
 template <int COLUMNS_> struct last_shape {
     static constexpr int COLUMNS = COLUMNS_;
@@ -64,6 +63,8 @@ struct last_args_t {
 };
 
 #ifdef __CUDA_ARCH_FEAT_SM90_ALL
+
+static constexpr int CHUNK_UNITS = DEPTH / UNIT_RANKS;
 
 /* Column tiles first: blocks that run together share Z in L2, then U. */
 struct place_t {

@@ -15,125 +15,14 @@
  * Y_l, i counting this block's l. Then for every pair each lane holds a quarter of the l, which S
  * is packed for, and no value moves between lanes.
  */
-#include "kernels/blast/hopper_stages.h"
+#include "kernels/blast/hopper_mix_shape.cuh"
 #include "kernels/cuda/cluster.cuh"
 #include "kernels/cuda/launch.cuh"
 #include "kernels/cuda/tensor_map.h"
 #include "kernels/cuda/tma.cuh"
 #include "kernels/cuda/wgmma.cuh"
 
-static constexpr int PAIR = 2, CONSUMER_THREADS = CONSUMERS * WARPGROUP;
-static constexpr int WARPS = CONSUMER_THREADS / 32;
-static constexpr int DEPTH = 64, SWIZZLE = DEPTH * 2;
 static constexpr int AHEAD = 2; /* l that X and V are brought into L2 ahead */
-
-/* BLOCKS: most blocks, 8, 16 or 32. */
-template <int RANKS_, int BLOCKS_> struct mix_shape {
-    static constexpr int RANKS = RANKS_, BLOCKS = BLOCKS_;
-    static constexpr int INPUTS = BLOCKS / PAIR; /* l of one block */
-    static constexpr int TURNS = INPUTS / 4;     /* l of one block that a lane holds for a rank */
-    static constexpr int KEPT = RANKS / PAIR, UNITS = KEPT / UNIT_RANKS;
-    static constexpr int K_STEPS = BLOCKS > 16 ? BLOCKS / 16 : 1, N_TILES = BLOCKS / 8;
-
-    static constexpr int X_BYTES = TILE_TOKENS * DEPTH * 2, V_BYTES = RANKS * DEPTH * 2;
-    static constexpr int SLOT_BYTES = X_BYTES + V_BYTES;
-    static constexpr int SENT_BYTES = CONSUMER_THREADS * 16; /* of two units of one l */
-    static constexpr int Y_BYTES = INPUTS * UNITS / 2 * SENT_BYTES;
-    /* Words of S that a lane needs for a rank: B operands, the second half of which is zero for 8
-     * blocks and left out. */
-    static constexpr int S_WORDS = BLOCKS == 8 ? 1 : K_STEPS * N_TILES * 2;
-    static constexpr int S_VECTOR = S_WORDS < 4 ? S_WORDS : 4;
-    static constexpr int S_UNIT_BYTES = UNIT_RANKS * 32 * S_WORDS * 4;
-    static constexpr int S_FIT = SLOT_BYTES / S_UNIT_BYTES;
-    static constexpr int S_SLOT_UNITS = S_FIT < UNITS ? S_FIT : UNITS;
-
-    static constexpr int BARRIERS_BYTES = 384;
-    static constexpr int ROOM = STAGE_SMEM - SMEM_ALIGN - Y_BYTES - BARRIERS_BYTES;
-    static constexpr int SLOTS = ROOM / SLOT_BYTES < 12 ? ROOM / SLOT_BYTES : 12;
-    static constexpr int SMEM = STAGE_SMEM - ROOM + SLOTS * SLOT_BYTES;
-    static_assert(SLOTS >= 3 && S_FIT > 0 && UNITS % 2 == 0 && SLOT_BYTES % SMEM_ALIGN == 0);
-    static_assert((2 * SLOTS + 2 * WARPS) * MBARRIER_BYTES <= BARRIERS_BYTES);
-};
-
-/* Where column `row` of the packed V_l of a tile comes from, l being input `input` of block `owner`
- * of the pair: a rank of the tile. */
-template <typename S> static int rank_of_column(int row, int owner, int input) {
-    const int half = row / S::KEPT == 0 ? owner : 1 - owner, lane = row % 8 / 2;
-    return half * S::KEPT + row % S::KEPT / 8 * 8 + ((lane - input) & 3) * 2 + row % 2;
-}
-
-/* l of one block of the pair: [first, first + count). */
-struct inputs_t {
-    int first, count;
-};
-
-__host__ __device__ inline inputs_t inputs_of(int blocks, int owner) {
-    const int low = (blocks + 1) / 2;
-    return owner ? inputs_t{low, blocks - low} : inputs_t{0, low};
-}
-
-/* ---- packed V: [rank tile][l][chunk] tiles of RANKS x DEPTH, K-major, swizzled ---- */
-template <typename S>
-static int64_t pack_v(const problem_t *p, const uint16_t *src, uint16_t *dst) {
-    const int64_t b = p->blocks, in_block = p->in_features / b, r = p->rank;
-    const int64_t chunks = ceil_div(in_block, DEPTH), rank_tiles = ceil_div(r, S::RANKS);
-    const int64_t tiles = rank_tiles * b * chunks;
-    if (!dst) return tiles * S::RANKS * DEPTH;
-#pragma omp parallel for
-    for (int64_t tile = 0; tile < tiles; tile++) {
-        const int64_t in0 = tile % chunks * DEPTH, rank0 = tile / chunks / b * S::RANKS;
-        const int l = (int)(tile / chunks % b), owner = l >= inputs_of((int)b, 0).count;
-        for (int row = 0; row < S::RANKS; row++) {
-            const int64_t rank =
-                rank0 + rank_of_column<S>(row, owner, l - inputs_of((int)b, owner).first);
-            uint16_t *const to = dst + (tile * S::RANKS + row) * DEPTH;
-            for (int i = 0; i < DEPTH; i++)
-                to[swizzled_chunk<SWIZZLE>(row, i / 8) * 8 + i % 8] =
-                    in0 + i < in_block && rank < r ? src[(l * in_block + in0 + i) * r + rank] : 0;
-        }
-    }
-    return tiles * S::RANKS * DEPTH;
-}
-
-/* The input (of the pair's first block, or of its second) that word `word`, element `element` of
- * lane t's operand stands for, t and the rank differing by `turn` = (t - pair) % 4. */
-struct slot_t {
-    bool peers;
-    int input;
-};
-
-template <typename S> static slot_t slot_of(int step, int word, int element, int turn) {
-    if (S::BLOCKS == 8) return {element == 1, turn};
-    return {word == 1, turn + 8 * step + 4 * element};
-}
-
-/* ---- packed S: [rank tile][half][rank][vector][lane][word]: the B operands of mma.m16n8k16 ----
- */
-template <typename S>
-static int64_t pack_s(const problem_t *p, const uint16_t *src, uint16_t *dst) {
-    const int64_t b = p->blocks, r = p->rank, rows = round_up(r, S::RANKS);
-    constexpr int ROW = 32 * S::S_WORDS * 2; /* elements of a rank */
-    if (!dst) return rows * ROW;
-#pragma omp parallel for
-    for (int64_t rank = 0; rank < rows; rank++) {
-        const int half = (int)(rank % S::RANKS) / S::KEPT;
-        for (int i = 0; i < ROW; i++) {
-            const int element = i % 2, lane = i / 2 / S::S_VECTOR % 32;
-            const int word = i / 2 % S::S_VECTOR + i / 2 / S::S_VECTOR / 32 * S::S_VECTOR;
-            const int words = S::BLOCKS == 8 ? 1 : 2; /* of an operand */
-            const int step = word / words / S::N_TILES;
-            const int64_t k = word / words % S::N_TILES * 8 + lane / 4;
-            const slot_t slot =
-                slot_of<S>(step, word % words, element, (lane % 4 - (int)(rank / 2 % 4)) & 3);
-            const inputs_t inputs = inputs_of((int)b, slot.peers ? 1 - half : half);
-            const int64_t l = inputs.first + slot.input;
-            dst[rank * ROW + i] = rank < r && k < b && slot.input < inputs.count
-                                      ? src[(l * b + k) * r + rank]
-                                      : (uint16_t)0;
-        }
-    }
-    return rows * ROW;
-}
 
 /* What the kernel needs to know of a problem and a chunk of its tokens. */
 struct mix_args_t {
@@ -593,31 +482,6 @@ static status_t launch_shape(const problem_t *p, hopper_chunk_t chunk, void *con
                              .k_stride = (int64_t)chunk.count * chunk.units * UNIT_ELEMENTS};
     return launch_overlapped(blast_mix<T, S>, ceil_div(args.tiles, waves) * PAIR, STAGE_THREADS,
                              PAIR, S::SMEM, stream, x_map, args);
-}
-
-template <int RANKS, typename F> static auto with_blocks(const problem_t *p, F f) {
-    if constexpr (RANKS <= 64)
-        if (p->blocks > 16) return f.template operator()<mix_shape<RANKS, 32>>();
-    return p->blocks > 8 ? f.template operator()<mix_shape<RANKS, 16>>()
-                         : f.template operator()<mix_shape<RANKS, 8>>();
-}
-
-/* Calls f.template operator()<shape>() for the shape of tiles and problem. */
-template <typename F> static auto with_shape(const problem_t *p, hopper_tiles_t tiles, F f) {
-    return tiles.ranks == 32   ? with_blocks<32>(p, f)
-           : tiles.ranks == 64 ? with_blocks<64>(p, f)
-           : tiles.ranks == 96 ? with_blocks<96>(p, f)
-                               : with_blocks<128>(p, f);
-}
-
-int64_t hopper_pack_v(const problem_t *p, hopper_tiles_t tiles, const uint16_t *src,
-                      uint16_t *dst) {
-    return with_shape(p, tiles, [&]<typename S>() { return pack_v<S>(p, src, dst); });
-}
-
-int64_t hopper_pack_s(const problem_t *p, hopper_tiles_t tiles, const uint16_t *src,
-                      uint16_t *dst) {
-    return with_shape(p, tiles, [&]<typename S>() { return pack_s<S>(p, src, dst); });
 }
 
 status_t hopper_mix(const problem_t *p, hopper_tiles_t tiles, hopper_chunk_t chunk,

@@ -19,8 +19,7 @@
 #include "kernels/cuda/tma.cuh"
 #include "kernels/cuda/wgmma.cuh"
 
-static constexpr int TOKENS = 64, DEPTH = 64, SWIZZLE = 128, STEPS = DEPTH / 16;
-static constexpr int CONSUMER_THREADS = CONSUMERS * WARPGROUP, Z_UNIT_BYTES = TOKENS * 16;
+static constexpr int TOKENS = 64, DEPTH = 64, SWIZZLE = 128, Z_UNIT_BYTES = TOKENS * 16;
 
 /* SLICE: ranks of a block, padded. */
 template <int BLOCKS_, int SLICE_, int COLUMNS_> struct small_shape {
@@ -78,6 +77,8 @@ struct small_args_t {
 };
 
 #ifdef __CUDA_ARCH_FEAT_SM90_ALL
+
+static constexpr int STEPS = DEPTH / 16;
 
 /* Addresses of a block's shared memory. */
 template <typename S> struct layout_t {
@@ -274,7 +275,7 @@ __global__ void __launch_bounds__(STAGE_THREADS, 1)
     const int block = (int)cluster_rank(), cluster = blockIdx.x / S::BLOCKS;
     const int warpgroup = __shfl_sync(~0u, (int)threadIdx.x / WARPGROUP, 0);
     dependents_launch();
-    if (threadIdx.x == CONSUMER_THREADS) {
+    if (threadIdx.x == CONSUMERS * WARPGROUP) {
         tma_prefetch(&x_map);
         mbarrier_init(smem.weights_full(), 1);
         for (int i = 0; i < S::SLOTS; i++) {
@@ -291,7 +292,7 @@ __global__ void __launch_bounds__(STAGE_THREADS, 1)
         mbarrier_wait(smem.weights_full(), 0);
         small.mix();
         fence_async_proxy_cluster();
-    } else if (threadIdx.x == CONSUMER_THREADS) {
+    } else if (threadIdx.x == CONSUMERS * WARPGROUP) {
         produce(smem, &x_map, args, block, cluster);
     }
     cluster_sync(); /* Z is there */
