@@ -6,7 +6,7 @@
  * fragments through a ring of its own in shared memory, so it needs no barrier with other warps.
  * From compute capability 9.0 on, one lane asks the copy engine for whole groups: with cp.async
  * instead, the queue of the load/store unit fills up, and whatever else is loaded or stored on that
- * SM waits behind it (NOTES.md of monarch has figures). Before 9.0 a lane copies with cp.async
+ * SM waits behind it (NOTES_stream.md has figures). Before 9.0 a lane copies with cp.async
  * exactly the bytes that it will use itself.
  *
  * Order inside a fragment (lane = 4g + t): rows 2g and 2g+1, depths 4t to 4t+3. So operand B of a

@@ -12,7 +12,7 @@ static int stream_depth(const stream_device_t *device, int64_t fixed, int groups
     const int64_t most = groups < STREAM_DEPTH ? groups : STREAM_DEPTH;
     for (int ctas = STREAM_CTAS; ctas > 0; ctas--) {
         const int64_t shared = (device->smem_bytes + 1024) / ctas - 1024;
-        const int64_t depth = (shared - fixed) / STREAM_GROUP_BYTES, least = ctas + 1;
+        const int64_t depth = (shared - fixed) / STREAM_GROUP_BYTES, least = ctas > 1 ? 3 : 2;
         if (depth >= most) return (int)most;
         if (depth >= least) return (int)depth;
     }
