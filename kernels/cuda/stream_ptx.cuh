@@ -1,7 +1,7 @@
 /*
- * What weight streaming needs of compute capability 9.0: stores into a cluster's shared memory, bulk
- * copies and the barriers that count their bytes. Below it clusters trap, and bulk copies are not
- * there.
+ * What weight streaming needs of compute capability 9.0: stores into a cluster's shared memory,
+ * bulk copies and the barriers that count their bytes. Below it clusters trap, and bulk copies are
+ * not there.
  */
 #ifndef BLROOF_STREAM_PTX_CUH
 #define BLROOF_STREAM_PTX_CUH
