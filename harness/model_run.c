@@ -201,7 +201,7 @@ static int median_pass(const double *us, size_t steps, int count) {
     for (int k = 0; k < count; k++) {
         int shorter = 0;
         for (int j = 0; j < count; j++)
-            shorter += total[j] < total[k] || (total[j] == total[k] && j < k);
+            shorter += total[j] < total[k] || (j < k && total[j] == total[k]);
         if (shorter == (count - 1) / 2) median = k;
     }
     return median;
