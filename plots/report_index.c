@@ -28,6 +28,8 @@ static void write_heading(FILE *out, const report_t *r) {
           "same as\nCSV ([speedup](speedup.csv), [Table 2](table2.csv)); numbers behind the "
           "pictures: [data](data/).\n",
           out);
+    if (r->models_len > 0)
+        fputs("Whole models and their operators: [models.md](models.md).\n", out);
     if (*r->peer_file) {
         fprintf(out, "\n%d timings of another tool come from ", r->points_len - r->own_len);
         text_markdown(out, r->peer_file);
