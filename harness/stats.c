@@ -45,7 +45,3 @@ summary_t stats_summary(const double *samples, int count) {
     free(sorted);
     return s;
 }
-
-double stats_median(const double *samples, int count) {
-    return stats_summary(samples, count).median;
-}

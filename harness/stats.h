@@ -18,7 +18,6 @@ typedef struct {
 
 /* All NAN for count 0. Does not change samples. */
 summary_t stats_summary(const double *samples, int count);
-double stats_median(const double *samples, int count);
 
 #ifdef __cplusplus
 }

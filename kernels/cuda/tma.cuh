@@ -18,16 +18,6 @@ __device__ inline void bulk_load(uint32_t smem, const void *global, uint32_t byt
                  : "memory");
 }
 
-/* The same into this place of every block of the cluster whose bit is set in `blocks`; each one's
- * barrier gets the bytes. */
-__device__ inline void bulk_load_multicast(uint32_t smem, const void *global, uint32_t bytes,
-                                           uint32_t barrier, uint16_t blocks) {
-    asm volatile("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes"
-                 ".multicast::cluster [%0], [%1], %2, [%3], %4;" ::"r"(smem),
-                 "l"(global), "r"(bytes), "r"(barrier), "h"(blocks)
-                 : "memory");
-}
-
 /* The box of a tensor map (tensor_map.h) at column x, row y; all bytes of the box count, also those
  * beyond the tensor, which become zero. The map is a __grid_constant__ parameter. */
 __device__ inline void tma_load_2d(uint32_t smem, const CUtensorMap *map, int x, int y,
@@ -43,22 +33,6 @@ __device__ inline void tma_load_4d(uint32_t smem, const CUtensorMap *map, int x,
     asm volatile("cp.async.bulk.tensor.4d.shared::cluster.global.mbarrier::complete_tx::bytes "
                  "[%0], [%1, {%2, %3, %4, %5}], [%6];" ::"r"(smem),
                  "l"(map), "r"(x), "r"(y), "r"(z), "r"(w), "r"(barrier)
-                 : "memory");
-}
-
-__device__ inline void tma_load_2d_multicast(uint32_t smem, const CUtensorMap *map, int x, int y,
-                                             uint32_t barrier, uint16_t blocks) {
-    asm volatile("cp.async.bulk.tensor.2d.shared::cluster.global.mbarrier::complete_tx::bytes"
-                 ".multicast::cluster [%0], [%1, {%2, %3}], [%4], %5;" ::"r"(smem),
-                 "l"(map), "r"(x), "r"(y), "r"(barrier), "h"(blocks)
-                 : "memory");
-}
-
-__device__ inline void tma_load_4d_multicast(uint32_t smem, const CUtensorMap *map, int x, int y,
-                                             int z, int w, uint32_t barrier, uint16_t blocks) {
-    asm volatile("cp.async.bulk.tensor.4d.shared::cluster.global.mbarrier::complete_tx::bytes"
-                 ".multicast::cluster [%0], [%1, {%2, %3, %4, %5}], [%6], %7;" ::"r"(smem),
-                 "l"(map), "r"(x), "r"(y), "r"(z), "r"(w), "r"(barrier), "h"(blocks)
                  : "memory");
 }
 
