@@ -1,5 +1,6 @@
 /* Every GPU variant against fp64 on shapes that try its edges. Skipped, visibly, where there is no
- * GPU. */
+ * GPU. For slow tools around it: an argument names the tests (test_monarch, with wildcards), and
+ * the environment how many shapes (SHAPES) and how many launches for the same bits (REPEATS). */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -73,10 +74,9 @@ static int close_gpu(void **state) {
     return 0;
 }
 
-/* How often a launch must give the same bits: the environment's REPEATS, for slow tools. */
-static int repeats(void) {
-    const char *text = getenv("REPEATS");
-    return text ? atoi(text) : 100;
+static int environment(const char *name, int otherwise) {
+    const char *text = getenv(name);
+    return text ? atoi(text) : otherwise;
 }
 
 /* Whether every launch gives the bits of the first one. */
@@ -84,8 +84,9 @@ static bool repeatable(binding_t *b) {
     const int y = b->c->tensors_len - 1;
     const size_t bytes = b->bytes[y] + GUARD_BYTES; /* guard, output */
     char *const first = malloc(bytes), *const again = malloc(bytes);
+    const int repeats = environment("REPEATS", 100); /* must give the same bits */
     bool alike = first && again;
-    for (int i = 0; alike && i < repeats(); i++)
+    for (int i = 0; alike && i < repeats; i++)
         alike = gpu->ops->fill(gpu, b->base[y], 0xFF, bytes) == STATUS_OK &&
                 gpu->ops->run(gpu, binding_launch, b, 0) == STATUS_OK &&
                 gpu->ops->download(gpu, i ? again : first, b->base[y], bytes) == STATUS_OK &&
@@ -153,7 +154,8 @@ static int check_problem(const char *name, const problem_t *problem, int *checke
 static void check_structure(const char *name) {
     if (!gpu) skip();
     int failures = 0, checked = 0;
-    for (size_t i = 0; i < 2 * sizeof SHAPES / sizeof *SHAPES; i++) {
+    const int all = sizeof SHAPES / sizeof *SHAPES, shapes = environment("SHAPES", all);
+    for (int i = 0; i < 2 * (shapes < all ? shapes : all); i++) {
         problem_t problem = SHAPES[i / 2];
         problem.dtype = i % 2 ? DTYPE_FP16 : DTYPE_BF16;
         failures += check_problem(name, &problem, &checked);
@@ -199,12 +201,13 @@ static void test_attention(void **state) {
     assert_true(checked > 0);
 }
 
-int main(void) {
+int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_dense),     cmocka_unit_test(test_lowrank),
         cmocka_unit_test(test_monarch),   cmocka_unit_test(test_blast),
         cmocka_unit_test(test_attention),
     };
     if (registry_check() != STATUS_OK) return 1;
+    if (argc > 1) cmocka_set_test_filter(argv[1]);
     return cmocka_run_group_tests(tests, open_gpu, close_gpu);
 }

@@ -374,8 +374,8 @@ template <typename T, typename S> struct consumer_t {
             const int columns = tiling.out_block - column0 - c;
             if constexpr (S::FP8)
                 monarch_scale_32(columns_at(c), rows, scales.u + first + c, columns);
-            monarch_store_32(to + c, tiling.out_features, tiling.tokens - token, columns,
-                             columns_at(c));
+            wgmma_store_32(to + c, tiling.out_features, tiling.tokens - token, columns,
+                           columns_at(c));
         }
     }
 };

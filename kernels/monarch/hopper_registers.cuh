@@ -294,10 +294,10 @@ template <typename T, typename S> struct consumer_t {
             if (store_is_mine(store)) {
                 const int k = place.k_tile * S::GROUP + store / BLOCK_STORES;
                 const int column = place.column_tile * S::COLUMNS + store % BLOCK_STORES * 32;
-                monarch_store_32(y + (int64_t)token * tiling.out_features + k * tiling.out_block +
-                                     column,
-                                 tiling.out_features, tiling.tokens - token,
-                                 tiling.out_block - column, store_acc(store));
+                wgmma_store_32(y + (int64_t)token * tiling.out_features + k * tiling.out_block +
+                                   column,
+                               tiling.out_features, tiling.tokens - token,
+                               tiling.out_block - column, store_acc(store));
             }
     }
 };

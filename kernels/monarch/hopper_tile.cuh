@@ -22,6 +22,7 @@
 #include "kernels/cuda/tensor_map.h"
 #include "kernels/cuda/tma.cuh"
 #include "kernels/cuda/wgmma.cuh"
+#include "kernels/cuda/wgmma_store.cuh"
 
 enum { CHUNK_BYTES = 128, STEP_BYTES = 32, WARPGROUP = 128, WARPGROUP_ROWS = 64 };
 
@@ -148,15 +149,10 @@ static void monarch_walk_v(const problem_t *p, monarch_tile_t shape, PUT put) {
  * of the columns of Y follow.
  *
  * A row is cut into sections 128, 64 and 32 bytes wide, each a tile of its own swizzle. The columns
- * of U are permuted within 32 so that a thread's results in four neighbouring 8-column groups of
- * wgmma, 8j + 2t + e for j = 0..3, are 8 neighbouring columns 8t + 2j + e of Y: one 16-byte store.
+ * of U are permuted for wgmma_store_32().
  * In fp8 the ranks are permuted within 16: a thread holds columns 2t, 2t + 1 of two 8-column groups
  * of T and gives them as columns 4t to 4t + 3.
  */
-__host__ __device__ constexpr int monarch_stored_column(int row) {
-    return row / 32 * 32 + row / 2 % 4 * 8 + row / 8 % 4 * 2 + row % 2;
-}
-
 static inline int monarch_stored_rank(int s, int bytes) {
     return bytes == 2 ? s : s / 16 * 16 + s / 2 % 2 * 8 + s % 16 / 4 * 2 + s % 2;
 }
@@ -211,7 +207,7 @@ static void monarch_walk_u(const problem_t *p, monarch_tile_t shape, PUT put) {
             const int64_t from = ((k * b + l) * rank_block + r) * t.out_block;
             for (int row = 0; row < shape.columns; row++) {
                 const int64_t column =
-                    place % t.column_tiles * shape.columns + monarch_stored_column(row);
+                    place % t.column_tiles * shape.columns + wgmma_stored_column(row);
                 put(tile * shape.columns * width +
                         monarch_u_offset(shape.columns, width, row, i * shape.bytes),
                     exists && column < t.out_block ? from + column : -1, k * t.out_block + column);
@@ -270,7 +266,7 @@ __device__ inline float2 monarch_row_scales(const monarch_scales_t &scales, int 
                        row + 8 < tokens ? scales.x[row + 8] * all : 0);
 }
 
-/* Multiplies 32 columns of a warpgroup's 64 rows, laid out as monarch_store_32() takes them, by the
+/* Multiplies 32 columns of a warpgroup's 64 rows, laid out as wgmma_store_32() takes them, by the
  * scales of this thread's rows and those of the columns, of which `columns` exist. */
 __device__ inline void monarch_scale_32(float *acc, float2 rows, const float *scales, int columns) {
     const int column = (int)threadIdx.x % 4 * 8;
@@ -280,25 +276,6 @@ __device__ inline void monarch_scale_32(float *acc, float2 rows, const float *sc
     const float of[8] = {left.x, left.y, left.z, left.w, right.x, right.y, right.z, right.w};
 #pragma unroll
     for (int i = 0; i < 16; i++) acc[i] *= (i / 2 % 2 ? rows.y : rows.x) * of[i / 4 * 2 + i % 2];
-}
-
-/*
- * Stores 32 columns of a warpgroup's 64 rows, 16 accumulators a thread, at y: its first row, first
- * column. `rows` rows and `columns` columns from there on exist; columns is a multiple of 8.
- */
-template <typename T>
-__device__ inline void monarch_store_32(T *y, int64_t ld, int rows, int columns, const float *acc) {
-    const int lane = (int)threadIdx.x % 32, warp = (int)threadIdx.x % WARPGROUP / 32;
-    const int row = warp * 16 + lane / 4, column = lane % 4 * 8;
-    if (column >= columns) return;
-#pragma unroll
-    for (int half = 0; half < 2; half++) { /* rows row and row + 8 */
-        const float *const a = acc + half * 2;
-        if (row + half * 8 < rows)
-            store_vector(y + (row + half * 8) * ld + column,
-                         make_uint4(round_pair<T>(a[0], a[1]), round_pair<T>(a[4], a[5]),
-                                    round_pair<T>(a[8], a[9]), round_pair<T>(a[12], a[13])));
-    }
 }
 
 /* Plans: NAME, SUMMARY, and the class with their supports(), pack() and launch(). */
