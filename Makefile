@@ -86,6 +86,12 @@ fuzz: ## run the readers of files under libFuzzer (clang), FUZZ_SECONDS each (60
 dist: all tests ## one relocatable tarball: program, libraries, tests
 	$(Q)sh tests/dist.sh $(BUILD) blroof-$(VERSION)-$(shell uname -m)
 
+PREFIX ?= /usr/local
+INSTALL = $(DESTDIR)$(PREFIX)
+
+install: all ## program, manual page and completions into PREFIX (/usr/local)
+	$(Q)sh tests/install.sh $(BUILD)/blroof "$(INSTALL)"
+
 SOURCES := $(shell git ls-files --cached --others --exclude-standard '*.c' '*.h' '*.cu' '*.cuh' 2>/dev/null)
 
 format: ## rewrite the sources in the house style
@@ -143,6 +149,6 @@ $(BUILD)/build_version.h: FORCE
 $(BUILD)/harness/version.o: $(BUILD)/build_version.h
 
 FORCE:
-.PHONY: bench test all tests deps asan fuzz dist format lint clean help FORCE
+.PHONY: bench test all tests deps asan fuzz dist install format lint clean help FORCE
 .SECONDARY:
 -include $(OBJ:.o=.d) $(FAULTY:.o=.d) $(TEST_SRC:%.c=$(BUILD)/%.d)

@@ -1,4 +1,5 @@
 /* blroof sweep: checks and times the layers of workloads into a run directory. */
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,10 +9,11 @@
 #include "harness/options.h"
 #include "harness/sweep.h"
 #include "plots/report.h"
+#include "results/table_json.h"
 
 typedef struct {
     const char *device, *out, *tokens, *blocks, *rank, *cache, *counting, *budget, *limit, *shard;
-    bool resume;
+    bool resume, json;
     double budget_s;
     sweep_options_t sweep;
 } arguments_t;
@@ -91,6 +93,12 @@ static void print_end(const run_t *run, const sweep_counts_t *n, status_t st) {
     if (st == STATUS_INTERRUPTED) fputs("go on with the same command and --resume\n", stderr);
 }
 
+static status_t print_json(const char *dir) {
+    char path[PATH_MAX];
+    snprintf(path, sizeof path, "%s/%s", dir, POINTS_TABLE.file);
+    return table_print_json(&POINTS_TABLE, path, stdout);
+}
+
 static status_t sweep(arguments_t *a, const char *const *names, int names_len) {
     workload_t *workloads = calloc((size_t)names_len, sizeof *workloads);
     worker_t worker = {0};
@@ -106,7 +114,7 @@ static status_t sweep(arguments_t *a, const char *const *names, int names_len) {
     TRY(run_open(a->out, &worker.device, &counters, a->resume, &run));
     st = sweep_run(&run, &worker, &counters, workloads, names_len, &a->sweep, &counts);
     if (run.points || run_count_points(&run)) print_end(&run, &counts, st);
-    if (st == STATUS_OK) st = report_console(run.path, stdout);
+    if (st == STATUS_OK) st = a->json ? print_json(run.path) : report_console(run.path, stdout);
 cleanup:
     run_close(&run);
     worker_stop(&worker);
@@ -139,6 +147,8 @@ status_t cmd_sweep(int argc, char **argv) {
         {"limit", 0, "SECONDS", "give a point up after this long; the default goes by its size",
          &a.limit, NULL},
         {"resume", 0, NULL, "go on with an interrupted run", NULL, &a.resume},
+        {"json", 0, NULL, "print the rows as JSON, one object a line, instead of a table", NULL,
+         &a.json},
         {"shard", 0, "I/N",
          "only every Nth point, from the Ith, counted from 0; or auto: from Slurm or MPI", &a.shard,
          NULL},

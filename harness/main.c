@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "harness/commands.h"
+#include "harness/manual.h"
 #include "harness/registry.h"
 #include "harness/timing.h"
 #include "harness/version.h"
@@ -36,12 +37,31 @@ static void print_usage(FILE *out) {
           out);
 }
 
+static status_t print_manual(const char *format) {
+    const manual_t *const manual = format ? manual_find(format) : NULL;
+    if (!manual)
+        return fail(STATUS_USAGE, "--manual is man (a page for man), or bash or zsh (completions)");
+    manual->begin(VERSION_TEXT);
+    options_help_with(manual->command);
+    for (int i = 0; i < COMMANDS_LEN; i++) {
+        char name[16], option[] = "--help";
+        char *argv[] = {strcpy(name, COMMANDS[i].name), option, NULL};
+        COMMANDS[i].run(2, argv);
+    }
+    manual->end();
+    return STATUS_OK;
+}
+
+static int end(status_t st) {
+    if (st == STATUS_OK && fflush(stdout) != 0)
+        st = fail(STATUS_IO, "cannot write to standard output");
+    if (st != STATUS_OK) fprintf(stderr, "blroof: %s\n", last_error());
+    return exit_code(st);
+}
+
 int main(int argc, char **argv) {
     status_t st = registry_check();
-    if (st != STATUS_OK) {
-        fprintf(stderr, "blroof: %s\n", last_error());
-        return exit_code(st);
-    }
+    if (st != STATUS_OK) return end(st);
     if (argc < 2) {
         print_usage(stderr);
         return 2;
@@ -55,14 +75,11 @@ int main(int argc, char **argv) {
                strcmp(VERSION_DIRTY, "yes") ? "" : ", with local changes");
         return 0;
     }
+    if (!strcmp(argv[1], "--manual")) return end(print_manual(argv[2]));
     interrupt_install();
     for (int i = 0; i < COMMANDS_LEN; i++) {
         if (strcmp(argv[1], COMMANDS[i].name)) continue;
-        st = COMMANDS[i].run(argc - 1, argv + 1);
-        if (st == STATUS_OK && fflush(stdout) != 0)
-            st = fail(STATUS_IO, "cannot write to standard output");
-        if (st != STATUS_OK) fprintf(stderr, "blroof: %s\n", last_error());
-        return exit_code(st);
+        return end(COMMANDS[i].run(argc - 1, argv + 1));
     }
     fprintf(stderr, "blroof: unknown command '%s': see 'blroof --help'\n", argv[1]);
     return 2;

@@ -15,6 +15,12 @@ static void print_help(const command_t *command) {
     }
 }
 
+static void (*help)(const command_t *command) = print_help;
+
+void options_help_with(void (*print)(const command_t *command)) {
+    help = print;
+}
+
 static const option_t *find(const command_t *command, const char *text, size_t len) {
     for (const option_t *o = command->options; o && o->name; o++) {
         if (text[0] == '-' && text[1] == '-' && strlen(o->name) == len - 2 &&
@@ -32,7 +38,7 @@ status_t options_parse(const command_t *command, int argc, char **argv, const ch
     for (int i = 1; i < argc; i++) {
         const char *text = argv[i];
         if (!strcmp(text, "--help") || !strcmp(text, "-h")) {
-            print_help(command);
+            help(command);
             *helped = true;
             return STATUS_OK;
         }

@@ -28,4 +28,7 @@ typedef struct {
 status_t options_parse(const command_t *command, int argc, char **argv, const char **rest,
                        int *rest_len, bool *helped);
 
+/* What --help prints a command with from now on. */
+void options_help_with(void (*print)(const command_t *command));
+
 #endif

@@ -24,6 +24,8 @@ ok "a second sweep is refused" fails 2 "already holds a sweep" sweep -o "$scratc
 cp "$scratch/a/points.csv" "$scratch/before.csv"
 ok "resume of a whole run" sweep --resume -o "$scratch/a"
 ok "measures nothing twice" cmp "$scratch/before.csv" "$scratch/a/points.csv"
+sweep --resume --json -o "$scratch/a" >"$scratch/rows.json" 2>/dev/null
+ok "rows as JSON" test "$(grep -c '^{"run_id":".*,"tokens":[0-9]*,.*,"status":"ok",.*,"power_w":null,.*}$' "$scratch/rows.json")" -eq $points
 
 # Cut in the middle of a row, as an interruption would.
 cp -r "$scratch/a" "$scratch/b"

@@ -12,6 +12,19 @@ ok "--version tells the commit" says '^blroof [0-9.]+ \(' "$BLROOF" --version
 for command in devices doctor list ceilings sweep merge model predict report compare; do
     ok "$command --help" says "usage: blroof $command" "$BLROOF" $command --help
 done
+ok "the manual has every command" test "$("$BLROOF" --manual man | grep -c '^\.SS blroof ')" -eq 10
+ok "a manual of another kind" fails 2 "man .*, or bash or zsh" "$BLROOF" --manual html
+ok "install" sh tests/install.sh "$BLROOF" "$scratch/prefix"
+ok "finds its data where it is installed" says '^quick$' "$scratch/prefix/bin/blroof" list workloads
+completes() { # completes EXPECTED WORD...: what bash offers for the last word
+    expected=$1
+    shift
+    test "$(PATH=$scratch/prefix/bin:$PATH bash -c '. "$0"; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _blroof
+        echo "${COMPREPLY[*]}"' "$scratch/prefix/share/bash-completion/completions/blroof" "$@")" = "$expected"
+}
+ok "completes commands" completes sweep blroof sw
+ok "completes workloads" completes paper_layers blroof sweep paper_l
+ok "completes options" completes --budget blroof sweep --bud
 ok "devices lists the CPU" says '^cpu: ' "$BLROOF" devices
 ok "list has monarch/fused" says 'monarch/fused' "$BLROOF" list variants
 ok "list has the counter groups" says '^GH100 +GH100 +14 ' "$BLROOF" list counters
