@@ -1,6 +1,7 @@
 /* Every GPU variant against fp64 on shapes that try its edges. Skipped, visibly, where there is no
  * GPU. For slow tools around it: an argument names the tests (test_monarch, with wildcards), and
- * the environment how many shapes (SHAPES) and how many launches for the same bits (REPEATS). */
+ * the environment the one variant (VARIANT), how many shapes (SHAPES) and how many launches for the
+ * same bits (REPEATS). */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -137,6 +138,7 @@ static int check_one(case_t *c, const variant_t *v, int *checked) {
 /* Every variant of the structure; the baseline comes first. Returns how many failed. */
 static int check_problem(const char *name, const problem_t *problem, int *checked) {
     char why[WHY_LEN];
+    const char *const only = getenv("VARIANT");
     int failures = 0;
     case_t c;
     if (!structure_find(name)->validate(problem, why, sizeof why)) return 0;
@@ -145,6 +147,7 @@ static int check_problem(const char *name, const problem_t *problem, int *checke
         const variant_t *variant = variant_at(v);
         if (variant->device != DEVICE_CUDA || strcmp(variant->structure, name)) continue;
         if (!(variant->dtypes & DTYPE_BIT(problem->dtype))) continue;
+        if (only && strcmp(variant->name, only)) continue;
         failures += check_one(&c, variant, checked);
     }
     case_close(&c);

@@ -9,9 +9,7 @@ extern "C" {
 #endif
 
 extern const variant_t lowrank_hopper_64x64_64x128, lowrank_hopper_64x64_128x128,
-    lowrank_hopper_64x128_64x128, lowrank_hopper_64x128_128x128, lowrank_hopper_128x128_128x128,
-    lowrank_hopper_64x128_128x256, lowrank_hopper_128x128_128x256, lowrank_hopper_128x192_128x256,
-    lowrank_hopper_128x256_128x256;
+    lowrank_hopper_64x128_64x128, lowrank_hopper_64x128_128x128, lowrank_hopper_128x128_128x128;
 
 #ifdef __cplusplus
 }
