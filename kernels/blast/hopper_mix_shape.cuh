@@ -1,4 +1,5 @@
-/* The shapes of the mix kernel of blast/fused (hopper_mix.cu), which the layout of V and S follows.
+/* The shapes of the mix kernel of blast/fused (hopper_mix.cuh), which the layout of V and S
+ * follows.
  */
 #ifndef BLROOF_BLAST_HOPPER_MIX_SHAPE_CUH
 #define BLROOF_BLAST_HOPPER_MIX_SHAPE_CUH
@@ -8,7 +9,10 @@
 
 static constexpr int PAIR = 2, CONSUMER_THREADS = CONSUMERS * WARPGROUP;
 static constexpr int WARPS = CONSUMER_THREADS / 32;
-static constexpr int DEPTH = 64, SWIZZLE = DEPTH * 2;
+static constexpr int SWIZZLE = 128; /* bytes of a row of X or V in a slot */
+
+/* Elements of such a row. */
+template <typename T> static constexpr int DEPTH = SWIZZLE / (int)sizeof(T);
 
 /* BLOCKS: most blocks, 8, 16 or 32. */
 template <int RANKS_, int BLOCKS_> struct mix_shape {
@@ -18,7 +22,7 @@ template <int RANKS_, int BLOCKS_> struct mix_shape {
     static constexpr int KEPT = RANKS / PAIR, UNITS = KEPT / UNIT_RANKS;
     static constexpr int K_STEPS = BLOCKS > 16 ? BLOCKS / 16 : 1, N_TILES = BLOCKS / 8;
 
-    static constexpr int X_BYTES = TILE_TOKENS * DEPTH * 2, V_BYTES = RANKS * DEPTH * 2;
+    static constexpr int X_BYTES = TILE_TOKENS * SWIZZLE, V_BYTES = RANKS * SWIZZLE;
     static constexpr int SLOT_BYTES = X_BYTES + V_BYTES;
     static constexpr int SENT_BYTES = CONSUMER_THREADS * 16; /* of two units of one l */
     static constexpr int Y_BYTES = INPUTS * UNITS / 2 * SENT_BYTES;

@@ -4,7 +4,13 @@
 #include "kernels/cuda/fp8.cuh"
 #include "kernels/cuda/launch.cuh"
 
-enum { VECTOR = 8, HELD = 4, MOST_THREADS = FP8_ROW_MOST / VECTOR / HELD, WARP = 32 };
+enum {
+    VECTOR = 8,
+    HELD = 4,
+    MOST_THREADS = FP8_ROW_MOST / VECTOR / HELD,
+    WARP = 32,
+    LINE_VECTORS = 8
+};
 
 /* The larger magnitude; NaN if one is, so that a NaN spoils its row instead of being lost. */
 __device__ inline float larger(float magnitude, float value) {
@@ -13,22 +19,37 @@ __device__ inline float larger(float magnitude, float value) {
     return out;
 }
 
-__device__ inline float largest_of_warp(float value) {
+/* Of all threads of the block, in the same order always; `warps` is room for a value a warp. */
+template <typename F> __device__ inline float over_block(float value, float *warps, F combine) {
 #pragma unroll
     for (int lanes = WARP / 2; lanes > 0; lanes /= 2)
-        value = larger(value, __shfl_xor_sync(~0u, value, lanes));
+        value = combine(value, __shfl_xor_sync(~0u, value, lanes));
+    if (threadIdx.x % WARP == 0) warps[threadIdx.x / WARP] = value;
+    __syncthreads();
+    value = threadIdx.x % WARP < blockDim.x / WARP ? warps[threadIdx.x % WARP] : 0;
+#pragma unroll
+    for (int lanes = WARP / 2; lanes > 0; lanes /= 2)
+        value = combine(value, __shfl_xor_sync(~0u, value, lanes));
     return value;
 }
 
-template <typename T>
+/* NORM: a row's scale follows from its norm, which is found as largest * |row / largest|, so that
+ * no square leaves the range of fp32. */
+template <typename T, bool NORM>
 __global__ void __launch_bounds__(MOST_THREADS)
     quantise_rows(const T *x, uint8_t *codes, float *scales, int in_features, int64_t row_bytes) {
 #if __CUDA_ARCH__ >= 900
-    __shared__ float warps[MOST_THREADS / WARP];
+    __shared__ float warps[2][MOST_THREADS / WARP];
     const T *const row = x + (int64_t)blockIdx.x * in_features;
     uint4 held[HELD] = {};
     float largest = 0;
     dependents_launch();
+    /* L2 is where all kernels see the same memory: X may be fetched so far already now. */
+    for (int i = 0; i < HELD; i++) {
+        const int at = (i * (int)blockDim.x + (int)threadIdx.x) * VECTOR;
+        if (at < in_features && threadIdx.x % LINE_VECTORS == 0)
+            asm volatile("prefetch.global.L2 [%0];" ::"l"(row + at));
+    }
     dependency_wait();
 #pragma unroll
     for (int i = 0; i < HELD; i++) {
@@ -41,11 +62,19 @@ __global__ void __launch_bounds__(MOST_THREADS)
             const float2 two = widen_pair<T>(pair);
             largest = larger(larger(largest, two.x), two.y);
         }
-    largest = largest_of_warp(largest);
-    if (threadIdx.x % WARP == 0) warps[threadIdx.x / WARP] = largest;
-    __syncthreads();
-    largest =
-        largest_of_warp(threadIdx.x % WARP < blockDim.x / WARP ? warps[threadIdx.x % WARP] : 0);
+    largest = over_block(largest, warps[0], [](float a, float b) { return larger(a, b); });
+    if constexpr (NORM) {
+        const float inverse = 1 / fmaxf(largest, 1e-30f);
+        float sum = 0;
+#pragma unroll
+        for (int i = 0; i < HELD; i++)
+            for (const uint32_t pair : {held[i].x, held[i].y, held[i].z, held[i].w}) {
+                const float2 two = widen_pair<T>(pair);
+                const float first = two.x * inverse, second = two.y * inverse;
+                sum += first * first + second * second;
+            }
+        largest *= sqrtf(over_block(sum, warps[1], [](float a, float b) { return a + b; }));
+    }
     const float inverse = FP8_MAX / fmaxf(largest, 1e-30f); /* finite */
     if (threadIdx.x == 0) scales[blockIdx.x] = largest * (1 / FP8_MAX);
 #pragma unroll
@@ -63,13 +92,24 @@ __global__ void __launch_bounds__(MOST_THREADS)
 #endif
 }
 
-template <typename T>
+template <typename T, bool NORM>
 static status_t quantise(const problem_t *p, const void *x, fp8_rows_t to, stream_t stream) {
     const int threads = (int)round_up(ceil_div(p->in_features, VECTOR * HELD), WARP);
-    return launch_overlapped(quantise_rows<T>, p->tokens, threads, 1, 0, stream, (const T *)x,
+    return launch_overlapped(quantise_rows<T, NORM>, p->tokens, threads, 1, 0, stream, (const T *)x,
                              to.codes, to.scales, (int)p->in_features, to.row_bytes);
 }
 
+template <bool NORM>
+static status_t quantise(const problem_t *p, const void *x, fp8_rows_t to, stream_t stream) {
+    return p->dtype == DTYPE_BF16 ? quantise<__nv_bfloat16, NORM>(p, x, to, stream)
+                                  : quantise<__half, NORM>(p, x, to, stream);
+}
+
 status_t fp8_quantise_rows(const problem_t *p, const void *x, fp8_rows_t to, stream_t stream) {
-    return DISPATCH_DTYPE(p, quantise, p, x, to, stream);
+    return quantise<false>(p, x, to, stream);
+}
+
+status_t fp8_quantise_rows_by_norm(const problem_t *p, const void *x, fp8_rows_t to,
+                                   stream_t stream) {
+    return quantise<true>(p, x, to, stream);
 }
