@@ -40,7 +40,10 @@ typedef void (*fact_t)(void *ctx, const char *key, const char *value);
  *  run        enqueues launch `index` directly and waits; errors of the kernel surface here
  *  stream_us  microseconds a launch when `launches` are enqueued one by one, gaps included
  *  profile    runs steps 0 to steps - 1 of `work` once, in the way that a replay runs them, and
- *             gives the microseconds of each inside that run (NULL where the device cannot)
+ *             gives the microseconds of each inside that run, and those before the first and behind
+ *             the last. Nothing is to be timed in this process afterwards. STATUS_ENVIRONMENT where
+ *             that cannot be told here
+ *  used       bytes of its memory that are taken, by whomever (NULL where the device cannot tell)
  */
 typedef struct {
     device_kind_t kind;
@@ -63,7 +66,9 @@ typedef struct {
     int (*kernels)(const recording_t *);
     void (*discard)(recording_t *);
     status_t (*stream_us)(device_t *, work_t work, void *arg, int launches, double *us);
-    status_t (*profile)(device_t *, work_t work, void *arg, int steps, double *us);
+    status_t (*profile)(device_t *, work_t work, void *arg, int steps, double *us,
+                        double *launch_us);
+    status_t (*used)(device_t *, double *bytes);
     status_t (*ceilings)(device_t *, ceiling_emit_t emit, void *ctx);
 } device_ops_t;
 

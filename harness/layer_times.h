@@ -26,6 +26,8 @@ typedef struct {
 
 void layer_times_open(layer_times_t *times, device_t *device, double budget_s);
 void layer_times_close(layer_times_t *times);
+/* Adds times from elsewhere: `items` are bytes of layer_time_t. STATUS_OOM. */
+status_t layer_times_add(layer_times_t *times, const void *items, int len);
 
 /*
  * The time of a variant; *out is valid until the next call. What concerns this problem alone

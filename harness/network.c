@@ -9,10 +9,21 @@
 
 status_t network_alloc(network_t *n, size_t bytes, double *category, void **out) {
     device_t *device = n->options.device;
-    const status_t st = device->ops->alloc(device, bytes, out);
+    const double before = n->memory.now;
+    status_t st = device->ops->alloc(device, bytes, out);
     if (st != STATUS_OK) return st;
-    *category += (double)bytes;
     n->memory.now += (double)bytes;
+    st = network_note_peak(n);
+    *category += n->memory.now - before;
+    return st;
+}
+
+status_t network_note_peak(network_t *n) {
+    device_t *device = n->options.device;
+    double used = 0;
+    const status_t st = device->ops->used ? device->ops->used(device, &used) : STATUS_OK;
+    if (st != STATUS_OK) return st;
+    if (device->ops->used) n->memory.now = used - n->memory.before;
     n->memory.peak = fmax(n->memory.peak, n->memory.now);
     return STATUS_OK;
 }
@@ -154,7 +165,9 @@ cleanup:
 
 status_t network_fill(network_t *n) {
     const model_t *m = n->options.model;
-    status_t st = allocate(n);
+    device_t *device = n->options.device;
+    status_t st = device->ops->used ? device->ops->used(device, &n->memory.before) : STATUS_OK;
+    if (st == STATUS_OK) st = allocate(n);
     if (st != STATUS_OK) return st;
     for (int i = 0; i < n->steps_len; i++) point_step(n, &n->steps[i]);
     for (int i = 0; i < m->inputs_len && st == STATUS_OK; i++)

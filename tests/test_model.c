@@ -336,7 +336,7 @@ static void test_account(void **state) {
     const roof_ceilings_t ceilings = roof_ceilings_none();
     row_clear(&MODELS_TABLE, &pass);
     pass.latency_ms = 0.25;
-    ASSERT_OK(account_rows(&n, times, &pass, &ceilings, &rows, &rows_len, &accounted));
+    ASSERT_OK(account_rows(&n, times, 0, &pass, &ceilings, &rows, &rows_len, &accounted));
     assert_int_equal(rows_len, 4); /* embedding, first, second, gaps */
     assert_string_equal(rows[1].operator, "first");
     assert_string_equal(rows[1].variant, "dense/openblas");
@@ -544,11 +544,13 @@ static status_t note_step(void *arg, int index, stream_t stream) {
 static void test_profile(void **state) {
     (void)state;
     int seen[2 * STEPS + 1] = {0};
-    double us[STEPS] = {-1, -1, -1, -1, -1};
-    ASSERT_OK(device->ops->profile(device, note_step, seen, STEPS, us));
+    double us[STEPS] = {-1, -1, -1, -1, -1}, launch_us = -1;
+    ASSERT_OK(device->ops->profile(device, note_step, seen, STEPS, us, &launch_us));
+    assert_float_equal(launch_us, 0, 0);
     assert_int_equal(seen[0], STEPS);
     for (int i = 0; i < STEPS; i++) assert_true(seen[1 + i] == i && us[i] >= 0);
-    assert_int_equal(device->ops->profile(device, note_step, seen, STEPS, us), STATUS_DEVICE);
+    assert_int_equal(device->ops->profile(device, note_step, seen, STEPS, us, &launch_us),
+                     STATUS_DEVICE);
 }
 
 static int open_device(void **state) {
