@@ -349,6 +349,19 @@ static void test_account(void **state) {
     assert_float_equal(accounted, 100 * 211 / 250.0, 1e-9);
     assert_true(isnan(rows[3].flops));
     free(rows);
+    /* of the 39 us that are left, 8 are before the first step and behind the last */
+    ASSERT_OK(account_rows(&n, times, 8, &pass, &ceilings, &rows, &rows_len, &accounted));
+    assert_int_equal(rows_len, 5);
+    assert_string_equal(rows[3].operator, "launch");
+    assert_float_equal(rows[3].time_in_model_us, 8, 1e-9);
+    assert_float_equal(rows[4].time_in_model_us, 39 - 8, 1e-9);
+    free(rows);
+    /* not known where the time inside goes */
+    times[2].in_model_us = NAN;
+    ASSERT_OK(account_rows(&n, times, 0, &pass, &ceilings, &rows, &rows_len, &accounted));
+    assert_true(isnan(accounted) && isnan(rows[2].share_pct) && isnan(rows[3].time_in_model_us));
+    assert_float_equal(rows[1].time_in_model_us, 90, 1e-9);
+    free(rows);
     network_close(&n);
     model_free(&m);
 }
