@@ -208,6 +208,12 @@ static status_t copy(device_t *device, void *dst, const void *src, size_t bytes)
     return STATUS_OK;
 }
 
+static status_t draw(device_t *device, const draw_t *numbers, void *dst) {
+    (void)device;
+    draw_values(numbers, dst);
+    return STATUS_OK;
+}
+
 static status_t fill(device_t *device, void *dst, int byte, size_t bytes) {
     (void)device;
 #pragma omp parallel for schedule(static)
@@ -328,6 +334,7 @@ static const device_ops_t cpu = {
     .download = copy,
     .copy = copy,
     .fill = fill,
+    .draw = draw,
     .run = run,
     .record = record,
     .replay = replay,

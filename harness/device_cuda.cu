@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "harness/device.h"
+#include "harness/draw.h"
 #include "harness/nvml.h"
 #include "kernels/cuda/check.cuh"
 #include "kernels/cuda/cublaslt.h"
@@ -254,6 +255,18 @@ static status_t cuda_fill(device_t *device, void *dst, int byte, size_t bytes) {
     return st == STATUS_OK ? leave(d, do_fill(d, dst, byte, bytes)) : st;
 }
 
+static status_t do_draw(cuda_t *d, const draw_t *draw, void *dst) {
+    const status_t st = draw_cuda(draw, dst, d->stream);
+    if (st == STATUS_OK) CUDA(cudaStreamSynchronize(d->stream));
+    return st;
+}
+
+static status_t cuda_draw(device_t *device, const draw_t *draw, void *dst) {
+    cuda_t *d = (cuda_t *)device;
+    const status_t st = enter(d);
+    return st == STATUS_OK ? leave(d, do_draw(d, draw, dst)) : st;
+}
+
 /* ---- running and timing ---- */
 
 static status_t do_run(cuda_t *d, work_t work, void *arg, int index) {
@@ -494,6 +507,7 @@ static const device_ops_t cuda_ops = {
     .download = cuda_download,
     .copy = cuda_copy,
     .fill = cuda_fill,
+    .draw = cuda_draw,
     .run = cuda_run,
     .record = cuda_record,
     .replay = cuda_replay,

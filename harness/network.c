@@ -145,22 +145,16 @@ cleanup:
     return st;
 }
 
+status_t network_draw(const network_t *n, uint64_t seed, int64_t count, double centre,
+                      double spread, void *memory) {
+    device_t *device = n->options.device;
+    const draw_t draw = {n->options.dtype, seed, count, (float)centre, (float)spread};
+    return device->ops->draw(device, &draw, memory);
+}
+
 /* What a prompt would have left there: values like those of keys and values, about 1. */
-static status_t draw_cache(const network_t *n, const step_t *step, uint64_t seed) {
-    const view_t *cache = &step->call.out[0];
-    const int64_t count = n->options.batch * cache->rows * cache->width;
-    float *values = malloc((size_t)count * sizeof *values), *bits = malloc((size_t)count * 4);
-    status_t st = STATUS_OK;
-    if (!values || !bits) {
-        st = fail(STATUS_OOM, "out of host memory for a cache");
-        goto cleanup;
-    }
-    random_values(DTYPE_FP32, seed, count, values, bits);
-    st = upload_reals(n, cache->data, values, count);
-cleanup:
-    free(values);
-    free(bits);
-    return st;
+static status_t draw_cache(const network_t *n, const view_t *cache, uint64_t seed) {
+    return network_draw(n, seed, n->options.batch * cache->rows * cache->width, 0, 1, cache->data);
 }
 
 status_t network_fill(network_t *n) {
@@ -174,7 +168,7 @@ status_t network_fill(network_t *n) {
         st = draw_input(n, &m->inputs[i], n->options.seed + (uint64_t)i);
     for (int i = 0; i < n->steps_len && st == STATUS_OK; i++)
         if (n->steps[i].op && !strcmp(n->steps[i].op->name, "append"))
-            st = draw_cache(n, &n->steps[i], n->options.seed + 1000 + (uint64_t)i);
+            st = draw_cache(n, &n->steps[i].call.out[0], n->options.seed + 1000 + (uint64_t)i);
     return st == STATUS_OK ? network_load_weights(n) : st;
 }
 

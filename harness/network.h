@@ -129,6 +129,9 @@ status_t step_fail(const network_t *network, const statement_t *statement, statu
                    const char *format, ...) __attribute__((format(printf, 4, 5)));
 /* Allocates and counts; category is one of the members of memory_use_t. */
 status_t network_alloc(network_t *network, size_t bytes, double *category, void **out);
+/* Draws `count` numbers of the dtype into memory of the device. */
+status_t network_draw(const network_t *network, uint64_t seed, int64_t count, double centre,
+                      double spread, void *memory);
 /* Gives every weight of the steps its memory and values. */
 status_t network_load_weights(network_t *network);
 
