@@ -53,6 +53,10 @@ static status_t choose_dtype(const arguments_t *a, device_kind_t kind, dtype_t *
     return fail(STATUS_USAGE, "--dtype is fp32, bf16 or fp16, not '%s'", a->dtype);
 }
 
+static int passes(const model_counts_t *n) {
+    return n->ok + n->unsupported + n->mismatch + n->oom + n->error;
+}
+
 static void print_end(const run_t *run, const model_counts_t *n) {
     fprintf(stderr, "%s: %d ok, %d unsupported, %d mismatch, %d oom, %d error\n", run->path, n->ok,
             n->unsupported, n->mismatch, n->oom, n->error);
@@ -85,7 +89,7 @@ static status_t run_models(const arguments_t *a, const char *const *names, int n
     TRY(run_open(a->out, &worker.device, NULL, true, &run));
     st = models_run(&run, &worker, models, names_len, &options, &counts);
     if (run.models) print_end(&run, &counts);
-    if (st == STATUS_OK) st = report_models_console(run.path, stdout);
+    if (st == STATUS_OK && passes(&counts) > 0) st = report_models_console(run.path, stdout);
 cleanup:
     run_close(&run);
     worker_stop(&worker);
