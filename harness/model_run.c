@@ -6,14 +6,14 @@
 
 #include "harness/layer_times.h"
 #include "harness/model_account.h"
+#include "harness/model_times.h"
 #include "harness/network.h"
 #include "harness/process.h"
 #include "harness/progress.h"
 #include "harness/registry.h"
 
-/* Shares of a pass' budget: timing a layer alone, and the passes that are looked into. */
-static const double ALONE_SHARE = 0.1, STREAM_SHARE = 0.1, PROFILE_SHARE = 0.25;
-enum { MAX_PROFILES = 9, MAX_STREAMED = 50 };
+/* Of a pass' budget: timing a layer alone. */
+static const double ALONE_SHARE = 0.1;
 
 typedef struct {
     run_t *run;
@@ -146,139 +146,6 @@ static status_t choose_layers(runner_t *r, pass_t *pass) {
     return STATUS_OK;
 }
 
-/* ---- times ---- */
-
-/* The launches of one pointwise operator in turn, as they stand in the network. */
-typedef struct {
-    network_t *network;
-    const int *steps;
-    int len;
-} turns_t;
-
-static status_t launch_turn(void *arg, int index, stream_t stream) {
-    const turns_t *turns = arg;
-    return network_step(turns->network, turns->steps[index % turns->len], stream);
-}
-
-static bool like(const step_t *a, const step_t *b) {
-    return a->op && a->op == b->op && !strcmp(a->statement->label, b->statement->label) &&
-           a->call.out[0].rows == b->call.out[0].rows &&
-           a->call.out[0].width == b->call.out[0].width;
-}
-
-static bool first_of_kind(const network_t *n, int i) {
-    for (int j = 0; j < i; j++)
-        if (like(&n->steps[i], &n->steps[j])) return false;
-    return n->steps[i].op != NULL;
-}
-
-/* Pointwise operators alone: on the buffers of the network, a layer after the other. */
-static status_t time_pointwise(runner_t *r, pass_t *pass) {
-    network_t *n = &pass->network;
-    int *steps = malloc((size_t)n->steps_len * sizeof *steps);
-    if (!steps) return fail(STATUS_OOM, "out of host memory for a model");
-    status_t st = STATUS_OK;
-    for (int i = 0; i < n->steps_len && st == STATUS_OK; i++) {
-        if (!first_of_kind(n, i)) continue;
-        turns_t turns = {.network = n, .steps = steps};
-        for (int j = i; j < n->steps_len; j++)
-            if (like(&n->steps[i], &n->steps[j])) steps[turns.len++] = j;
-        timing_t timing = {0};
-        st = timing_run(r->device, launch_turn, &turns, turns.len, CACHE_HOT,
-                        ALONE_SHARE * r->options->budget_s, &timing);
-        for (int j = 0; j < turns.len && st == STATUS_OK; j++)
-            pass->times[steps[j]].alone_us = timing.summary.median;
-        timing_free(&timing);
-        if (interrupted()) st = fail(STATUS_INTERRUPTED, "interrupted");
-    }
-    free(steps);
-    return st;
-}
-
-/* The one of `count` passes whose length is the median (the lower one of two). */
-static int median_pass(const double *us, size_t steps, int count) {
-    double total[MAX_PROFILES] = {0};
-    int median = 0;
-    for (int k = 0; k < count; k++)
-        for (size_t i = 0; i < steps; i++) total[k] += us[(size_t)k * steps + i];
-    for (int k = 0; k < count; k++) {
-        int shorter = 0;
-        for (int j = 0; j < count; j++)
-            shorter += total[j] < total[k] || (j < k && total[j] == total[k]);
-        if (shorter == (count - 1) / 2) median = k;
-    }
-    return median;
-}
-
-/*
- * The time of each step inside the median of a few passes. Medians of the steps would not add up to
- * a pass where others disturb a few steps of every pass.
- */
-static status_t time_inside(runner_t *r, pass_t *pass) {
-    network_t *n = &pass->network;
-    const size_t steps = (size_t)n->steps_len;
-    double launch_us[MAX_PROFILES];
-    double *us = malloc(MAX_PROFILES * steps * sizeof *us);
-    if (!us) return fail(STATUS_OOM, "out of host memory for a model");
-    const double start_s = now_s();
-    status_t st = STATUS_OK;
-    int count = 0;
-    do {
-        st = r->device->ops->profile(r->device, network_step, n, n->steps_len,
-                                     us + (size_t)count * steps, &launch_us[count]);
-        count++;
-    } while (st == STATUS_OK && count < MAX_PROFILES && !interrupted() &&
-             (count < 3 || now_s() - start_s < PROFILE_SHARE * r->options->budget_s));
-    const int median = median_pass(us, steps, count);
-    for (size_t i = 0; i < steps && st == STATUS_OK; i++)
-        pass->times[i].in_model_us = us[(size_t)median * steps + i];
-    if (st == STATUS_OK) pass->launch_us = launch_us[median];
-    free(us);
-    if (st != STATUS_ENVIRONMENT) return st;
-    row_set_text(pass->note, "no times inside the pass: %s", last_error());
-    return STATUS_OK;
-}
-
-/* The same pass enqueued launch by launch, as a program without graphs would. */
-static status_t time_stream(runner_t *r, pass_t *pass, summary_t *out) {
-    double us[MAX_STREAMED];
-    const double start_s = now_s();
-    int count = 0;
-    status_t st = STATUS_OK;
-    do {
-        st = r->device->ops->stream_us(r->device, network_launch, &pass->network, 1, &us[count]);
-        count++;
-    } while (st == STATUS_OK && count < MAX_STREAMED &&
-             (count < 5 || now_s() - start_s < STREAM_SHARE * r->options->budget_s));
-    if (st == STATUS_OK) *out = stats_summary(us, count);
-    return st;
-}
-
-/* The memory that a pass takes is that with its graph. */
-static status_t note_graph(runner_t *r, pass_t *pass) {
-    recording_t *recording = NULL;
-    status_t st =
-        r->device->ops->record(r->device, network_launch, &pass->network, 1, false, &recording);
-    if (st == STATUS_OK) st = network_note_peak(&pass->network);
-    if (recording) r->device->ops->discard(recording);
-    return st;
-}
-
-/* A pass must end in finite numbers before its time counts. */
-static status_t check_finite(runner_t *r, pass_t *pass, bool *finite) {
-    network_t *n = &pass->network;
-    const char *output = n->options.model->output;
-    const int64_t count = network_count(n, output);
-    float *values = malloc((size_t)count * sizeof *values);
-    if (!values) return fail(STATUS_OOM, "out of host memory for the output");
-    status_t st = r->device->ops->run(r->device, network_launch, n, 0);
-    if (st == STATUS_OK) st = network_read(n, output, values);
-    *finite = true;
-    for (int64_t i = 0; i < count && st == STATUS_OK; i++) *finite &= isfinite(values[i]) != 0;
-    free(values);
-    return st;
-}
-
 /* ---- the row ---- */
 
 static void set_status(model_row_t *row, const char *status, const char *reason) {
@@ -364,6 +231,15 @@ static void fill_stream(const summary_t *stream, model_row_t *row) {
     row->stream_ci_high_ms = stream->ci_high * 1e-3;
 }
 
+/* Where they cannot be had, their cells stay empty and the row says why. */
+static status_t time_inside(const runner_t *r, pass_t *pass) {
+    const status_t st =
+        network_time_inside(&pass->network, r->options->budget_s, pass->times, &pass->launch_us);
+    if (st != STATUS_ENVIRONMENT) return st;
+    row_set_text(pass->note, "no times inside the pass: %s", last_error());
+    return STATUS_OK;
+}
+
 /* The steps are looked into last: what does that may disturb times. */
 static status_t measure(runner_t *r, pass_t *pass) {
     model_row_t *row = &pass->row;
@@ -381,21 +257,21 @@ static status_t measure(runner_t *r, pass_t *pass) {
         pass->times[i] = (step_time_t){.in_model_us = NAN, .alone_us = NAN};
     TRY(choose_layers(r, pass));
     TRY(network_fill(&pass->network));
-    TRY(check_finite(r, pass, &finite));
+    TRY(network_check(&pass->network, &finite));
     if (!finite) {
         set_status(row, "mismatch", "the output has numbers that are not finite");
         goto cleanup;
     }
-    TRY(note_graph(r, pass));
+    TRY(network_note_graph(&pass->network));
     TRY(timing_run(r->device, network_launch, &pass->network, 1, CACHE_HOT, r->options->budget_s,
                    &timing));
     fill_timing(pass, &timing, row);
     if (r->device->ops->fixed_sequence) {
-        TRY(time_stream(r, pass, &stream));
+        TRY(network_time_stream(&pass->network, r->options->budget_s, &stream));
         fill_stream(&stream, row);
     }
     note_dense(r, row);
-    TRY(time_pointwise(r, pass));
+    TRY(network_time_pointwise(&pass->network, r->options->budget_s, pass->times));
     TRY(fill_speedups(r, pass, row));
     TRY(time_inside(r, pass));
     TRY(account_rows(&pass->network, pass->times, pass->launch_us, row, &r->ceilings, &pass->layers,
