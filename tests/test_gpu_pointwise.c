@@ -54,6 +54,7 @@ static const spec_t SPECS[] = {
     {"add", 2, 5, 1152, 7, 4, 1, 1, {0}, .sliced = true},
     {"add", 2, 5, 7, 7, 4, 1, 1, {0}},
     {"append", 3, 1, 512, 1, 0, 0, 1, {0}, .past = 6},
+    {"append", 3, 2, 1024, 3, 0, 0, 2, {0}, .past = 6},
     {"append", 2, 4, 10, 1, 0, 0, 1, {0}, .past = 3, .sliced = true},
     {"bias", 2, 13, 2304, 1, 0, 1, 1, {0}, .in_place = true},
     {"bias", 1, 3, 33, 1, 0, 1, 1, {0}},
