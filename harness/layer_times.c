@@ -112,6 +112,7 @@ status_t layer_times_best(layer_times_t *t, const structure_t *structure, const 
         if (v->device != t->device->info.kind || strcmp(v->structure, structure->name) != 0)
             continue;
         if (in_order && v->output_order != ORDER_KJ) continue;
+        if (v->tolerance > 0) continue; /* fewer bits than the dtype has */
         const layer_time_t *item = NULL;
         const status_t st = layer_times_get(t, structure, problem, v, &item);
         if (st != STATUS_OK || !item) return st;

@@ -39,10 +39,10 @@ status_t layer_times_get(layer_times_t *times, const structure_t *structure,
                          const layer_time_t **out);
 
 /*
- * The fastest variant of a structure whose result is right; one that could not be timed (no room
- * for a second copy) comes after those that could. With in_order, only variants whose columns come
- * in the order of the dense layer. STATUS_UNSUPPORTED, with the reason of the last one, if there is
- * none.
+ * The fastest variant of a structure that computes in its dtype and whose result is right; one that
+ * could not be timed (no room for a second copy) comes after those that could. With in_order, only
+ * variants whose columns come in the order of the dense layer. STATUS_UNSUPPORTED, with the reason
+ * of the last one, if there is none.
  */
 status_t layer_times_best(layer_times_t *times, const structure_t *structure,
                           const problem_t *problem, bool in_order, const layer_time_t **out);

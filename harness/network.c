@@ -152,9 +152,15 @@ status_t network_draw(const network_t *n, uint64_t seed, int64_t count, double c
     return device->ops->draw(device, &draw, memory);
 }
 
-/* What a prompt would have left there: values like those of keys and values, about 1. */
-static status_t draw_cache(const network_t *n, const view_t *cache, uint64_t seed) {
-    return network_draw(n, seed, n->options.batch * cache->rows * cache->width, 0, 1, cache->data);
+/* What a prompt would have left in the caches: values like those of keys and values, about 1. */
+static status_t draw_caches(const network_t *n, const call_t *append, uint64_t seed) {
+    status_t st = STATUS_OK;
+    for (int i = 0; i < append->outputs && st == STATUS_OK; i++) {
+        const view_t *cache = &append->out[i];
+        st = network_draw(n, seed + (uint64_t)i, n->options.batch * cache->rows * cache->width, 0,
+                          1, cache->data);
+    }
+    return st;
 }
 
 status_t network_fill(network_t *n) {
@@ -168,7 +174,7 @@ status_t network_fill(network_t *n) {
         st = draw_input(n, &m->inputs[i], n->options.seed + (uint64_t)i);
     for (int i = 0; i < n->steps_len && st == STATUS_OK; i++)
         if (n->steps[i].op && !strcmp(n->steps[i].op->name, "append"))
-            st = draw_cache(n, &n->steps[i].call.out[0], n->options.seed + 1000 + (uint64_t)i);
+            st = draw_caches(n, &n->steps[i].call, n->options.seed + 1000 + 2 * (uint64_t)i);
     return st == STATUS_OK ? network_load_weights(n) : st;
 }
 

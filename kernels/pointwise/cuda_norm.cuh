@@ -60,16 +60,17 @@ __device__ static void norm_input(const norm_t<T> &p, const place_on_row_t &at, 
     add_chunk(p.x, at, s);
 }
 
-/* y of a chunk, from s in place. */
+/* What a chunk is scaled by and shifted by. */
 template <norm_kind_t KIND, typename T, int N>
-__device__ static void norm_output(const norm_t<T> &p, const place_on_row_t &at, float mean,
-                                   float inverse, float (&s)[N]) {
-    float scale[N];
+__device__ static void norm_factors(const norm_t<T> &p, const place_on_row_t &at, float (&scale)[N],
+                                    float (&shift)[N]) {
     load_chunk(address_of(p.scale, at), scale);
+    if (KIND != NORM_RMS) load_chunk(address_of(p.shift, at), shift);
 #pragma unroll
-    for (int i = 0; i < N; i++)
-        s[i] = (s[i] - mean) * inverse * (KIND == NORM_MODULATE ? 1 + scale[i] : scale[i]);
-    if (KIND != NORM_RMS) add_chunk(p.shift, at, s);
+    for (int i = 0; i < N; i++) {
+        if (KIND == NORM_MODULATE) scale[i] += 1;
+        if (KIND == NORM_RMS) shift[i] = 0;
+    }
 }
 
 /* Each thread of a row has CHUNKS chunks of N elements; only a warp's has NORM_WARP_CHUNKS. */
@@ -83,7 +84,11 @@ __global__ void __launch_bounds__(CHUNKS == NORM_WARP_CHUNKS ? 32 * NORM_WARP_RO
     place_on_row_t at = {sequence, row - sequence * shape.rows.divisor, 0};
     const int step = shape.threads * N;
     const int first = (int)(warps ? threadIdx.x % 32 : threadIdx.x) * N;
-    float s[CHUNKS][N], total = 0, squares = 0;
+    /* No kernel ahead writes weights, so a single row need not wait for them a second time. */
+    constexpr bool EARLY = CHUNKS == 1 && KIND != NORM_MODULATE;
+    float s[CHUNKS][N], scale[N], shift[N], total = 0, squares = 0;
+    at.column = first;
+    if (EARLY && first < shape.width) norm_factors<KIND>(p, at, scale, shift);
     dependents_launch();
     dependency_wait();
     if (row >= shape.all_rows) return; /* a whole warp of the last block */
@@ -111,7 +116,9 @@ __global__ void __launch_bounds__(CHUNKS == NORM_WARP_CHUNKS ? 32 * NORM_WARP_RO
         at.column = first + k * step;
         if (at.column >= shape.width) continue;
         if (p.sum.data) store_chunk(address_of(p.sum, at), s[k]);
-        norm_output<KIND>(p, at, mean, inverse, s[k]);
+        if (!EARLY) norm_factors<KIND>(p, at, scale, shift);
+#pragma unroll
+        for (int i = 0; i < N; i++) s[k][i] = (s[k][i] - mean) * inverse * scale[i] + shift[i];
         store_chunk(address_of(p.y, at), s[k]);
     }
 }

@@ -133,6 +133,13 @@ struct map_shape_t {
     divider_t per_row, rows;
 };
 
+template <int N>
+__device__ inline place_on_row_t place_of_chunk(uint32_t chunk, const map_shape_t &shape) {
+    const uint32_t row = divide(chunk, shape.per_row), sequence = divide(row, shape.rows);
+    return {sequence, row - sequence * shape.rows.divisor,
+            (int)(chunk - row * shape.per_row.divisor) * N};
+}
+
 /*
  * op.compute<N>(at, v) gives the N elements of a chunk. All of a thread's chunks are computed
  * before the first is stored, so that their loads are under way together; an output may be an
@@ -145,12 +152,7 @@ __global__ void __launch_bounds__(MAP_THREADS)
     place_on_row_t at[CHUNKS];
     float v[CHUNKS][N];
 #pragma unroll
-    for (int i = 0; i < CHUNKS; i++) {
-        const uint32_t chunk = first + i * MAP_THREADS;
-        const uint32_t row = divide(chunk, shape.per_row), sequence = divide(row, shape.rows);
-        at[i] = {sequence, row - sequence * shape.rows.divisor,
-                 (int)(chunk - row * shape.per_row.divisor) * N};
-    }
+    for (int i = 0; i < CHUNKS; i++) at[i] = place_of_chunk<N>(first + i * MAP_THREADS, shape);
     dependents_launch();
     dependency_wait();
 #pragma unroll
@@ -161,19 +163,26 @@ __global__ void __launch_bounds__(MAP_THREADS)
         if (first + i * MAP_THREADS < shape.chunks) store_chunk(address_of(out, at[i]), v[i]);
 }
 
+/* The chunks of `rows` x `width` of each sequence; room is how many more are counted up to. */
+static inline status_t map_shape(int64_t batch, int64_t rows, int64_t per_row, int64_t room,
+                                 map_shape_t *out) {
+    const int64_t chunks = batch * rows * per_row;
+    *out = {(uint32_t)chunks, divider_of((uint32_t)per_row), divider_of((uint32_t)rows)};
+    if (chunks <= INT32_MAX - room) return STATUS_OK;
+    return fail(STATUS_UNSUPPORTED, "pointwise operators take up to 2^31 chunks, not %lld",
+                (long long)chunks);
+}
+
 /* Launches the kernel over `rows` x `width` of each sequence. */
 template <typename T, int N, int CHUNKS, typename OP>
 static status_t launch_map(const OP &op, const rows_t<T> &out, int64_t batch, int64_t rows,
                            int64_t width, stream_t stream) {
-    const int64_t per_row = width / N, chunks = batch * rows * per_row;
     constexpr int64_t PER_BLOCK = CHUNKS * MAP_THREADS;
-    if (chunks > INT32_MAX - PER_BLOCK)
-        return fail(STATUS_UNSUPPORTED, "pointwise operators take up to 2^31 chunks, not %lld",
-                    (long long)chunks);
-    const map_shape_t shape = {(uint32_t)chunks, divider_of((uint32_t)per_row),
-                               divider_of((uint32_t)rows)};
-    return launch_overlapped(map_chunks<T, N, CHUNKS, OP>, ceil_div(chunks, PER_BLOCK), MAP_THREADS,
-                             1, 0, stream, op, out, shape);
+    map_shape_t shape;
+    const status_t st = map_shape(batch, rows, width / N, PER_BLOCK, &shape);
+    if (st != STATUS_OK) return st;
+    return launch_overlapped(map_chunks<T, N, CHUNKS, OP>, ceil_div(shape.chunks, PER_BLOCK),
+                             MAP_THREADS, 1, 0, stream, op, out, shape);
 }
 
 /* The same by chunks of 8 where the views allow it. */
