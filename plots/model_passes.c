@@ -29,7 +29,8 @@ bool passes_in_group(const model_group_t *group, const model_row_t *pass) {
 }
 
 status_t passes_open(const report_t *r, passes_t *m) {
-    *m = (passes_t){.r = r};
+    m->r = r;
+    m->groups_len = 0;
     m->groups = calloc((size_t)r->models_len + 1, sizeof *m->groups);
     if (!m->groups) return fail(STATUS_OOM, "out of host memory for the report");
     for (int i = 0; i < r->models_len; i++) {
