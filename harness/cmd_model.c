@@ -53,6 +53,10 @@ static status_t choose_dtype(const arguments_t *a, device_kind_t kind, dtype_t *
     return fail(STATUS_USAGE, "--dtype is fp32, bf16 or fp16, not '%s'", a->dtype);
 }
 
+static int passes(const model_counts_t *n) {
+    return n->ok + n->unsupported + n->mismatch + n->oom + n->error;
+}
+
 static void print_end(const run_t *run, const model_counts_t *n) {
     fprintf(stderr, "%s: %d ok, %d unsupported, %d mismatch, %d oom, %d error\n", run->path, n->ok,
             n->unsupported, n->mismatch, n->oom, n->error);
@@ -66,7 +70,7 @@ static status_t run_models(const arguments_t *a, const char *const *names, int n
     model_t *models = calloc((size_t)names_len, sizeof *models);
     int_list_t tokens = {0}, batches = {0};
     safetensors_t weights = {0};
-    device_t *device = NULL;
+    worker_t worker = {0};
     run_t run = {0};
     model_counts_t counts = {0};
     model_options_t options = a->model;
@@ -79,16 +83,16 @@ static status_t run_models(const arguments_t *a, const char *const *names, int n
         TRY(safetensors_open(a->weights, &weights));
         options.weights = &weights;
     }
-    TRY(device_open(a->device, &device));
-    TRY(choose_dtype(a, device->info.kind, &options.dtype));
-    TRY(models_check_options(&options, models, names_len, device->info.kind));
-    TRY(run_open(a->out, device, NULL, true, &run));
-    st = models_run(&run, device, models, names_len, &options, &counts);
+    TRY(worker_start(a->device, options.budget_s, &worker));
+    TRY(choose_dtype(a, worker.device.info.kind, &options.dtype));
+    TRY(models_check_options(&options, models, names_len, worker.device.info.kind));
+    TRY(run_open(a->out, &worker.device, NULL, true, &run));
+    st = models_run(&run, &worker, models, names_len, &options, &counts);
     if (run.models) print_end(&run, &counts);
-    if (st == STATUS_OK) st = report_models_console(run.path, stdout);
+    if (st == STATUS_OK && passes(&counts) > 0) st = report_models_console(run.path, stdout);
 cleanup:
     run_close(&run);
-    if (device) device->ops->close(device);
+    worker_stop(&worker);
     safetensors_close(&weights);
     int_list_free(&tokens);
     int_list_free(&batches);

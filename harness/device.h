@@ -2,6 +2,7 @@
 #ifndef BLROOF_DEVICE_H
 #define BLROOF_DEVICE_H
 
+#include "harness/values.h"
 #include "kernels/operator.h"
 #include "roofline/ceilings.h"
 
@@ -33,6 +34,7 @@ typedef void (*fact_t)(void *ctx, const char *key, const char *value);
  *  open       number `index`; fills info, id and name, device_open() sets ops
  *  alloc      STATUS_OOM when it does not fit; memory is 256-byte aligned
  *  fill       bytes set to `byte` (0xFF is NaN in every dtype)
+ *  draw       the numbers of draw_values(), bit by bit, drawn where dst is
  *  record     prepares `launches` consecutive launches of `work`; cold flushes before each, untimed
  *  replay     runs them once and waits; *us is microseconds a launch. Indices start at 0 and go on
  * from one replay to the next, unless fixed_sequence: then every replay has 0 to launches - 1
@@ -40,7 +42,10 @@ typedef void (*fact_t)(void *ctx, const char *key, const char *value);
  *  run        enqueues launch `index` directly and waits; errors of the kernel surface here
  *  stream_us  microseconds a launch when `launches` are enqueued one by one, gaps included
  *  profile    runs steps 0 to steps - 1 of `work` once, in the way that a replay runs them, and
- *             gives the microseconds of each inside that run (NULL where the device cannot)
+ *             gives the microseconds of each inside that run, and those before the first and behind
+ *             the last. Nothing is to be timed in this process afterwards. STATUS_ENVIRONMENT where
+ *             that cannot be told here
+ *  used       bytes of its memory that are taken, by whomever (NULL where the device cannot tell)
  */
 typedef struct {
     device_kind_t kind;
@@ -56,6 +61,7 @@ typedef struct {
     status_t (*download)(device_t *, void *dst, const void *src, size_t bytes);
     status_t (*copy)(device_t *, void *dst, const void *src, size_t bytes);
     status_t (*fill)(device_t *, void *dst, int byte, size_t bytes);
+    status_t (*draw)(device_t *, const draw_t *draw, void *dst);
     status_t (*run)(device_t *, work_t work, void *arg, int index);
     status_t (*record)(device_t *, work_t work, void *arg, int launches, bool cold,
                        recording_t **out);
@@ -63,7 +69,9 @@ typedef struct {
     int (*kernels)(const recording_t *);
     void (*discard)(recording_t *);
     status_t (*stream_us)(device_t *, work_t work, void *arg, int launches, double *us);
-    status_t (*profile)(device_t *, work_t work, void *arg, int steps, double *us);
+    status_t (*profile)(device_t *, work_t work, void *arg, int steps, double *us,
+                        double *launch_us);
+    status_t (*used)(device_t *, double *bytes);
     status_t (*ceilings)(device_t *, ceiling_emit_t emit, void *ctx);
 } device_ops_t;
 

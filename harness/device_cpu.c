@@ -208,6 +208,12 @@ static status_t copy(device_t *device, void *dst, const void *src, size_t bytes)
     return STATUS_OK;
 }
 
+static status_t draw(device_t *device, const draw_t *numbers, void *dst) {
+    (void)device;
+    draw_values(numbers, dst);
+    return STATUS_OK;
+}
+
 static status_t fill(device_t *device, void *dst, int byte, size_t bytes) {
     (void)device;
 #pragma omp parallel for schedule(static)
@@ -299,7 +305,9 @@ static status_t stream_us(device_t *device, work_t work, void *arg, int launches
 }
 
 /* A clock is read between the calls, which costs tens of nanoseconds. */
-static status_t profile(device_t *device, work_t work, void *arg, int steps, double *us) {
+static status_t profile(device_t *device, work_t work, void *arg, int steps, double *us,
+                        double *launch_us) {
+    *launch_us = 0;
     place_main(self(device));
     double before = now_s();
     for (int i = 0; i < steps; i++) {
@@ -326,6 +334,7 @@ static const device_ops_t cpu = {
     .download = copy,
     .copy = copy,
     .fill = fill,
+    .draw = draw,
     .run = run,
     .record = record,
     .replay = replay,

@@ -9,9 +9,11 @@
 #include <string.h>
 
 #include "harness/device.h"
+#include "harness/draw.h"
 #include "harness/nvml.h"
 #include "kernels/cuda/check.cuh"
 #include "kernels/cuda/cublaslt.h"
+#include "profiles/counters.h"
 #include "roofline/ceilings_cuda.h"
 
 enum { LEAST_CAPABILITY = 80, CUDA_NEEDED = CUDART_VERSION / 1000 * 1000 };
@@ -203,6 +205,19 @@ static void cuda_free(device_t *device, void *memory) {
     if (enter((cuda_t *)device) == STATUS_OK) cudaFree(memory);
 }
 
+static status_t do_used(double *bytes) {
+    size_t free_bytes = 0, total_bytes = 0;
+    CUDA(cudaMemGetInfo(&free_bytes, &total_bytes));
+    *bytes = (double)(total_bytes - free_bytes);
+    return STATUS_OK;
+}
+
+static status_t cuda_used(device_t *device, double *bytes) {
+    cuda_t *d = (cuda_t *)device;
+    const status_t st = enter(d);
+    return st == STATUS_OK ? leave(d, do_used(bytes)) : st;
+}
+
 static status_t do_copy(cuda_t *d, void *dst, const void *src, size_t bytes, cudaMemcpyKind kind) {
     CUDA(cudaMemcpyAsync(dst, src, bytes, kind, d->stream));
     CUDA(cudaStreamSynchronize(d->stream));
@@ -238,6 +253,18 @@ static status_t cuda_fill(device_t *device, void *dst, int byte, size_t bytes) {
     cuda_t *d = (cuda_t *)device;
     const status_t st = enter(d);
     return st == STATUS_OK ? leave(d, do_fill(d, dst, byte, bytes)) : st;
+}
+
+static status_t do_draw(cuda_t *d, const draw_t *draw, void *dst) {
+    const status_t st = draw_cuda(draw, dst, d->stream);
+    if (st == STATUS_OK) CUDA(cudaStreamSynchronize(d->stream));
+    return st;
+}
+
+static status_t cuda_draw(device_t *device, const draw_t *draw, void *dst) {
+    cuda_t *d = (cuda_t *)device;
+    const status_t st = enter(d);
+    return st == STATUS_OK ? leave(d, do_draw(d, draw, dst)) : st;
 }
 
 /* ---- running and timing ---- */
@@ -395,6 +422,14 @@ static status_t cuda_stream_us(device_t *device, work_t work, void *arg, int lau
     return st == STATUS_OK ? leave(d, do_stream(d, work, arg, launches, us)) : st;
 }
 
+static status_t cuda_profile(device_t *device, work_t work, void *arg, int steps, double *us,
+                             double *launch_us) {
+    cuda_t *d = (cuda_t *)device;
+    const status_t st = enter(d);
+    return st == STATUS_OK ? leave(d, counters_profile(device, work, arg, steps, us, launch_us))
+                           : st;
+}
+
 static status_t cuda_ceilings(device_t *device, ceiling_emit_t emit, void *ctx) {
     cuda_t *d = (cuda_t *)device;
     const status_t st = enter(d);
@@ -472,12 +507,15 @@ static const device_ops_t cuda_ops = {
     .download = cuda_download,
     .copy = cuda_copy,
     .fill = cuda_fill,
+    .draw = cuda_draw,
     .run = cuda_run,
     .record = cuda_record,
     .replay = cuda_replay,
     .kernels = cuda_kernels,
     .discard = cuda_discard,
     .stream_us = cuda_stream_us,
+    .profile = cuda_profile,
+    .used = cuda_used,
     .ceilings = cuda_ceilings,
 };
 

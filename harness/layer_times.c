@@ -19,6 +19,16 @@ void layer_times_close(layer_times_t *t) {
     *t = (layer_times_t){0};
 }
 
+status_t layer_times_add(layer_times_t *t, const void *items, int len) {
+    if (len == 0) return STATUS_OK;
+    layer_time_t *grown = realloc(t->items, (size_t)(t->len + len) * sizeof *grown);
+    if (!grown) return fail(STATUS_OOM, "out of host memory for the times of layers");
+    memcpy(grown + t->len, items, (size_t)len * sizeof *grown);
+    t->items = grown;
+    t->len += len;
+    return STATUS_OK;
+}
+
 /* Alone, a layer has buffers of its own: no slices of wider ones. */
 static problem_t contiguous(const problem_t *problem) {
     problem_t p = *problem;
@@ -102,6 +112,7 @@ status_t layer_times_best(layer_times_t *t, const structure_t *structure, const 
         if (v->device != t->device->info.kind || strcmp(v->structure, structure->name) != 0)
             continue;
         if (in_order && v->output_order != ORDER_KJ) continue;
+        if (v->tolerance > 0) continue; /* fewer bits than the dtype has */
         const layer_time_t *item = NULL;
         const status_t st = layer_times_get(t, structure, problem, v, &item);
         if (st != STATUS_OK || !item) return st;

@@ -26,6 +26,8 @@ typedef struct {
 
 void layer_times_open(layer_times_t *times, device_t *device, double budget_s);
 void layer_times_close(layer_times_t *times);
+/* Adds times from elsewhere: `items` are bytes of layer_time_t. STATUS_OOM. */
+status_t layer_times_add(layer_times_t *times, const void *items, int len);
 
 /*
  * The time of a variant; *out is valid until the next call. What concerns this problem alone
@@ -37,10 +39,10 @@ status_t layer_times_get(layer_times_t *times, const structure_t *structure,
                          const layer_time_t **out);
 
 /*
- * The fastest variant of a structure whose result is right; one that could not be timed (no room
- * for a second copy) comes after those that could. With in_order, only variants whose columns come
- * in the order of the dense layer. STATUS_UNSUPPORTED, with the reason of the last one, if there is
- * none.
+ * The fastest variant of a structure that computes in its dtype and whose result is right; one that
+ * could not be timed (no room for a second copy) comes after those that could. With in_order, only
+ * variants whose columns come in the order of the dense layer. STATUS_UNSUPPORTED, with the reason
+ * of the last one, if there is none.
  */
 status_t layer_times_best(layer_times_t *times, const structure_t *structure,
                           const problem_t *problem, bool in_order, const layer_time_t **out);

@@ -116,14 +116,21 @@ static void finish_row(double latency_us, model_layer_row_t *row) {
     row->roof_pct = 100 * row->roof_us / row->time_in_model_us;
 }
 
-status_t account_rows(const network_t *n, const step_time_t *times, const model_row_t *pass,
-                      const roof_ceilings_t *ceilings, model_layer_row_t **rows, int *rows_len,
-                      double *accounted_pct) {
+static void add_rest(const char *name, double us, const model_row_t *pass, model_layer_row_t *row) {
+    begin_row(pass, row);
+    row_set_text(row->operator, "%s", name);
+    row->time_in_model_us = us;
+    row->share_pct = 100 * us / (pass->latency_ms * 1e3);
+}
+
+status_t account_rows(const network_t *n, const step_time_t *times, double launch_us,
+                      const model_row_t *pass, const roof_ceilings_t *ceilings,
+                      model_layer_row_t **rows, int *rows_len, double *accounted_pct) {
     const double latency_us = pass->latency_ms * 1e3;
     double inside = 0;
     int *first = malloc((size_t)n->steps_len * sizeof *first); /* step that begins each row */
     *rows_len = 0;
-    *rows = malloc(((size_t)n->steps_len + 1) * sizeof **rows);
+    *rows = malloc(((size_t)n->steps_len + 2) * sizeof **rows);
     if (!first || !*rows) {
         free(first);
         free(*rows);
@@ -144,11 +151,9 @@ status_t account_rows(const network_t *n, const step_time_t *times, const model_
         inside += times[i].in_model_us;
     }
     for (int r = 0; r < *rows_len; r++) finish_row(latency_us, &(*rows)[r]);
-    model_layer_row_t *gaps = &(*rows)[(*rows_len)++];
-    begin_row(pass, gaps);
-    row_set_text(gaps->operator, "gaps");
-    gaps->time_in_model_us = latency_us - inside;
-    gaps->share_pct = 100 * gaps->time_in_model_us / latency_us;
+    const double launch = fmin(launch_us, fmax(latency_us - inside, 0));
+    if (launch > 0) add_rest("launch", launch, pass, &(*rows)[(*rows_len)++]);
+    add_rest("gaps", latency_us - inside - launch, pass, &(*rows)[(*rows_len)++]);
     *accounted_pct = 100 * inside / latency_us;
     free(first);
     return STATUS_OK;

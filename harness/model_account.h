@@ -14,13 +14,15 @@ typedef struct {
 } step_time_t;
 
 /*
- * Rows of all steps, those of one label, variant and shape together, and a last row "gaps": what
- * the latency has beyond them. `pass` gives the cells that all rows share. *rows is freed by the
- * caller. *accounted_pct is the share of the latency that the steps explain.
+ * Rows of all steps, those of one label, variant and shape together, and what the latency has
+ * beyond them: "launch", the launch_us before the first and behind the last step (where there are
+ * any), and "gaps", between them. `pass` gives the cells that all rows share. *rows is freed by the
+ * caller. *accounted_pct is the share of the latency that the steps explain; NAN, as their cells,
+ * where their times inside are.
  */
-status_t account_rows(const network_t *network, const step_time_t *times, const model_row_t *pass,
-                      const roof_ceilings_t *ceilings, model_layer_row_t **rows, int *rows_len,
-                      double *accounted_pct);
+status_t account_rows(const network_t *network, const step_time_t *times, double launch_us,
+                      const model_row_t *pass, const roof_ceilings_t *ceilings,
+                      model_layer_row_t **rows, int *rows_len, double *accounted_pct);
 
 double step_flops(const step_t *step);
 

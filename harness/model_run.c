@@ -6,17 +6,19 @@
 
 #include "harness/layer_times.h"
 #include "harness/model_account.h"
+#include "harness/model_times.h"
 #include "harness/network.h"
+#include "harness/process.h"
 #include "harness/progress.h"
 #include "harness/registry.h"
 
-/* Shares of a pass' budget: timing a layer alone, and the passes that are looked into. */
-static const double ALONE_SHARE = 0.1, PROFILE_SHARE = 0.25;
-enum { MAX_PROFILES = 9 };
+/* Of a pass' budget: timing a layer alone. */
+static const double ALONE_SHARE = 0.1;
 
 typedef struct {
     run_t *run;
-    device_t *device;
+    const char *spec; /* of the device, as for device_open() */
+    device_t *device; /* of the worker; in the process of a pass the device itself */
     const model_options_t *options;
     model_counts_t *counts;
     roof_ceilings_t ceilings;
@@ -31,6 +33,7 @@ typedef struct {
     const char *variant; /* "best" or a name */
     network_t network;
     step_time_t *times; /* of the steps */
+    double launch_us;   /* of a pass beyond its steps: before the first, behind the last */
     char note[TEXT_LEN];
     model_row_t row;
     model_layer_row_t *layers;
@@ -143,110 +146,6 @@ static status_t choose_layers(runner_t *r, pass_t *pass) {
     return STATUS_OK;
 }
 
-/* ---- times ---- */
-
-/* The launches of one pointwise operator in turn, as they stand in the network. */
-typedef struct {
-    network_t *network;
-    const int *steps;
-    int len;
-} turns_t;
-
-static status_t launch_turn(void *arg, int index, stream_t stream) {
-    const turns_t *turns = arg;
-    return network_step(turns->network, turns->steps[index % turns->len], stream);
-}
-
-static bool like(const step_t *a, const step_t *b) {
-    return a->op && a->op == b->op && !strcmp(a->statement->label, b->statement->label) &&
-           a->call.out[0].rows == b->call.out[0].rows &&
-           a->call.out[0].width == b->call.out[0].width;
-}
-
-static bool first_of_kind(const network_t *n, int i) {
-    for (int j = 0; j < i; j++)
-        if (like(&n->steps[i], &n->steps[j])) return false;
-    return n->steps[i].op != NULL;
-}
-
-/* Pointwise operators alone: on the buffers of the network, a layer after the other. */
-static status_t time_pointwise(runner_t *r, pass_t *pass) {
-    network_t *n = &pass->network;
-    int *steps = malloc((size_t)n->steps_len * sizeof *steps);
-    if (!steps) return fail(STATUS_OOM, "out of host memory for a model");
-    status_t st = STATUS_OK;
-    for (int i = 0; i < n->steps_len && st == STATUS_OK; i++) {
-        if (!first_of_kind(n, i)) continue;
-        turns_t turns = {.network = n, .steps = steps};
-        for (int j = i; j < n->steps_len; j++)
-            if (like(&n->steps[i], &n->steps[j])) steps[turns.len++] = j;
-        timing_t timing = {0};
-        st = timing_run(r->device, launch_turn, &turns, turns.len, CACHE_HOT,
-                        ALONE_SHARE * r->options->budget_s, &timing);
-        for (int j = 0; j < turns.len && st == STATUS_OK; j++)
-            pass->times[steps[j]].alone_us = timing.summary.median;
-        timing_free(&timing);
-        if (interrupted()) st = fail(STATUS_INTERRUPTED, "interrupted");
-    }
-    free(steps);
-    return st;
-}
-
-/* The one of `count` passes whose length is the median (the lower one of two). */
-static int median_pass(const double *us, size_t steps, int count) {
-    double total[MAX_PROFILES] = {0};
-    int median = 0;
-    for (int k = 0; k < count; k++)
-        for (size_t i = 0; i < steps; i++) total[k] += us[(size_t)k * steps + i];
-    for (int k = 0; k < count; k++) {
-        int shorter = 0;
-        for (int j = 0; j < count; j++)
-            shorter += total[j] < total[k] || (j < k && total[j] == total[k]);
-        if (shorter == (count - 1) / 2) median = k;
-    }
-    return median;
-}
-
-/*
- * The time of each step inside the median of a few passes. Medians of the steps would not add up to
- * a pass where others disturb a few steps of every pass.
- */
-static status_t time_inside(runner_t *r, pass_t *pass) {
-    network_t *n = &pass->network;
-    const size_t steps = (size_t)n->steps_len;
-    if (!r->device->ops->profile) return STATUS_OK;
-    double *us = malloc(MAX_PROFILES * steps * sizeof *us);
-    if (!us) return fail(STATUS_OOM, "out of host memory for a model");
-    const double start_s = now_s();
-    status_t st = STATUS_OK;
-    int count = 0;
-    do {
-        st = r->device->ops->profile(r->device, network_step, n, n->steps_len,
-                                     us + (size_t)count * steps);
-        count++;
-    } while (st == STATUS_OK && count < MAX_PROFILES && !interrupted() &&
-             (count < 3 || now_s() - start_s < PROFILE_SHARE * r->options->budget_s));
-    const double *median = us + (size_t)median_pass(us, steps, count) * steps;
-    for (size_t i = 0; i < steps && st == STATUS_OK; i++) pass->times[i].in_model_us = median[i];
-    free(us);
-    return st;
-}
-
-/* A pass must end in finite numbers before its time counts. */
-static status_t check_finite(runner_t *r, pass_t *pass, bool *finite) {
-    network_t *n = &pass->network;
-    const char *output = n->options.model->output;
-    const int64_t count = network_count(n, output);
-    float *values = malloc((size_t)count * sizeof *values);
-    if (!values) return fail(STATUS_OOM, "out of host memory for the output");
-    status_t st = r->device->ops->run(r->device, network_launch, n, 0);
-    if (st == STATUS_OK) st = network_read(n, output, values);
-    *finite = true;
-    for (int64_t i = 0; i < count && st == STATUS_OK; i++) *finite &= isfinite(values[i]) != 0;
-    free(values);
-    return st;
-}
-
 /* ---- the row ---- */
 
 static void set_status(model_row_t *row, const char *status, const char *reason) {
@@ -280,7 +179,6 @@ static void fill_timing(const pass_t *pass, const timing_t *timing, model_row_t 
     row->latency_ci_low_ms = timing->summary.ci_low * 1e-3;
     row->latency_ci_high_ms = timing->summary.ci_high * 1e-3;
     row->tokens_per_s = row->batch * row->tokens / (row->latency_ms * 1e-3);
-    row->stream_latency_ms = timing->stream_us * 1e-3;
     row->samples = timing->samples_len;
     row->sm_clock_mhz = timing->state.sm_clock_mhz;
     row_set_text(row->throttle, "%s", timing->state.throttle);
@@ -292,6 +190,11 @@ static void fill_timing(const pass_t *pass, const timing_t *timing, model_row_t 
     row->flops = 0;
     for (int i = 0; i < pass->network.steps_len; i++)
         row->flops += step_flops(&pass->network.steps[i]);
+}
+
+static void note_dense(runner_t *r, const model_row_t *row) {
+    if (!strcmp(row->structure, "dense") && row->latency_ms > 0)
+        r->dense_us = fmin(r->dense_us, row->latency_ms * 1e3);
 }
 
 /*
@@ -322,9 +225,26 @@ static status_t fill_speedups(runner_t *r, const pass_t *pass, model_row_t *row)
     return STATUS_OK;
 }
 
+static void fill_stream(const summary_t *stream, model_row_t *row) {
+    row->stream_latency_ms = stream->median * 1e-3;
+    row->stream_ci_low_ms = stream->ci_low * 1e-3;
+    row->stream_ci_high_ms = stream->ci_high * 1e-3;
+}
+
+/* Where they cannot be had, their cells stay empty and the row says why. */
+static status_t time_inside(const runner_t *r, pass_t *pass) {
+    const status_t st =
+        network_time_inside(&pass->network, r->options->budget_s, pass->times, &pass->launch_us);
+    if (st != STATUS_ENVIRONMENT) return st;
+    row_set_text(pass->note, "no times inside the pass: %s", last_error());
+    return STATUS_OK;
+}
+
+/* The steps are looked into last: what does that may disturb times. */
 static status_t measure(runner_t *r, pass_t *pass) {
     model_row_t *row = &pass->row;
     timing_t timing = {0};
+    summary_t stream;
     bool finite = false;
     status_t st = STATUS_OK;
     TRY(network_plan(&pass->options, &pass->network));
@@ -337,19 +257,24 @@ static status_t measure(runner_t *r, pass_t *pass) {
         pass->times[i] = (step_time_t){.in_model_us = NAN, .alone_us = NAN};
     TRY(choose_layers(r, pass));
     TRY(network_fill(&pass->network));
-    TRY(check_finite(r, pass, &finite));
+    TRY(network_check(&pass->network, &finite));
     if (!finite) {
         set_status(row, "mismatch", "the output has numbers that are not finite");
         goto cleanup;
     }
+    TRY(network_note_graph(&pass->network));
     TRY(timing_run(r->device, network_launch, &pass->network, 1, CACHE_HOT, r->options->budget_s,
                    &timing));
     fill_timing(pass, &timing, row);
-    if (!strcmp(row->structure, "dense")) r->dense_us = fmin(r->dense_us, row->latency_ms * 1e3);
-    TRY(time_inside(r, pass));
-    TRY(time_pointwise(r, pass));
+    if (r->device->ops->fixed_sequence) {
+        TRY(network_time_stream(&pass->network, r->options->budget_s, &stream));
+        fill_stream(&stream, row);
+    }
+    note_dense(r, row);
+    TRY(network_time_pointwise(&pass->network, r->options->budget_s, pass->times));
     TRY(fill_speedups(r, pass, row));
-    TRY(account_rows(&pass->network, pass->times, row, &r->ceilings, &pass->layers,
+    TRY(time_inside(r, pass));
+    TRY(account_rows(&pass->network, pass->times, pass->launch_us, row, &r->ceilings, &pass->layers,
                      &pass->layers_len, &row->accounted_pct));
     set_status(row, "ok", pass->note);
 cleanup:
@@ -367,6 +292,74 @@ static void count_status(model_counts_t *counts, const model_row_t *row) {
                          strstr(row->throttle, "hw_");
 }
 
+/* ---- a process for each pass ---- */
+
+/*
+ * The library that times steps inside a pass changes the times of all that follows in its process,
+ * so a pass has one of its own. It writes its row, its operators and the layers that it timed;
+ * those before it are in its memory, and pointers to variants hold in both.
+ */
+typedef struct {
+    runner_t *runner;
+    pass_t *pass;
+} pass_job_t;
+
+static status_t write_result(const pass_t *pass, const layer_time_t *items, int items_len,
+                             FILE *out) {
+    const int lens[2] = {pass->layers_len, items_len};
+    const bool written =
+        fwrite(&pass->row, sizeof pass->row, 1, out) == 1 &&
+        fwrite(lens, sizeof lens, 1, out) == 1 &&
+        fwrite(pass->layers, sizeof *pass->layers, (size_t)lens[0], out) == (size_t)lens[0] &&
+        fwrite(items, sizeof *items, (size_t)lens[1], out) == (size_t)lens[1];
+    return written ? STATUS_OK : fail(STATUS_IO, "a pass cannot tell its result");
+}
+
+static status_t pass_job(void *ctx, FILE *out) {
+    runner_t *r = ((pass_job_t *)ctx)->runner;
+    pass_t *pass = ((pass_job_t *)ctx)->pass;
+    const layer_times_t known = r->times;
+    status_t st = device_open(r->spec, &r->device);
+    if (st != STATUS_OK) return st;
+    pass->options.device = r->device;
+    layer_times_open(&r->times, r->device, ALONE_SHARE * r->options->budget_s);
+    st = layer_times_add(&r->times, known.items, known.len);
+    if (st == STATUS_OK) st = measure(r, pass);
+    char why[512];
+    snprintf(why, sizeof why, "%s", st == STATUS_OK ? "" : last_error());
+    const status_t written =
+        write_result(pass, r->times.items + known.len, r->times.len - known.len, out);
+    return st == STATUS_OK ? written : fail(st, "%s", why);
+}
+
+/* Nothing is read where the process did not come to its end. */
+static status_t read_result(runner_t *r, pass_t *pass, const char *bytes, size_t len) {
+    int lens[2];
+    const size_t head = sizeof pass->row + sizeof lens;
+    if (len < head) return STATUS_OK;
+    memcpy(&pass->row, bytes, sizeof pass->row);
+    memcpy(lens, bytes + sizeof pass->row, sizeof lens);
+    const size_t layers_bytes = (size_t)lens[0] * sizeof *pass->layers;
+    pass->layers = malloc(layers_bytes + 1);
+    if (!pass->layers) return fail(STATUS_OOM, "out of host memory for the operators of a model");
+    pass->layers_len = lens[0];
+    memcpy(pass->layers, bytes + head, layers_bytes);
+    note_dense(r, &pass->row);
+    return layer_times_add(&r->times, bytes + head + layers_bytes, lens[1]);
+}
+
+static status_t run_apart(runner_t *r, pass_t *pass) {
+    pass_job_t job = {r, pass};
+    char *bytes, why[512] = "";
+    size_t len;
+    status_t st = process_run(pass_job, &job, &bytes, &len);
+    const bool whole = st != STATUS_INTERRUPTED;
+    if (st != STATUS_OK) snprintf(why, sizeof why, "%s", last_error());
+    const status_t taken = whole ? read_result(r, pass, bytes, len) : STATUS_OK;
+    free(bytes);
+    return st == STATUS_OK ? taken : fail(st, "%s", why);
+}
+
 /* Measures and files one pass. A failure that concerns it alone becomes its row. */
 static status_t do_pass(runner_t *r, pass_t *pass) {
     describe(r, pass, &pass->row);
@@ -374,22 +367,20 @@ static status_t do_pass(runner_t *r, pass_t *pass) {
     row_set_text(what, "%s %s %s/%s", pass->row.model, pass->row.phase, pass->row.structure,
                  pass->variant);
     progress_show(&r->progress, what);
-    status_t st = measure(r, pass);
+    status_t st = run_apart(r, pass);
     const bool own = st == STATUS_OOM || st == STATUS_UNSUPPORTED || st == STATUS_DEVICE;
     if (st == STATUS_OOM) set_status(&pass->row, "oom", last_error());
     if (st == STATUS_UNSUPPORTED) set_status(&pass->row, "unsupported", last_error());
     if (st == STATUS_DEVICE) set_status(&pass->row, "error", last_error());
+    if (own) st = STATUS_OK;
     if (interrupted()) st = STATUS_INTERRUPTED; /* a pass cut short is not filed */
-    if (st == STATUS_OK || (own && st != STATUS_INTERRUPTED)) {
-        const status_t filed = run_add_model(r->run, &pass->row, pass->layers, pass->layers_len);
+    if (st == STATUS_OK) {
+        st = run_add_model(r->run, &pass->row, pass->layers, pass->layers_len);
         count_status(r->counts, &pass->row);
-        if (filed != STATUS_OK) st = filed;
     }
-    if (pass->network.steps) network_close(&pass->network);
-    free(pass->times);
     free(pass->layers);
     r->progress.done++;
-    return st == STATUS_OOM || st == STATUS_UNSUPPORTED ? STATUS_OK : st;
+    return st;
 }
 
 /* ---- which passes ---- */
@@ -451,7 +442,6 @@ static status_t each_size(runner_t *r, const model_t *m) {
     const int64_t one = 1;
     const int_list_t *tokens = r->options->tokens, *batches = r->options->batches;
     network_options_t options = {.model = m,
-                                 .device = r->device,
                                  .dtype = r->options->dtype,
                                  .weights = r->options->weights,
                                  .seed = r->options->seed};
@@ -475,18 +465,19 @@ static void add_ceiling(void *ctx, const ceiling_t *ceiling) {
     roof_ceilings_add(&r->ceilings, ceiling, dtype_name(r->options->dtype));
 }
 
-status_t models_run(run_t *run, device_t *device, const model_t *models, int models_len,
+status_t models_run(run_t *run, worker_t *worker, const model_t *models, int models_len,
                     const model_options_t *options, model_counts_t *counts) {
     runner_t r = {.run = run,
-                  .device = device,
+                  .spec = worker->spec,
+                  .device = &worker->device,
                   .options = options,
                   .counts = counts,
                   .ceilings = roof_ceilings_none(),
                   .progress = progress_begin(0)};
     *counts = (model_counts_t){0};
-    layer_times_open(&r.times, device, ALONE_SHARE * options->budget_s);
     progress_show(&r.progress, "ceilings of the device");
-    status_t st = run_ceilings(run, device, add_ceiling, &r);
+    status_t st = run_ceilings(run, r.device, add_ceiling, &r);
+    worker_stop(worker); /* each pass has the device to itself */
     if (st == STATUS_OK) st = run_open_models(run);
     for (int i = 0; i < models_len && st == STATUS_OK; i++) st = each_size(&r, &models[i]);
     progress_clear(&r.progress);

@@ -6,6 +6,7 @@
 #include "harness/model.h"
 #include "harness/run.h"
 #include "harness/safetensors.h"
+#include "harness/worker.h"
 
 /* NULL lists are those of the description. */
 typedef struct {
@@ -28,10 +29,11 @@ status_t models_check_options(const model_options_t *options, const model_t *mod
                               device_kind_t kind);
 
 /*
- * Measures into the run, ceilings first. STATUS_DEVICE once the device is dead, STATUS_IO when a
- * row cannot be written, STATUS_INTERRUPTED on Ctrl-C: the rows so far are on disk.
+ * Measures into the run: the worker measures the ceilings and ends, and each pass opens its device
+ * again in a process of its own. STATUS_IO when a row cannot be written, STATUS_INTERRUPTED on
+ * Ctrl-C: the rows so far are on disk.
  */
-status_t models_run(run_t *run, device_t *device, const model_t *models, int models_len,
+status_t models_run(run_t *run, worker_t *worker, const model_t *models, int models_len,
                     const model_options_t *options, model_counts_t *counts);
 
 #endif

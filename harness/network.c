@@ -9,10 +9,21 @@
 
 status_t network_alloc(network_t *n, size_t bytes, double *category, void **out) {
     device_t *device = n->options.device;
-    const status_t st = device->ops->alloc(device, bytes, out);
+    const double before = n->memory.now;
+    status_t st = device->ops->alloc(device, bytes, out);
     if (st != STATUS_OK) return st;
-    *category += (double)bytes;
     n->memory.now += (double)bytes;
+    st = network_note_peak(n);
+    *category += n->memory.now - before;
+    return st;
+}
+
+status_t network_note_peak(network_t *n) {
+    device_t *device = n->options.device;
+    double used = 0;
+    const status_t st = device->ops->used ? device->ops->used(device, &used) : STATUS_OK;
+    if (st != STATUS_OK) return st;
+    if (device->ops->used) n->memory.now = used - n->memory.before;
     n->memory.peak = fmax(n->memory.peak, n->memory.now);
     return STATUS_OK;
 }
@@ -134,34 +145,36 @@ cleanup:
     return st;
 }
 
-/* What a prompt would have left there: values like those of keys and values, about 1. */
-static status_t draw_cache(const network_t *n, const step_t *step, uint64_t seed) {
-    const view_t *cache = &step->call.out[0];
-    const int64_t count = n->options.batch * cache->rows * cache->width;
-    float *values = malloc((size_t)count * sizeof *values), *bits = malloc((size_t)count * 4);
+status_t network_draw(const network_t *n, uint64_t seed, int64_t count, double centre,
+                      double spread, void *memory) {
+    device_t *device = n->options.device;
+    const draw_t draw = {n->options.dtype, seed, count, (float)centre, (float)spread};
+    return device->ops->draw(device, &draw, memory);
+}
+
+/* What a prompt would have left in the caches: values like those of keys and values, about 1. */
+static status_t draw_caches(const network_t *n, const call_t *append, uint64_t seed) {
     status_t st = STATUS_OK;
-    if (!values || !bits) {
-        st = fail(STATUS_OOM, "out of host memory for a cache");
-        goto cleanup;
+    for (int i = 0; i < append->outputs && st == STATUS_OK; i++) {
+        const view_t *cache = &append->out[i];
+        st = network_draw(n, seed + (uint64_t)i, n->options.batch * cache->rows * cache->width, 0,
+                          1, cache->data);
     }
-    random_values(DTYPE_FP32, seed, count, values, bits);
-    st = upload_reals(n, cache->data, values, count);
-cleanup:
-    free(values);
-    free(bits);
     return st;
 }
 
 status_t network_fill(network_t *n) {
     const model_t *m = n->options.model;
-    status_t st = allocate(n);
+    device_t *device = n->options.device;
+    status_t st = device->ops->used ? device->ops->used(device, &n->memory.before) : STATUS_OK;
+    if (st == STATUS_OK) st = allocate(n);
     if (st != STATUS_OK) return st;
     for (int i = 0; i < n->steps_len; i++) point_step(n, &n->steps[i]);
     for (int i = 0; i < m->inputs_len && st == STATUS_OK; i++)
         st = draw_input(n, &m->inputs[i], n->options.seed + (uint64_t)i);
     for (int i = 0; i < n->steps_len && st == STATUS_OK; i++)
         if (n->steps[i].op && !strcmp(n->steps[i].op->name, "append"))
-            st = draw_cache(n, &n->steps[i], n->options.seed + 1000 + (uint64_t)i);
+            st = draw_caches(n, &n->steps[i].call, n->options.seed + 1000 + 2 * (uint64_t)i);
     return st == STATUS_OK ? network_load_weights(n) : st;
 }
 

@@ -71,9 +71,14 @@ typedef struct {
     void *memory;
 } stored_weight_t;
 
-/* Bytes asked of the device. */
+/*
+ * Bytes of the device's memory, as it tells them before and after each allocation (a small one may
+ * cost nothing, for the driver hands out large pieces); those asked for where it cannot tell. The
+ * peak has what the driver takes for itself too: kernels that were loaded, the graph.
+ */
 typedef struct {
     double weights, activations, workspace, now, peak;
+    double before; /* taken before the network's first allocation */
 } memory_use_t;
 
 typedef struct {
@@ -101,6 +106,8 @@ status_t network_plan(const network_options_t *options, network_t *out);
  */
 status_t network_fill(network_t *network);
 void network_close(network_t *network);
+/* Looks whether the memory taken now is more than the peak so far. */
+status_t network_note_peak(network_t *network);
 
 status_t network_launch(void *network, int index, stream_t stream); /* a work_t: all steps */
 status_t network_step(void *network, int index, stream_t stream);   /* a work_t: step `index` */
@@ -122,6 +129,9 @@ status_t step_fail(const network_t *network, const statement_t *statement, statu
                    const char *format, ...) __attribute__((format(printf, 4, 5)));
 /* Allocates and counts; category is one of the members of memory_use_t. */
 status_t network_alloc(network_t *network, size_t bytes, double *category, void **out);
+/* Draws `count` numbers of the dtype into memory of the device. */
+status_t network_draw(const network_t *network, uint64_t seed, int64_t count, double centre,
+                      double spread, void *memory);
 /* Gives every weight of the steps its memory and values. */
 status_t network_load_weights(network_t *network);
 

@@ -257,13 +257,19 @@ static status_t pointwise_numbers(const builder_t *b) {
     return STATUS_OK;
 }
 
-/* Where there is no cache, an append is another name for its input. */
+/* Where there is no cache, the outputs of an append are other names for its inputs. */
 static status_t alias(const builder_t *b, bool *done) {
+    const call_t *call = &b->step->call;
     *done = !strcmp(b->s->op, "append") && b->n->options.phase != PHASE_DECODE;
-    if (!*done) return STATUS_OK;
-    symbol_t symbol = {.view = b->step->call.in[0], .place = b->step->places[0]};
-    snprintf(symbol.name, sizeof symbol.name, "%s", b->s->outputs[0]);
-    return set_symbol(b->n, &symbol);
+    for (int i = 0; *done && i < call->outputs; i++) {
+        symbol_t symbol = {.view = call->in[i], .place = b->step->places[i]};
+        if (!symbol.view.given)
+            return step_fail(b->n, b->s, STATUS_USAGE, "it has no output %d", i + 1);
+        snprintf(symbol.name, sizeof symbol.name, "%s", b->s->outputs[i]);
+        const status_t st = set_symbol(b->n, &symbol);
+        if (st != STATUS_OK) return st;
+    }
+    return STATUS_OK;
 }
 
 static status_t pointwise_outputs(builder_t *b) {

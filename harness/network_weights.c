@@ -97,18 +97,6 @@ static uint64_t hash(const char *text, uint64_t seed) {
     return h;
 }
 
-static status_t draw_values(const network_t *n, const wish_t *wish, float *values) {
-    const int64_t count = wish->rows * wish->width;
-    float *bits = malloc((size_t)count * sizeof *bits);
-    if (!bits) return fail(STATUS_OOM, "out of host memory for %s", wish->name);
-    random_values(DTYPE_FP32, hash(wish->name, n->options.seed), count, values, bits);
-    free(bits);
-    const float centre = (float)wish->centre, spread = (float)wish->spread;
-#pragma omp parallel for schedule(static)
-    for (int64_t i = 0; i < count; i++) values[i] = centre + spread * values[i];
-    return STATUS_OK;
-}
-
 /* The size of the outputs for inputs and weights in [-1, 1), which the structure itself tells. */
 static status_t output_rms(const structure_t *structure, const problem_t *problem, double *rms) {
     case_t c;
@@ -150,8 +138,8 @@ static void *find_weight(const network_t *n, const char *key) {
     return NULL;
 }
 
-static status_t keep_weight(network_t *n, const char *key, const void *bytes, size_t len,
-                            void **out) {
+/* Memory on the device under that key. */
+static status_t keep_weight(network_t *n, const char *key, size_t len, void **out) {
     stored_weight_t *grown = realloc(n->weights, ((size_t)n->weights_len + 1) * sizeof *grown);
     if (!grown) return fail(STATUS_OOM, "out of host memory for a model");
     n->weights = grown;
@@ -162,56 +150,87 @@ static status_t keep_weight(network_t *n, const char *key, const void *bytes, si
     if (st != STATUS_OK) return st;
     n->weights_len++;
     *out = w->memory;
+    return STATUS_OK;
+}
+
+static status_t upload_weight(network_t *n, const char *key, const void *bytes, size_t len,
+                              void **out) {
     device_t *device = n->options.device;
-    return device->ops->upload(device, w->memory, bytes, len);
+    const status_t st = keep_weight(n, key, len, out);
+    return st == STATUS_OK ? device->ops->upload(device, *out, bytes, len) : st;
 }
 
 /* The elements of a wish in host memory, in the dtype. */
 static status_t wished_bits(const network_t *n, const wish_t *wish, void **out) {
+    const dtype_t dtype = n->options.dtype;
     const int64_t count = wish->rows * wish->width;
-    float *values = malloc((size_t)count * sizeof *values);
-    *out = malloc((size_t)count * dtype_size(n->options.dtype));
-    if (!values || !*out) {
-        free(values);
-        return fail(STATUS_OOM, "out of host memory for %s", wish->name);
+    *out = malloc((size_t)count * dtype_size(dtype));
+    if (!*out) return fail(STATUS_OOM, "out of host memory for %s", wish->name);
+    if (!n->options.weights) {
+        const draw_t draw = {dtype, hash(wish->name, n->options.seed), count, (float)wish->centre,
+                             (float)wish->spread};
+        draw_values(&draw, *out);
+        return STATUS_OK;
     }
-    const status_t st = n->options.weights ? load_values(n->options.weights, wish, values)
-                                           : draw_values(n, wish, values);
-    if (st == STATUS_OK) round_values(n->options.dtype, count, values, *out);
+    float *values = malloc((size_t)count * sizeof *values);
+    if (!values) return fail(STATUS_OOM, "out of host memory for %s", wish->name);
+    const status_t st = load_values(n->options.weights, wish, values);
+    if (st == STATUS_OK) round_values(dtype, count, values, *out);
     free(values);
     return st;
 }
 
-/* Two layers of one name share their weights where both take them as they are. */
-static status_t load_tensor(network_t *n, step_t *step, int t, const tensor_t *tensor,
-                            const wish_t *wish) {
-    const variant_t *plan = step->plan;
+/* As the wish says: random numbers need not pass through the host. */
+static status_t plain_weight(network_t *n, const char *key, const wish_t *wish, void **out) {
+    const int64_t count = wish->rows * wish->width;
+    const size_t len = (size_t)count * dtype_size(n->options.dtype);
+    if (!n->options.weights) {
+        const status_t st = keep_weight(n, key, len, out);
+        return st == STATUS_OK ? network_draw(n, hash(wish->name, n->options.seed), count,
+                                              wish->centre, wish->spread, *out)
+                               : st;
+    }
+    void *bits = NULL;
+    status_t st = wished_bits(n, wish, &bits);
+    if (st == STATUS_OK) st = upload_weight(n, key, bits, len, out);
+    free(bits);
+    return st;
+}
+
+/* Packed on the host for the plan of a layer, as its tensor t. */
+static status_t packed_weight(network_t *n, const char *key, const wish_t *wish, const step_t *step,
+                              int t, void **out) {
     void *bits = NULL, *packed = NULL;
-    size_t len = (size_t)tensor_count(tensor) * dtype_size(n->options.dtype);
+    status_t st = wished_bits(n, wish, &bits);
+    if (st != STATUS_OK) goto cleanup;
+    const size_t len =
+        (size_t)step->plan->pack(&step->problem, t, bits, NULL) * dtype_size(n->options.dtype);
+    packed = calloc(1, len);
+    if (!packed) {
+        st = fail(STATUS_OOM, "out of host memory to pack %s", wish->name);
+        goto cleanup;
+    }
+    step->plan->pack(&step->problem, t, bits, packed);
+    st = upload_weight(n, key, packed, len, out);
+cleanup:
+    free(bits);
+    free(packed);
+    return st;
+}
+
+/* Two layers of one name share their weights where both take them as they are. */
+static status_t load_tensor(network_t *n, step_t *step, int t, const wish_t *wish) {
+    const variant_t *plan = step->plan;
     char form[128] = "";
     if (plan->pack)
         snprintf(form, sizeof form, "|%.48s/%.48s|%d", plan->structure, plan->name, t);
     else if (wish->transposed)
         snprintf(form, sizeof form, "|transposed");
-    const weight_key_t key = weight_key(wish->name, tensor_count(tensor), form);
+    const weight_key_t key = weight_key(wish->name, wish->rows * wish->width, form);
     step->tensors[t] = find_weight(n, key.text);
     if (step->tensors[t]) return STATUS_OK;
-    status_t st = wished_bits(n, wish, &bits);
-    if (st != STATUS_OK) goto cleanup;
-    if (plan->pack) {
-        len = (size_t)plan->pack(&step->problem, t, bits, NULL) * dtype_size(n->options.dtype);
-        packed = calloc(1, len);
-        if (!packed) {
-            st = fail(STATUS_OOM, "out of host memory to pack %s", wish->name);
-            goto cleanup;
-        }
-        plan->pack(&step->problem, t, bits, packed);
-    }
-    st = keep_weight(n, key.text, packed ? packed : bits, len, &step->tensors[t]);
-cleanup:
-    free(bits);
-    free(packed);
-    return st;
+    return plan->pack ? packed_weight(n, key.text, wish, step, t, &step->tensors[t])
+                      : plain_weight(n, key.text, wish, &step->tensors[t]);
 }
 
 /* The gains of the layers that were drawn, by structure and problem. */
@@ -271,7 +290,7 @@ static status_t load_layer(network_t *n, step_t *step, gains_t *gains) {
                              .width = tensor_count(&tensors[t]) / rows,
                              .transposed = dense && swap && strcmp(swap, "0") != 0,
                              .spread = pow(rms, -1.0 / weights)};
-        const status_t st = load_tensor(n, step, t, &tensors[t], &wish);
+        const status_t st = load_tensor(n, step, t, &wish);
         if (st != STATUS_OK) return st;
     }
     return STATUS_OK;
@@ -288,7 +307,8 @@ static status_t compute_table(network_t *n, step_t *step, int slot) {
     float *values = malloc((size_t)count * sizeof *values);
     if (!values) return fail(STATUS_OOM, "out of host memory for a table");
     step->op->table(&step->call, slot, values);
-    const status_t st = keep_weight(n, key, values, (size_t)count * sizeof *values, &weight->data);
+    const status_t st =
+        upload_weight(n, key, values, (size_t)count * sizeof *values, &weight->data);
     free(values);
     return st;
 }
@@ -304,17 +324,9 @@ static status_t load_pointwise(network_t *n, step_t *step, int slot) {
                          .width = weight->width,
                          .centre = strcmp(key, "weight") ? 0 : 1,
                          .spread = 0.1};
-    void *bits = NULL;
     const weight_key_t own = weight_key(wish.name, wish.rows * wish.width, "");
     weight->data = find_weight(n, own.text);
-    if (weight->data) return STATUS_OK;
-    status_t st = wished_bits(n, &wish, &bits);
-    if (st == STATUS_OK)
-        st = keep_weight(n, own.text, bits,
-                         (size_t)(wish.rows * wish.width) * dtype_size(n->options.dtype),
-                         &weight->data);
-    free(bits);
-    return st;
+    return weight->data ? STATUS_OK : plain_weight(n, own.text, &wish, &weight->data);
 }
 
 status_t network_load_weights(network_t *n) {

@@ -49,19 +49,11 @@ static float fp16_to_float(uint16_t half) {
     return sign ? -magnitude : magnitude;
 }
 
-/* The finaliser of splitmix64 (Steele, Lea, Flood, 2014): a hash of the element's index. */
-static uint64_t mix(uint64_t x) {
-    x += 0x9e3779b97f4a7c15;
-    x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9;
-    x = (x ^ x >> 27) * 0x94d049bb133111eb;
-    return x ^ x >> 31;
-}
-
 void random_values(dtype_t dtype, uint64_t seed, int64_t count, float *values, void *bits) {
-    const uint64_t key = mix(seed);
+    const uint64_t key = values_mix(seed);
 #pragma omp parallel for schedule(static)
     for (int64_t i = 0; i < count; i++) {
-        const float value = (float)(mix(key + (uint64_t)i) >> 40) * 0x1p-23f - 1.0f;
+        const float value = values_uniform(key, i);
         if (dtype == DTYPE_FP32) {
             values[i] = ((float *)bits)[i] = value;
         } else if (dtype == DTYPE_BF16) {
@@ -76,15 +68,26 @@ void random_values(dtype_t dtype, uint64_t seed, int64_t count, float *values, v
     }
 }
 
+static void store_rounded(dtype_t dtype, float value, void *bits, int64_t i) {
+    if (dtype == DTYPE_FP32)
+        ((float *)bits)[i] = value;
+    else if (dtype == DTYPE_BF16)
+        ((uint16_t *)bits)[i] = bf16_from_float(value);
+    else
+        ((uint16_t *)bits)[i] = fp16_from_float(value);
+}
+
 void round_values(dtype_t dtype, int64_t count, const float *values, void *bits) {
 #pragma omp parallel for schedule(static)
-    for (int64_t i = 0; i < count; i++) {
-        if (dtype == DTYPE_FP32)
-            ((float *)bits)[i] = values[i];
-        else if (dtype == DTYPE_BF16)
-            ((uint16_t *)bits)[i] = bf16_from_float(values[i]);
-        else
-            ((uint16_t *)bits)[i] = fp16_from_float(values[i]);
+    for (int64_t i = 0; i < count; i++) store_rounded(dtype, values[i], bits, i);
+}
+
+void draw_values(const draw_t *draw, void *bits) {
+    const uint64_t key = values_mix(draw->seed);
+#pragma omp parallel for schedule(static)
+    for (int64_t i = 0; i < draw->count; i++) {
+        const float scaled = draw->spread * values_uniform(key, i);
+        store_rounded(draw->dtype, draw->centre + scaled, bits, i);
     }
 }
 

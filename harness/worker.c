@@ -7,12 +7,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "harness/measure.h"
+#include "harness/process.h"
 #include "harness/registry.h"
 #include "results/csv_table.h"
 
@@ -128,18 +128,10 @@ static void do_job(measure_t *m, int socket, const request_t *request) {
     end_job(socket, st);
 }
 
-/* Ctrl-C reaches the whole group, and what to do about it is the parent's decision. */
-static void obey_parent_alone(pid_t parent) {
-    signal(SIGINT, SIG_IGN);
-    signal(SIGTERM, SIG_IGN);
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
-    if (getppid() != parent) _exit(1); /* it died before it could be watched */
-}
-
 static _Noreturn void serve(const worker_t *w, int socket, pid_t parent) {
     static request_t request;
     measure_t m;
-    obey_parent_alone(parent);
+    process_obey(parent);
     status_t st = measure_open(w->spec, w->budget_s, &m);
     if (st == STATUS_OK) {
         reply.device = *m.device;
@@ -153,18 +145,6 @@ static _Noreturn void serve(const worker_t *w, int socket, pid_t parent) {
 }
 
 /* ---- how a worker ends ---- */
-
-/* The kernel's count of processes it ended for want of memory; 0 if it does not count them. */
-static double count_oom_kills(void) {
-    char line[128];
-    double count = 0;
-    FILE *file = fopen("/proc/vmstat", "r");
-    if (!file) return 0;
-    while (fgets(line, sizeof line, file))
-        if (sscanf(line, "oom_kill %lf", &count) == 1) break;
-    fclose(file);
-    return count;
-}
 
 /* Waits for the end of the process, for which a driver may need a while. */
 static bool reap(worker_t *w, double limit_s, int *status) {
@@ -195,15 +175,7 @@ static status_t died(worker_t *w) {
         end_at_once(w);
         return fail(STATUS_DEVICE, "its process stopped answering");
     }
-    if (!WIFSIGNALED(status))
-        return fail(STATUS_DEVICE, "its process ended by itself with exit code %d",
-                    WEXITSTATUS(status));
-    const int number = WTERMSIG(status);
-    if (number == SIGKILL && count_oom_kills() > w->oom_kills)
-        return fail(STATUS_OOM, "the kernel killed its process for want of host memory");
-    /* Who kills a whole job has this process die next: it must not blame the point before. */
-    if (number == SIGKILL) usleep(200000);
-    return fail(STATUS_DEVICE, "its process crashed: %s (signal %d)", strsignal(number), number);
+    return process_verdict(status, w->oom_kills);
 }
 
 void worker_stop(worker_t *w) {
@@ -331,7 +303,7 @@ status_t worker_ready(worker_t *w) {
     const pid_t parent = getpid();
     signal(SIGCHLD, SIG_DFL); /* ignored, as it may be inherited, it would hide how a child ended */
     fflush(NULL);
-    w->oom_kills = count_oom_kills();
+    w->oom_kills = process_oom_kills();
     w->pid = fork();
     if (w->pid == 0) {
         close(ends[0]);

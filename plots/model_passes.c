@@ -1,48 +1,10 @@
 #include "plots/model_passes.h"
 
-#include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "plots/report_text.h"
-
-/* Appends a copy; room doubles at powers of two. */
-static status_t add_row(void **rows, int *len, size_t size, const void *row) {
-    void *grown = *rows;
-    if ((*len & (*len - 1)) == 0) grown = realloc(*rows, (*len ? 2 * (size_t)*len : 1) * size);
-    if (!grown) return fail(STATUS_OOM, "out of host memory for the report");
-    *rows = grown;
-    memcpy((char *)grown + (size_t)(*len)++ * size, row, size);
-    return STATUS_OK;
-}
-
-static status_t add_pass(void *ctx, const void *row, int line) {
-    (void)line;
-    passes_t *m = ctx;
-    return add_row((void **)&m->passes, &m->passes_len, sizeof *m->passes, row);
-}
-
-static status_t add_layer(void *ctx, const void *row, int line) {
-    (void)line;
-    passes_t *m = ctx;
-    return add_row((void **)&m->layers, &m->layers_len, sizeof *m->layers, row);
-}
-
-static status_t add_ceiling(void *ctx, const void *row, int line) {
-    (void)line;
-    passes_t *m = ctx;
-    return add_row((void **)&m->ceilings, &m->ceilings_len, sizeof *m->ceilings, row);
-}
-
-static status_t read_rows(const char *run_dir, const table_t *table, row_visit_t visit,
-                          passes_t *m) {
-    char path[1280];
-    snprintf(path, sizeof path, "%s/%s", run_dir, table->file);
-    if (access(path, F_OK) != 0 && errno == ENOENT) return STATUS_OK;
-    return table_read(table, path, false, visit, m);
-}
 
 static void set_title(const model_row_t *pass, char *out, size_t len) {
     char batch[48] = "";
@@ -53,60 +15,46 @@ static void set_title(const model_row_t *pass, char *out, size_t len) {
              pass->device);
 }
 
+/* A table with the fixed columns alone does not say. */
+static bool same(double a, double b) {
+    return a == b || (isnan(a) && isnan(b));
+}
+
 bool passes_in_group(const model_group_t *group, const model_row_t *pass) {
     const model_row_t *first = group->first;
     return !strcmp(first->model, pass->model) && !strcmp(first->phase, pass->phase) &&
            !strcmp(first->dtype, pass->dtype) && !strcmp(first->device, pass->device) &&
-           first->batch == pass->batch && first->tokens == pass->tokens &&
-           first->past == pass->past;
+           same(first->batch, pass->batch) && same(first->tokens, pass->tokens) &&
+           same(first->past, pass->past);
 }
 
-static status_t find_groups(passes_t *m) {
+status_t passes_open(const report_t *r, passes_t *m) {
+    m->r = r;
     m->groups_len = 0;
-    m->groups = calloc((size_t)m->passes_len + 1, sizeof *m->groups);
+    m->groups = calloc((size_t)r->models_len + 1, sizeof *m->groups);
     if (!m->groups) return fail(STATUS_OOM, "out of host memory for the report");
-    for (int i = 0; i < m->passes_len; i++) {
+    for (int i = 0; i < r->models_len; i++) {
         int g = 0;
-        while (g < m->groups_len && !passes_in_group(&m->groups[g], &m->passes[i])) g++;
+        while (g < m->groups_len && !passes_in_group(&m->groups[g], &r->models[i])) g++;
         if (g < m->groups_len) continue;
         model_group_t *group = &m->groups[m->groups_len++];
-        group->first = &m->passes[i];
+        group->first = &r->models[i];
         set_title(group->first, group->title, sizeof group->title);
     }
     return STATUS_OK;
 }
 
-status_t passes_read(const char *run_dir, passes_t *m) {
-    *m = (passes_t){0};
-    status_t st = read_rows(run_dir, &MODELS_TABLE, add_pass, m);
-    if (st == STATUS_OK) st = read_rows(run_dir, &MODEL_LAYERS_TABLE, add_layer, m);
-    if (st == STATUS_OK && m->passes_len > 0)
-        st = read_rows(run_dir, &CEILINGS_TABLE, add_ceiling, m);
-    if (st == STATUS_OK) st = find_groups(m);
-    if (st != STATUS_OK) passes_free(m);
-    return st;
-}
-
-void passes_free(passes_t *m) {
-    free(m->passes);
-    free(m->layers);
+void passes_close(passes_t *m) {
     free(m->groups);
-    free(m->ceilings);
     *m = (passes_t){0};
-}
-
-bool passes_alone(const passes_t *m, const char *run_dir) {
-    char path[1280];
-    snprintf(path, sizeof path, "%s/%s", run_dir, POINTS_TABLE.file);
-    return m->passes_len > 0 && access(path, F_OK) != 0;
 }
 
 bool passes_belongs(const model_layer_row_t *layer, const model_row_t *pass) {
     return !strcmp(layer->model, pass->model) && !strcmp(layer->structure, pass->structure) &&
            !strcmp(layer->model_variant, pass->variant) && !strcmp(layer->phase, pass->phase) &&
            !strcmp(layer->dtype, pass->dtype) && !strcmp(layer->device, pass->device) &&
-           layer->batch == pass->batch && layer->tokens == pass->tokens &&
-           layer->past == pass->past && !strcmp(layer->run_id, pass->run_id);
+           same(layer->batch, pass->batch) && same(layer->tokens, pass->tokens) &&
+           same(layer->past, pass->past) && !strcmp(layer->run_id, pass->run_id);
 }
 
 bool passes_ok(const model_row_t *pass) {
@@ -128,13 +76,14 @@ static bool is_dense_layer(const model_layer_row_t *layer) {
 
 /* True if a pass of the group has this layer in another structure. */
 static bool replaced(const passes_t *m, const model_group_t *group, const char *operator) {
-    for (int i = 0; i < m->layers_len; i++) {
-        const model_layer_row_t *layer = &m->layers[i];
+    const report_t *r = m->r;
+    for (int i = 0; i < r->model_layers_len; i++) {
+        const model_layer_row_t *layer = &r->model_layers[i];
         if (strcmp(layer->operator, operator) || strcmp(layer->kind, "linear") ||
             is_dense_layer(layer))
             continue;
-        for (int p = 0; p < m->passes_len; p++)
-            if (passes_in_group(group, &m->passes[p]) && passes_belongs(layer, &m->passes[p]))
+        for (int p = 0; p < r->models_len; p++)
+            if (passes_in_group(group, &r->models[p]) && passes_belongs(layer, &r->models[p]))
                 return true;
     }
     return false;
@@ -149,7 +98,7 @@ model_part_t passes_part(const passes_t *m, const model_group_t *group,
                  {"layernorm", PART_NORM},      {"modulate", PART_NORM},
                  {"gelu", PART_ACTIVATION},     {"silu", PART_ACTIVATION},
                  {"silu_gate", PART_ACTIVATION}};
-    if (!strcmp(layer->operator, "gaps")) return PART_GAPS;
+    if (!strcmp(layer->operator, "gaps") || !strcmp(layer->operator, "launch")) return PART_GAPS;
     if (!strcmp(layer->kind, "linear"))
         return replaced(m, group, layer->operator) ? PART_REPLACED : PART_LINEAR;
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
@@ -189,8 +138,8 @@ void passes_print(const passes_t *m, FILE *out) {
         text_pad(out, m->groups[g].title, text_width(m->groups[g].title));
         fprintf(out, "\n  %-22s %9s %10s %9s %10s %11s %8s\n", "structure/variant", "ms",
                 "tokens/s", "vs dense", "predicted", "accounted", "peak GB");
-        for (int i = 0; i < m->passes_len; i++)
-            if (passes_in_group(&m->groups[g], &m->passes[i])) print_pass(out, &m->passes[i]);
+        for (int i = 0; i < m->r->models_len; i++)
+            if (passes_in_group(&m->groups[g], &m->r->models[i])) print_pass(out, &m->r->models[i]);
         putc('\n', out);
     }
 }

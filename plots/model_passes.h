@@ -2,10 +2,8 @@
 #ifndef BLROOF_MODEL_PASSES_H
 #define BLROOF_MODEL_PASSES_H
 
-#include <stdio.h>
-
-#include "plots/report_figures.h"
-#include "results/csv_table.h"
+#include "plots/page.h"
+#include "plots/report_sheet.h"
 
 /* What may be compared: the passes of one model, phase, size, dtype and device. */
 typedef struct {
@@ -13,20 +11,16 @@ typedef struct {
     char title[2 * TEXT_LEN];
 } model_group_t;
 
-/* The rows of a run, in the order of the files. */
+/* The models of a report, whose rows are borrowed, in the order of its files. */
 typedef struct {
-    model_row_t *passes;
-    model_layer_row_t *layers;
+    const report_t *r;
     model_group_t *groups;
-    ceiling_row_t *ceilings;
-    int passes_len, layers_len, groups_len, ceilings_len;
+    int groups_len;
 } passes_t;
 
-/* All empty, and STATUS_OK, where the run holds no models. */
-status_t passes_read(const char *run_dir, passes_t *out);
-void passes_free(passes_t *models);
-/* True if the run holds models and no points. */
-bool passes_alone(const passes_t *models, const char *run_dir);
+/* Without groups where the report has no models. STATUS_OOM. */
+status_t passes_open(const report_t *report, passes_t *out);
+void passes_close(passes_t *passes);
 
 /* True if the pass is of the group; true if the operator belongs to the pass. */
 bool passes_in_group(const model_group_t *group, const model_row_t *pass);
@@ -34,7 +28,7 @@ bool passes_belongs(const model_layer_row_t *layer, const model_row_t *pass);
 bool passes_ok(const model_row_t *pass);
 
 /* Each group as a table for a terminal. */
-void passes_print(const passes_t *models, FILE *out);
+void passes_print(const passes_t *passes, FILE *out);
 
 /* What the pictures tell apart. */
 typedef enum {
@@ -48,16 +42,15 @@ typedef enum {
     PART_COUNT
 } model_part_t;
 const char *passes_part_name(model_part_t part);
-model_part_t passes_part(const passes_t *models, const model_group_t *group,
+model_part_t passes_part(const passes_t *passes, const model_group_t *group,
                          const model_layer_row_t *layer);
 
 /*
- * The tables as dir/<name>, with the pictures in `figures` that are of models; `notice` says what
- * is missing from them.
+ * The section of the page: pictures, and for each group the passes, Amdahl's law and where the time
+ * of each pass goes. Where there are no models it says how to measure them.
  */
-status_t write_passes_md(const passes_t *models, const char *dir, const char *name,
-                         const figures_t *figures, const char *notice);
-/* Writes what the pictures show to dir/data/ and lists them. */
-status_t passes_prepare(const passes_t *models, const char *dir, figures_t *figures);
+status_t write_passes(page_t *page, const report_t *report, const figures_t *figures);
+/* Writes what the pictures show and lists them; the sheet's section is FIGURE_MODELS. */
+status_t passes_prepare(const sheet_t *sheet);
 
 #endif

@@ -1,9 +1,6 @@
 /* The picture of whole models: a panel for each group, a stacked bar for each pass. */
-#include <errno.h>
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "plots/model_passes.h"
 #include "plots/report_text.h"
@@ -17,11 +14,10 @@ static const unsigned COLOURS[PART_COUNT] = {0x0072B2, 0x56B4E9, 0xD55E00, 0x009
 /* Filled ones of gnuplot. */
 static const int MARKERS[PART_COUNT] = {7, 7, 5, 9, 11, 13, 15};
 
-static status_t write_parts(const char *data_dir) {
+static status_t write_parts(const sheet_t *sheet) {
     whole_file_t w;
-    status_t st = whole_open(data_dir, "passes_parts.tsv", &w);
+    status_t st = sheet_open_data(sheet, "passes_parts", "series\tlabel\trgb\tpoint_type", &w);
     if (st != STATUS_OK) return st;
-    fputs("series\tlabel\trgb\tpoint_type\n", w.file);
     for (int p = 0; p < PART_COUNT; p++)
         fprintf(w.file, "%d\t%s\t%u\t%d\n", p + 1, passes_part_name((model_part_t)p), COLOURS[p],
                 MARKERS[p]);
@@ -42,9 +38,11 @@ static void write_bar(FILE *out, const passes_t *m, const model_group_t *group, 
                       const model_row_t *pass) {
     double parts[PART_COUNT] = {0};
     char text[NUMBER_LEN], label[3 * NUMBER_LEN];
-    for (int i = 0; i < m->layers_len; i++)
-        if (passes_belongs(&m->layers[i], pass) && m->layers[i].time_in_model_us > 0)
-            parts[passes_part(m, group, &m->layers[i])] += m->layers[i].time_in_model_us * 1e-3;
+    for (int i = 0; i < m->r->model_layers_len; i++)
+        if (passes_belongs(&m->r->model_layers[i], pass) &&
+            m->r->model_layers[i].time_in_model_us > 0)
+            parts[passes_part(m, group, &m->r->model_layers[i])] +=
+                m->r->model_layers[i].time_in_model_us * 1e-3;
     fprintf(out, "%d\t%d\t", panel, bar);
     write_name(out, pass);
     fprintf(out, "\t%.9g\t", pass->latency_ms);
@@ -62,23 +60,22 @@ static void write_bar(FILE *out, const passes_t *m, const model_group_t *group, 
     fprintf(out, "\t%.9g\n", fmax(top, pass->latency_ms));
 }
 
-static status_t write_bars(const passes_t *m, const char *data_dir, int *panels) {
+static status_t write_bars(const passes_t *m, const sheet_t *sheet, int *panels) {
     whole_file_t bars, titles;
     *panels = 0;
-    status_t st = whole_open(data_dir, "passes_panels.tsv", &titles);
+    status_t st = sheet_open_data(sheet, "passes_panels", "panel\ttitle\tbars", &titles);
     if (st != STATUS_OK) return st;
-    st = whole_open(data_dir, "passes.tsv", &bars);
+    st = whole_open(sheet->data_dir, "passes.tsv", &bars);
     if (st != STATUS_OK) return whole_close(&titles, st);
-    fputs("panel\ttitle\tbars\n", titles.file);
     fputs("panel\tbar\tname\tlatency_ms\tlatency\tspeedup", bars.file);
     for (int p = 0; p < PART_COUNT; p++)
         fprintf(bars.file, "\t%s ms", passes_part_name((model_part_t)p));
     fputs("\ttop\n", bars.file);
     for (int g = 0; g < m->groups_len; g++) {
         int count = 0;
-        for (int i = 0; i < m->passes_len; i++)
-            if (passes_in_group(&m->groups[g], &m->passes[i]) && passes_ok(&m->passes[i]))
-                write_bar(bars.file, m, &m->groups[g], *panels + 1, ++count, &m->passes[i]);
+        for (int i = 0; i < m->r->models_len; i++)
+            if (passes_in_group(&m->groups[g], &m->r->models[i]) && passes_ok(&m->r->models[i]))
+                write_bar(bars.file, m, &m->groups[g], *panels + 1, ++count, &m->r->models[i]);
         if (count == 0) continue;
         fprintf(titles.file, "%d\t", ++*panels);
         text_tsv(titles.file, m->groups[g].title);
@@ -88,21 +85,12 @@ static status_t write_bars(const passes_t *m, const char *data_dir, int *panels)
     return whole_close(&titles, st);
 }
 
-static status_t add_figure(figures_t *figures, const figure_t *figure) {
-    figure_t *items = realloc(figures->items, (size_t)(figures->len + 1) * sizeof *items);
-    if (!items) return fail(STATUS_OOM, "out of host memory for the report");
-    figures->items = items;
-    items[figures->len++] = *figure;
-    return STATUS_OK;
-}
-
-static status_t bars_figures(const passes_t *m, const char *data_dir, figures_t *figures) {
+static status_t bars_figures(const passes_t *m, const sheet_t *sheet) {
     int panels = 0;
-    status_t st = write_bars(m, data_dir, &panels);
+    status_t st = write_bars(m, sheet, &panels);
     for (int first = 1; first <= panels && st == STATUS_OK; first += PANELS_PER_PAGE) {
         const int last = first + PANELS_PER_PAGE - 1;
-        figure_t figure = {.section = -1,
-                           .template = "model_passes",
+        figure_t figure = {.template = "model_passes",
                            .what = "",
                            .first = first,
                            .last = last < panels ? last : panels,
@@ -113,7 +101,7 @@ static status_t bars_figures(const passes_t *m, const char *data_dir, figures_t 
             snprintf(figure.name, sizeof figure.name, "passes");
         else
             snprintf(figure.name, sizeof figure.name, "passes_page%d", first / PANELS_PER_PAGE + 1);
-        st = add_figure(figures, &figure);
+        st = sheet_add_figure(sheet, figure);
     }
     return st;
 }
@@ -128,13 +116,13 @@ static int write_operators(FILE *out, const passes_t *m) {
           "flop_per_byte_model\ttell\tcounted\n",
           out);
     for (int g = 0; g < m->groups_len; g++)
-        for (int p = 0; p < m->passes_len; p++) {
-            const model_row_t *pass = &m->passes[p];
+        for (int p = 0; p < m->r->models_len; p++) {
+            const model_row_t *pass = &m->r->models[p];
             if (!passes_in_group(&m->groups[g], pass) || strcmp(pass->device, first->device) ||
                 strcmp(pass->dtype, first->dtype))
                 continue;
-            for (int i = 0; i < m->layers_len; i++) {
-                const model_layer_row_t *l = &m->layers[i];
+            for (int i = 0; i < m->r->model_layers_len; i++) {
+                const model_layer_row_t *l = &m->r->model_layers[i];
                 if (!passes_belongs(l, pass) || !(l->flops > 0 && l->time_in_model_us > 0))
                     continue;
                 const model_part_t part = passes_part(m, &m->groups[g], l);
@@ -153,41 +141,40 @@ static int write_operators(FILE *out, const passes_t *m) {
     return count;
 }
 
-static status_t roofline_figure(const passes_t *m, const char *data_dir, figures_t *figures) {
+static status_t roofline_figure(const passes_t *m, const sheet_t *sheet) {
     whole_file_t points, ceilings;
-    figure_t figure = {.section = -1,
-                       .template = "roofline",
+    figure_t figure = {.template = "roofline",
                        .what = "models",
                        .first = 1,
                        .name = "roofline_models",
                        .caption = "Roofline of the operators inside the models: bytes are all that "
                                   "an operator reads and writes, from memory or from the cache."};
-    status_t st = whole_open(data_dir, "roofline_models.tsv", &points);
+    status_t st = whole_open(sheet->data_dir, "roofline_models.tsv", &points);
     if (st != STATUS_OK) return st;
     const int count = write_operators(points.file, m);
     st = whole_close(&points, STATUS_OK);
-    if (st == STATUS_OK) st = whole_open(data_dir, "roofline_models_ceilings.tsv", &ceilings);
+    if (st == STATUS_OK)
+        st = whole_open(sheet->data_dir, "roofline_models_ceilings.tsv", &ceilings);
     if (st != STATUS_OK) return st;
     const model_row_t *first = m->groups[0].first;
-    figure.last = figures_write_ceilings(ceilings.file, m->ceilings, m->ceilings_len, first->device,
-                                         first->dtype, true);
+    figure.last = figures_write_ceilings(ceilings.file, m->r->ceilings, m->r->ceilings_len,
+                                         first->device, first->dtype, true);
     st = whole_close(&ceilings, STATUS_OK);
     snprintf(figure.title, sizeof figure.title, "Roofline of the operators inside the models: %s",
              first->device);
     snprintf(figure.subtitle, sizeof figure.subtitle,
              "%s, time inside a pass; bytes are those read and written, in memory or cache",
              first->dtype);
-    text_clean(figure.title);
-    text_clean(figure.subtitle);
-    return st == STATUS_OK && count > 0 ? add_figure(figures, &figure) : st;
+    return st == STATUS_OK && count > 0 ? sheet_add_figure(sheet, figure) : st;
 }
 
-status_t passes_prepare(const passes_t *m, const char *dir, figures_t *figures) {
-    char data_dir[1400];
-    snprintf(data_dir, sizeof data_dir, "%s/data", dir);
-    status_t st = make_directory(dir);
-    if (st == STATUS_OK) st = make_directory(data_dir);
-    if (st == STATUS_OK) st = write_parts(data_dir);
-    if (st == STATUS_OK) st = bars_figures(m, data_dir, figures);
-    return st == STATUS_OK ? roofline_figure(m, data_dir, figures) : st;
+status_t passes_prepare(const sheet_t *sheet) {
+    passes_t m;
+    if (sheet->r->models_len == 0) return STATUS_OK;
+    status_t st = passes_open(sheet->r, &m);
+    if (st == STATUS_OK) st = write_parts(sheet);
+    if (st == STATUS_OK) st = bars_figures(&m, sheet);
+    if (st == STATUS_OK) st = roofline_figure(&m, sheet);
+    passes_close(&m);
+    return st;
 }

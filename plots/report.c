@@ -14,6 +14,7 @@ enum { MAX_RUNS = 26 };
 
 static status_t write_tables(const report_t *r, const char *dir, const report_options_t *options) {
     const bool paper = options->paper || options->latex;
+    if (r->points_len == 0) return STATUS_OK;
     status_t st = write_speedup_md(r, dir);
     if (st == STATUS_OK) st = write_table2_md(r, dir);
     if (st == STATUS_OK) st = tables_write(r, dir, paper, options->latex);
@@ -28,7 +29,7 @@ static status_t write_report(const report_t *r, const report_t *all, int all_len
     char dir[1040], notice[256] = "";
     index_t index = {.figures = &none,
                      .notice = "The pictures have not been drawn yet.",
-                     .paper = options->paper || options->latex,
+                     .paper = (options->paper || options->latex) && r->points_len > 0,
                      .others = all,
                      .others_len = all_len};
     status_t st = STATUS_OK;
@@ -53,70 +54,46 @@ cleanup:
     return st;
 }
 
-/* models.md, or index.md where the run holds nothing else. */
-static status_t write_passes(const passes_t *passes, const char *run_dir, bool alone) {
-    static const figures_t none = {0};
-    figures_t figures = {0};
-    char dir[1040], notice[256] = "";
-    const char *name = alone ? "index.md" : "models.md";
-    status_t st = STATUS_OK;
-    snprintf(dir, sizeof dir, "%s/report", run_dir);
-    TRY(passes_prepare(passes, dir, &figures));
-    TRY(write_passes_md(passes, dir, name, &none, "The pictures have not been drawn yet."));
-    const status_t drawn = figures_draw(&figures, dir);
-    if (drawn != STATUS_OK) snprintf(notice, sizeof notice, "No pictures: %s", last_error());
-    TRY(write_passes_md(passes, dir, name, drawn == STATUS_OK ? &figures : &none, notice));
-    if (drawn != STATUS_OK) st = fail(drawn, "%s (the tables are in %s)", notice, dir);
-cleanup:
-    figures_free(&figures);
-    return st;
+static status_t print_report(const report_t *r) {
+    passes_t passes;
+    status_t st = passes_open(r, &passes);
+    if (st == STATUS_OK) passes_print(&passes, stdout);
+    passes_close(&passes);
+    return st == STATUS_OK && r->points_len > 0 ? report_print(r, stdout) : st;
 }
 
-/*
- * The models of each run; runs without points are left out of `rest`. Pictures that cannot be drawn
- * do not keep the rest from being written: *drawn says so at the end.
+/* Pictures that cannot be drawn do not keep the other runs from theirs: *drawn says so at the end.
  */
-static status_t make_models(const char *const *run_dirs, int count, const report_options_t *options,
-                            const char **rest, int *rest_len, status_t *drawn) {
-    status_t st = STATUS_OK;
-    *drawn = STATUS_OK;
-    for (int i = 0; i < count && st == STATUS_OK; i++) {
-        passes_t passes;
-        st = passes_read(run_dirs[i], &passes);
-        if (st != STATUS_OK) break;
-        const bool alone = passes_alone(&passes, run_dirs[i]);
-        if (options->console) passes_print(&passes, stdout);
-        if (passes.passes_len > 0) st = write_passes(&passes, run_dirs[i], alone);
-        if (st == STATUS_ENVIRONMENT) *drawn = st, st = STATUS_OK;
-        if (st == STATUS_OK && alone && options->console)
-            printf("report: %s/report/index.md\n", run_dirs[i]);
-        if (!alone) rest[(*rest_len)++] = run_dirs[i];
-        passes_free(&passes);
-    }
+static status_t make_one(const report_t *r, const report_t *all, int all_len,
+                         const report_options_t *options, status_t *drawn) {
+    status_t st = options->console ? print_report(r) : STATUS_OK;
+    if (st == STATUS_OK) st = write_report(r, all, all_len, options);
+    if (st == STATUS_ENVIRONMENT) *drawn = st, st = STATUS_OK;
+    if (st == STATUS_OK && options->console) printf("report: %s/report/index.html\n", r->dir);
     return st;
 }
 
 status_t report_make(const char *const *run_dirs, int count, const report_options_t *options) {
-    const char *dirs[MAX_RUNS];
-    int loaded = 0, dirs_len = 0;
     if (count > MAX_RUNS)
         return fail(STATUS_USAGE, "%d run directories are more than %d in one call", count,
                     MAX_RUNS);
-    status_t drawn, st = make_models(run_dirs, count, options, dirs, &dirs_len, &drawn);
-    if (st != STATUS_OK || dirs_len == 0) return st == STATUS_OK ? drawn : st;
-    report_t *all = calloc((size_t)dirs_len, sizeof *all);
+    /* Runs of models alone fill it from the end: only those with points stand side by side. */
+    report_t *all = calloc((size_t)count + 1, sizeof *all);
+    int first_alone = count, points = 0;
+    status_t drawn = STATUS_OK, st = STATUS_OK;
     if (!all) return fail(STATUS_OOM, "out of host memory for the report");
-    for (int i = 0; i < dirs_len && st == STATUS_OK; i++) {
-        st = report_load(dirs[i], &all[i]);
-        if (st == STATUS_OK) loaded++;
-        if (st == STATUS_OK && options->peer) st = report_add_peer(&all[i], options->peer);
+    for (int i = 0; i < count && st == STATUS_OK; i++) {
+        report_t loaded;
+        st = report_load(run_dirs[i], &loaded);
+        if (st != STATUS_OK) break;
+        if (loaded.points_len > 0 && options->peer) st = report_add_peer(&loaded, options->peer);
+        all[loaded.points_len > 0 ? points++ : --first_alone] = loaded;
     }
-    for (int i = 0; i < dirs_len && st == STATUS_OK; i++) {
-        if (options->console) st = report_print(&all[i], stdout);
-        if (st == STATUS_OK) st = write_report(&all[i], all, dirs_len, options);
-        if (st == STATUS_OK && options->console) printf("report: %s/report/index.html\n", dirs[i]);
-    }
-    for (int i = 0; i < loaded; i++) report_free(&all[i]);
+    for (int i = 0; i < points && st == STATUS_OK; i++)
+        st = make_one(&all[i], all, points, options, &drawn);
+    for (int i = count - 1; i >= first_alone && st == STATUS_OK; i--)
+        st = make_one(&all[i], NULL, 0, options, &drawn);
+    for (int i = 0; i < count; i++) report_free(&all[i]);
     free(all);
     return st == STATUS_OK ? drawn : st;
 }

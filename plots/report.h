@@ -20,9 +20,9 @@ typedef struct {
 status_t report_make(const char *const *run_dirs, int count, const report_options_t *options);
 
 /*
- * Reads run_dir/{run,points,ceilings}.csv and writes run_dir/report/: index.md, speedup.md,
- * table2.md, models.md (index.md where there are only models), the pictures as .svg and .png, and
- * the numbers behind them as TSV files in data/. Files appear whole or not at all; older ones of
+ * Reads run_dir/{run,points,ceilings,models,model_layers}.csv and writes run_dir/report/: index.md,
+ * index.html, speedup.md and table2.md (of points), the pictures as .svg, .png and .pdf, and the
+ * numbers behind them as TSV files in data/. Files appear whole or not at all; older ones of
  * the same name are replaced. Without gnuplot the tables are still written and the answer is
  * STATUS_ENVIRONMENT. STATUS_IO or STATUS_USAGE when points.csv is missing, empty or malformed; a
  * missing run.csv or ceilings.csv only leaves its part out.

@@ -249,12 +249,15 @@ status_t report_print(const report_t *r, FILE *out) {
 }
 
 status_t report_models_console(const char *run_dir, FILE *out) {
+    report_t report;
     passes_t passes;
-    const status_t st = passes_read(run_dir, &passes);
+    status_t st = report_load(run_dir, &report);
     if (st != STATUS_OK) return st;
-    passes_print(&passes, out);
-    passes_free(&passes);
-    return STATUS_OK;
+    st = passes_open(&report, &passes);
+    if (st == STATUS_OK) passes_print(&passes, out);
+    passes_close(&passes);
+    report_free(&report);
+    return st;
 }
 
 status_t report_console(const char *run_dir, FILE *out) {

@@ -9,9 +9,9 @@
 
 #include "harness/paths.h"
 #include "plots/gnuplot.h"
+#include "plots/model_passes.h"
 #include "plots/report_beside.h"
 #include "plots/report_heatmap.h"
-#include "plots/report_models.h"
 #include "plots/report_panels.h"
 #include "plots/report_sheet.h"
 #include "plots/svg.h"
@@ -285,7 +285,7 @@ status_t figures_prepare(const report_t *r, const report_t *all, int all_len, co
     }
     sheet.suffix[0] = '\0';
     sheet.section = FIGURE_MODELS;
-    if (st == STATUS_OK) st = models_prepare(&sheet);
+    if (st == STATUS_OK) st = passes_prepare(&sheet);
     sheet.section = FIGURE_BESIDE;
     if (st == STATUS_OK && all_len > 1) st = beside_prepare(&sheet, all, all_len);
     if (st != STATUS_OK) figures_free(figures);

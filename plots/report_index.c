@@ -1,17 +1,24 @@
 #include "plots/report_index.h"
 
+#include "plots/model_passes.h"
 #include "plots/page.h"
 #include "plots/report_beside.h"
 #include "plots/report_counters.h"
 #include "plots/report_diagnosis.h"
 #include "plots/report_machine.h"
-#include "plots/report_models.h"
 #include "plots/report_paper.h"
 #include "plots/report_tables.h"
 #include "plots/report_text.h"
 
 /* Of a table of points: a page is to be read. */
 enum { MAX_ROWS = 200 };
+
+static void write_points_line(FILE *out, const report_t *r) {
+    fprintf(out, "%d points, %d of them ok. ", r->own_len, report_count_ok(r));
+    fputs("Tables: [speedup over dense](speedup.md), [cost model against counters](table2.md), the "
+          "same as\nCSV ([speedup](speedup.csv), [Table 2](table2.csv)). ",
+          out);
+}
 
 static void write_heading(FILE *out, const report_t *r) {
     fputs("# blroof report\n\n", out);
@@ -22,20 +29,17 @@ static void write_heading(FILE *out, const report_t *r) {
         fprintf(out, "%s%s: ", k ? "; " : "", keys[k]);
         text_markdown(out, value);
     }
-    const int ok = report_count_ok(r);
-    fprintf(out, "\n\n%d points, %d of them ok. ", r->own_len, ok);
-    fputs("Tables: [speedup over dense](speedup.md), [cost model against counters](table2.md), the "
-          "same as\nCSV ([speedup](speedup.csv), [Table 2](table2.csv)); numbers behind the "
-          "pictures: [data](data/).\n",
-          out);
-    if (r->models_len > 0)
-        fputs("Whole models and their operators: [models.md](models.md).\n", out);
+    fputs("\n\n", out);
+    if (r->own_len > 0) write_points_line(out, r);
+    if (r->models_len > 0) fprintf(out, "%d passes of whole models. ", r->models_len);
+    fputs("Numbers behind the pictures: [data](data/).\n", out);
     if (*r->peer_file) {
         fprintf(out, "\n%d timings of another tool come from ", r->points_len - r->own_len);
         text_markdown(out, r->peer_file);
         fputs(" and carry its name; they are held against the dense of this run.\n", out);
     }
-    if (ok == 0) fputs("\n**No point is ok, so there is nothing to draw: reasons below.**\n", out);
+    if (r->own_len > 0 && report_count_ok(r) == 0)
+        fputs("\n**No point is ok, so there is nothing to draw: reasons below.**\n", out);
 }
 
 static void write_figures(page_t *page, const figures_t *figures, int section) {
@@ -73,8 +77,7 @@ static void write_all(page_t *page, const report_t *r, const index_t *index) {
     for (int s = 0; s < r->sections_len && page->st == STATUS_OK; s++)
         write_section(page, r, index->figures, s);
     if (page->st != STATUS_OK) return;
-    write_models(page->md, r);
-    write_figures(page, index->figures, FIGURE_MODELS);
+    page->st = write_passes(page, r, index->figures);
     if (page->st != STATUS_OK) return;
     if (index->paper) page->st = paper_print_claims(r, page->md);
     write_remarks(page->md, r, true);
@@ -98,7 +101,8 @@ status_t write_index_html(const report_t *r, const char *dir, const index_t *ind
     char device[2 * TEXT_LEN], title[3 * TEXT_LEN];
     status_t st = whole_open(dir, "index.html", &w);
     if (st != STATUS_OK) return st;
-    report_device(r, r->sections[0].device, device, sizeof device);
+    report_device(r, r->sections_len > 0 ? r->sections[0].device : r->models[0].device, device,
+                  sizeof device);
     snprintf(title, sizeof title, "blroof: %s", device);
     st = page_html(&page, w.file, dir, title);
     if (st == STATUS_OK) {

@@ -124,6 +124,27 @@ static void write_doubts(FILE *out, const report_t *r, const tally_t *t) {
                 t->flagged);
 }
 
+static void write_passes_fitness(FILE *out, const report_t *r) {
+    int ok = 0, held = 0, loaded = 0, accounted = 0;
+    for (int i = 0; i < r->models_len; i++) {
+        const model_row_t *m = &r->models[i];
+        if (strcmp(m->status, "ok") != 0) continue;
+        ok++;
+        held += held_back(m->throttle);
+        loaded += strstr(m->throttle, "other_load") != NULL;
+        accounted += m->accounted_pct >= 95;
+    }
+    fprintf(out,
+            "- %d of %d passes of whole models ended in finite numbers and are timed; their "
+            "operators account for 95 %% or more of the latency in %d.\n",
+            ok, r->models_len, accounted);
+    if (held)
+        fprintf(out, "- **The clock was held back** (power cap, heat) during %d of %d passes.\n",
+                held, ok);
+    if (loaded)
+        fprintf(out, "- **Other work ran on the CPU** during %d of %d passes.\n", loaded, ok);
+}
+
 void write_fitness(FILE *out, const report_t *r) {
     const tally_t t = tally(r);
     const char *status = report_fact(r, "counter_status");
@@ -133,6 +154,12 @@ void write_fitness(FILE *out, const report_t *r) {
         fputs("- **Nothing here was measured:** times are predicted from the profile under "
               "Origin.\n\n",
               out);
+        return;
+    }
+    if (r->models_len > 0) write_passes_fitness(out, r);
+    if (r->own_len == 0) {
+        write_doubts(out, r, &t);
+        putc('\n', out);
         return;
     }
     fprintf(out, "- %d of %d points are checked against fp64 and timed", t.timed, r->own_len);
@@ -227,8 +254,9 @@ void write_facts(FILE *out, const report_t *r) {
     fputs("Times are medians of samples inside one recording, over buffers that rotate beyond the "
           "cache, unless\nthe section says otherwise; bytes and FLOPs were counted where a table "
           "says so, else they are\nmodelled; speedups are ratios of such medians; ceilings were "
-          "measured on the device itself. The rows:\npoints.csv, samples.csv and ceilings.csv of "
-          "the run.\n\n",
+          "measured on the device itself. The rows:\npoints.csv, samples.csv, ceilings.csv, "
+          "models.csv and "
+          "model_layers.csv of the run.\n\n",
           out);
     fputs("| key | value |\n| --- | --- |\n", out);
     for (int i = 0; i < r->facts_len; i++) {

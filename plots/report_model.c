@@ -88,17 +88,17 @@ status_t report_load(const char *run_dir, report_t *r) {
     if (strlen(run_dir) >= sizeof r->dir)
         return fail(STATUS_USAGE, "the path of the run directory is too long");
     snprintf(r->dir, sizeof r->dir, "%s", run_dir);
-    TRY(read_table(r, &POINTS_TABLE, true, add_point));
-    TRY(read_table(r, &CEILINGS_TABLE, false, add_ceiling));
-    TRY(read_table(r, &RUN_TABLE, false, add_fact));
     TRY(read_table(r, &MODELS_TABLE, false, add_model));
     TRY(read_table(r, &MODEL_LAYERS_TABLE, false, add_model_layer));
-    if (r->points_len == 0) {
+    TRY(read_table(r, &POINTS_TABLE, r->models_len == 0, add_point));
+    TRY(read_table(r, &CEILINGS_TABLE, false, add_ceiling));
+    TRY(read_table(r, &RUN_TABLE, false, add_fact));
+    if (r->points_len == 0 && r->models_len == 0) {
         st = fail(STATUS_USAGE, "%s/%s has no rows: run the sweep again", run_dir,
                   POINTS_TABLE.file);
         goto cleanup;
     }
-    if (!*r->points[0].structure || !*r->points[0].status) {
+    if (r->points_len > 0 && (!*r->points[0].structure || !*r->points[0].status)) {
         st = fail(STATUS_USAGE,
                   "%s/%s has no structure or no status in its first row: is it a "
                   "table of points?",

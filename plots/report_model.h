@@ -72,8 +72,8 @@ typedef struct {
     int model_layers_len;
 } report_t;
 
-/* STATUS_IO or STATUS_USAGE, and nothing to free, when points.csv is missing, empty or malformed.
- */
+/* STATUS_IO or STATUS_USAGE, and nothing to free, when points.csv is empty or malformed, or is
+ * missing where there are no models either: a run of models alone has no points and no sections. */
 status_t report_load(const char *run_dir, report_t *report);
 void report_free(report_t *report);
 /* The same of rows that are copied; at least one point. STATUS_OOM. */

@@ -6,6 +6,9 @@
 
 #include "profiles/source.h"
 
+static const char *const NO_CUPTI =
+    "this blroof was built without CUPTI: rebuild with CUDA 12.6 or later";
+
 static const counter_source_t *sources[DEVICE_KIND_COUNT];
 
 void counter_source_register(const counter_source_t *source) {
@@ -26,7 +29,7 @@ void counters_open(device_t *device, counters_t *out) {
     else
         snprintf(out->reason, sizeof out->reason, "%s",
                  device->info.kind == DEVICE_CUDA
-                     ? "this blroof was built without CUPTI: rebuild with CUDA 12.6 or later"
+                     ? NO_CUPTI
                      : "hardware counters are read on NVIDIA GPUs only");
 }
 
@@ -41,6 +44,13 @@ status_t counters_measure(counters_t *counters, work_t work, void *arg, int laun
     *out = (counts_t){NAN, NAN, NAN, NAN, NAN, NAN};
     if (counters->status != COUNTERS_OK) return STATUS_OK;
     return sources[counters->device->info.kind]->measure(counters, work, arg, launches, out);
+}
+
+status_t counters_profile(device_t *device, work_t work, void *arg, int steps, double *us,
+                          double *launch_us) {
+    const counter_source_t *source = sources[device->info.kind];
+    if (!source) return fail(STATUS_ENVIRONMENT, "%s", NO_CUPTI);
+    return source->profile(device, work, arg, steps, us, launch_us);
 }
 
 status_t counters_selftest(device_t *device, selftest_report_t report, void *ctx) {
@@ -58,6 +68,5 @@ status_t counters_check(const counter_group_t *group, const char *chip, group_ch
     const counter_source_t *source = sources[DEVICE_CUDA];
     *out = (group_check_t){0};
     if (source) return source->check(group, chip, out);
-    return fail(STATUS_ENVIRONMENT,
-                "this blroof was built without CUPTI: rebuild with CUDA 12.6 or later");
+    return fail(STATUS_ENVIRONMENT, "%s", NO_CUPTI);
 }

@@ -42,6 +42,13 @@ void counters_close(counters_t *counters);
 status_t counters_measure(counters_t *counters, work_t work, void *arg, int launches,
                           counts_t *out);
 
+/*
+ * device_ops_t.profile of a device whose kernels a tracing library has to tell apart. Nothing is to
+ * be timed in this process afterwards. STATUS_ENVIRONMENT, with the remedy, where it cannot.
+ */
+status_t counters_profile(device_t *device, work_t work, void *arg, int steps, double *us,
+                          double *launch_us);
+
 #ifdef __cplusplus
 }
 #endif

@@ -390,5 +390,6 @@ static const counter_source_t cupti = {
     .measure = cupti_measure,
     .selftest = cupti_selftest,
     .check = cupti_check,
+    .profile = cupti_profile,
 };
 REGISTER_COUNTER_SOURCE(cupti)

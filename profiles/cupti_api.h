@@ -6,6 +6,7 @@
 #define BLROOF_CUPTI_API_H
 
 #include <cupti_activity.h>
+#include <cupti_callbacks.h>
 #include <cupti_profiler_host.h>
 #include <cupti_profiler_target.h>
 #include <cupti_range_profiler.h>
@@ -37,6 +38,14 @@
     X(RangeProfilerPushRange)                                                                      \
     X(RangeProfilerPopRange)                                                                       \
     X(RangeProfilerDecodeData)                                                                     \
+    X(Subscribe)                                                                                   \
+    X(EnableCallback)                                                                              \
+    X(ActivityRegisterCallbacks)                                                                   \
+    X(ActivityEnable)                                                                              \
+    X(ActivityFlushAll)                                                                            \
+    X(ActivityGetNextRecord)                                                                       \
+    X(ActivityGetNumDroppedRecords)                                                                \
+    X(GetGraphNodeId)                                                                              \
     X(Finalize)
 
 typedef struct {

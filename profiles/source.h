@@ -21,6 +21,7 @@ extern "C" {
  *  measure   as counters_measure(), called with status ok and *out all NAN
  *  selftest  as counters_selftest(), called with status ok
  *  check     as counters_check()
+ *  profile   as device_ops_t.profile
  */
 typedef struct {
     device_kind_t kind;
@@ -30,6 +31,8 @@ typedef struct {
     status_t (*measure)(counters_t *counters, work_t work, void *arg, int launches, counts_t *out);
     status_t (*selftest)(counters_t *counters, selftest_report_t report, void *ctx);
     status_t (*check)(const counter_group_t *group, const char *chip, group_check_t *out);
+    status_t (*profile)(device_t *device, work_t work, void *arg, int steps, double *us,
+                        double *launch_us);
 } counter_source_t;
 
 void counter_source_register(const counter_source_t *source);

@@ -65,7 +65,7 @@ enum { TEXT_LEN = 192 };
 #define RUN_COLUMNS(C)                                                                             \
     C(key, TEXT) C(value, TEXT)
 
-/* One pass of a whole model; bytes are what was asked of the device. */
+/* One pass of a whole model; stream_latency_ms is the same without a graph. */
 #define MODEL_COLUMNS(C)                                                                           \
     C(run_id, TEXT) C(device, TEXT) C(model, TEXT) C(structure, TEXT) C(variant, TEXT)             \
     C(dtype, TEXT) C(phase, TEXT) C(batch, COUNT) C(tokens, COUNT) C(launch, TEXT)                 \
@@ -79,10 +79,11 @@ enum { TEXT_LEN = 192 };
     C(past, COUNT) C(samples, COUNT) C(stream_latency_ms, REAL) C(throttle, TEXT)                  \
     C(flops, COUNT) C(launches, COUNT)                                                             \
     /* Amdahl's law: what part of dense was replaced, and how much faster that part is alone */    \
-    C(replaced_pct, REAL) C(replaced_speedup, REAL) C(weights, TEXT)
+    C(replaced_pct, REAL) C(replaced_speedup, REAL) C(weights, TEXT)                               \
+    C(stream_ci_low_ms, REAL) C(stream_ci_high_ms, REAL)
 
 /* Operators of one pass, all launches of one kind in a row; times, FLOPs and bytes are of all of
- * them. "gaps" is what the latency has beyond the operators. */
+ * them. "launch" and "gaps" are what the latency has beyond the operators. */
 #define MODEL_LAYER_COLUMNS(C)                                                                     \
     C(run_id, TEXT) C(model, TEXT) C(structure, TEXT) C(phase, TEXT) C(operator, TEXT)             \
     C(variant, TEXT) C(count, COUNT) C(time_in_model_us, REAL) C(time_alone_us, REAL)              \

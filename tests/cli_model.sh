@@ -56,8 +56,16 @@ ok "every operator has its times" sh -c "! awk -F, 'NR > 1 && \$5 != \"gaps\" &&
 ok "twelve launches of linear layers do 2 n in out" test "$(layers "$scratch/b" dense flops | sed -n 3p)" = \
     $((2 * 2 * 13 * 32 * 96))
 ok "report" "$BLROOF" report "$scratch/b"
-ok "has every pass" test "$(grep -c '^### ' "$scratch/b/report/index.md")" -eq 5
+ok "has every pass" test "$(grep -c '^#### ' "$scratch/b/report/index.md")" -eq 5
 ok "and the speedup by Amdahl's law" grep -q '^| lowrank/best | .* % | .*x | .*x | .*x |' "$scratch/b/report/index.md"
+
+ok "and a page" grep -q '<td>lowrank/best</td>' "$scratch/b/report/index.html"
+
+new w
+ok "a layer that crashes" "${BUILD:-build}/tests/blroof_faulty" model "$scratch/mixed.model" -d cpu --budget 0.02 \
+    --phase prefill --structure dense --variant fault_crash,openblas -o "$scratch/w"
+ok "costs its pass alone" test "$(column "$scratch/w/models.csv" status | tr '\n' ' ')" = "error ok "
+ok "and is told" grep -q ',error,its process crashed: .*signal' "$scratch/w/models.csv"
 
 new v
 ok "a variant by name" model "$scratch/mixed.model" --phase prefill --variant fused -o "$scratch/v"

@@ -8,7 +8,7 @@ cp -r "$root/tests/fixtures/run_cpu" "$other"
 
 if command -v gnuplot >/dev/null; then
     ok "two runs, the paper's tables" "$BLROOF" report --paper --latex "$run" "$other"
-    for file in index.html index.md paper.md claims.csv claims.tex speedup.csv table2.tex models.csv models.svg roofline.pdf; do
+    for file in index.html index.md paper.md claims.csv claims.tex speedup.csv table2.tex models.csv passes.svg roofline.pdf; do
         ok "report/$file" test -s "$run/report/$file"
     done
     ok "the other run has a page too" grep -q "<h2>Side by side" "$other/report/index.html"

@@ -75,25 +75,29 @@ static inline network_options_t fixture_options(const fixture_t *f, device_t *de
                                .seed = 1};
 }
 
-/* Every layer as the first plan of its baseline, or of the named variant. */
-static inline void choose_plans(network_t *n, const char *variant) {
+/* The layers of one structure as the first plan of a variant; NULL is the baseline. */
+static inline void choose_variant(network_t *n, const char *structure, const char *variant) {
+    const device_info_t *info = &n->options.device->info;
+    const variant_t *chosen = variant_baseline(structure, info->kind);
     char why[WHY_LEN];
+    for (int v = 0; variant && v < variant_count(); v++)
+        if (variant_at(v)->device == info->kind && !strcmp(variant_at(v)->name, variant) &&
+            !strcmp(variant_at(v)->structure, structure))
+            chosen = variant_at(v);
+    assert_non_null(chosen);
     for (int i = 0; i < n->steps_len; i++) {
         step_t *step = &n->steps[i];
         const variant_t *plans[MAX_PLANS];
-        if (step->op) continue;
-        const char *structure = step->structure->name;
-        const device_info_t *info = &n->options.device->info;
-        const variant_t *chosen = variant_baseline(structure, info->kind);
-        for (int v = 0; variant && v < variant_count(); v++)
-            if (variant_at(v)->device == info->kind && !strcmp(variant_at(v)->name, variant) &&
-                !strcmp(variant_at(v)->structure, structure))
-                chosen = variant_at(v);
-        assert_non_null(chosen);
+        if (step->op || strcmp(step->structure->name, structure) != 0) continue;
         if (!variant_plans(chosen, &step->problem, info, plans, why, sizeof why))
             fail_msg("%s/%s: %s", structure, chosen->name, why);
         step->plan = plans[0];
     }
+}
+
+/* Every layer as the named variant where its structure has it, and as its baseline elsewhere. */
+static inline void choose_plans(network_t *n, const char *variant) {
+    for (int s = 0; s < structure_count(); s++) choose_variant(n, structure_at(s)->name, variant);
 }
 
 /* Sets the input of that name: whole numbers stand as floats in the file. */

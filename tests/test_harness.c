@@ -1,12 +1,17 @@
 /* Statistics, values, lists, registry: what the harness reckons with. */
 #include <math.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "harness/list.h"
+#include "harness/process.h"
 #include "harness/registry.h"
 #include "harness/stats.h"
 #include "harness/values.h"
@@ -145,12 +150,63 @@ static void test_registry(void **state) {
     assert_non_null(device_ops(DEVICE_CPU));
 }
 
+/* ---- work in a process of its own ---- */
+
+static int touched;
+
+static status_t tell_much(void *ctx, FILE *out) {
+    touched = 1;
+    for (int i = 0; i < *(int *)ctx; i++) fprintf(out, "%07d\n", i);
+    return STATUS_OK;
+}
+
+static status_t tell_and_fail(void *ctx, FILE *out) {
+    (void)ctx;
+    fputs("half", out);
+    return (fail)(STATUS_UNSUPPORTED, "no such thing");
+}
+
+static status_t crash(void *ctx, FILE *out) {
+    (void)ctx;
+    fputs("lost", out);
+    raise(SIGABRT);
+    return STATUS_OK;
+}
+
+static status_t leave_early(void *ctx, FILE *out) {
+    (void)ctx, (void)out;
+    _exit(7);
+}
+
+static void test_process(void **state) {
+    (void)state;
+    char *bytes = NULL;
+    size_t len = 0;
+    int lines = 100000; /* far more than a pipe holds */
+    assert_int_equal(process_run(tell_much, &lines, &bytes, &len), STATUS_OK);
+    assert_int_equal(len, 8 * 100000);
+    assert_memory_equal(bytes + len - 8, "0099999\n", 8);
+    assert_int_equal(touched, 0);
+    free(bytes);
+    assert_int_equal(process_run(tell_and_fail, NULL, &bytes, &len), STATUS_UNSUPPORTED);
+    assert_string_equal(last_error(), "no such thing");
+    assert_int_equal(len, 4);
+    assert_memory_equal(bytes, "half", 4);
+    free(bytes);
+    assert_int_equal(process_run(crash, NULL, &bytes, &len), STATUS_DEVICE);
+    assert_non_null(strstr(last_error(), "signal 6"));
+    free(bytes);
+    assert_int_equal(process_run(leave_early, NULL, &bytes, &len), STATUS_DEVICE);
+    assert_non_null(strstr(last_error(), "exit code 7"));
+    free(bytes);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_summary),       cmocka_unit_test(test_median_interval),
         cmocka_unit_test(test_random_values), cmocka_unit_test(test_rounding),
         cmocka_unit_test(test_lists),         cmocka_unit_test(test_name_lists),
-        cmocka_unit_test(test_registry),
+        cmocka_unit_test(test_registry),      cmocka_unit_test(test_process),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -336,7 +336,7 @@ static void test_account(void **state) {
     const roof_ceilings_t ceilings = roof_ceilings_none();
     row_clear(&MODELS_TABLE, &pass);
     pass.latency_ms = 0.25;
-    ASSERT_OK(account_rows(&n, times, &pass, &ceilings, &rows, &rows_len, &accounted));
+    ASSERT_OK(account_rows(&n, times, 0, &pass, &ceilings, &rows, &rows_len, &accounted));
     assert_int_equal(rows_len, 4); /* embedding, first, second, gaps */
     assert_string_equal(rows[1].operator, "first");
     assert_string_equal(rows[1].variant, "dense/openblas");
@@ -348,6 +348,19 @@ static void test_account(void **state) {
     assert_float_equal(rows[3].time_in_model_us, 250 - 211, 1e-9);
     assert_float_equal(accounted, 100 * 211 / 250.0, 1e-9);
     assert_true(isnan(rows[3].flops));
+    free(rows);
+    /* of the 39 us that are left, 8 are before the first step and behind the last */
+    ASSERT_OK(account_rows(&n, times, 8, &pass, &ceilings, &rows, &rows_len, &accounted));
+    assert_int_equal(rows_len, 5);
+    assert_string_equal(rows[3].operator, "launch");
+    assert_float_equal(rows[3].time_in_model_us, 8, 1e-9);
+    assert_float_equal(rows[4].time_in_model_us, 39 - 8, 1e-9);
+    free(rows);
+    /* not known where the time inside goes */
+    times[2].in_model_us = NAN;
+    ASSERT_OK(account_rows(&n, times, 0, &pass, &ceilings, &rows, &rows_len, &accounted));
+    assert_true(isnan(accounted) && isnan(rows[2].share_pct) && isnan(rows[3].time_in_model_us));
+    assert_float_equal(rows[1].time_in_model_us, 90, 1e-9);
     free(rows);
     network_close(&n);
     model_free(&m);
@@ -544,11 +557,13 @@ static status_t note_step(void *arg, int index, stream_t stream) {
 static void test_profile(void **state) {
     (void)state;
     int seen[2 * STEPS + 1] = {0};
-    double us[STEPS] = {-1, -1, -1, -1, -1};
-    ASSERT_OK(device->ops->profile(device, note_step, seen, STEPS, us));
+    double us[STEPS] = {-1, -1, -1, -1, -1}, launch_us = -1;
+    ASSERT_OK(device->ops->profile(device, note_step, seen, STEPS, us, &launch_us));
+    assert_float_equal(launch_us, 0, 0);
     assert_int_equal(seen[0], STEPS);
     for (int i = 0; i < STEPS; i++) assert_true(seen[1 + i] == i && us[i] >= 0);
-    assert_int_equal(device->ops->profile(device, note_step, seen, STEPS, us), STATUS_DEVICE);
+    assert_int_equal(device->ops->profile(device, note_step, seen, STEPS, us, &launch_us),
+                     STATUS_DEVICE);
 }
 
 static int open_device(void **state) {

@@ -1,14 +1,62 @@
-/* Whole models against transformers, on the CPU in fp32, and every structure against dense. */
+/* Whole models against transformers, on the CPU in fp32 and on a GPU in its dtypes, and every
+ * structure against dense. */
 #include "tests/model_fixture.h"
 
 #include <unistd.h>
 
-static const char *const MODELS[] = {"gpt2s",     "llama7b", "llama1b",
+static const char *const MODELS[] = {"llama7b",   "llama1b", "gpt2s",
                                      "bert_base", "vit_b16", "dit_xl2"};
-enum { MODELS_LEN = sizeof MODELS / sizeof *MODELS, CAUSAL_LEN = 3 }; /* the first ones decode */
-static const double TOLERANCE = 1e-4;
+/* the first ones give logits, and decode */
+enum { MODELS_LEN = sizeof MODELS / sizeof *MODELS, LOGITS_LEN = 2, CAUSAL_LEN = 3 };
 
-static device_t *device;
+/* Where the models run; errors are of the norm of the output. */
+typedef struct {
+    const char *device;
+    dtype_t dtype;
+    double tolerance;
+} place_kind_t;
+
+static const place_kind_t PLACES[] = {
+    {"cpu", DTYPE_FP32, 1e-4}, {"cuda", DTYPE_BF16, 2e-2}, {"cuda", DTYPE_FP16, 4e-3}};
+enum { PLACES_LEN = sizeof PLACES / sizeof *PLACES };
+
+typedef struct {
+    const char *model;
+    const place_kind_t *place;
+} subject_t;
+
+static device_t *cpu, *gpu; /* gpu is NULL where there is none */
+
+/* Its device; skips the test where there is none. */
+static device_t *device_of(const subject_t *subject) {
+    char why[WHY_LEN] = "this blroof was built without CUDA";
+    if (!strcmp(subject->place->device, "cpu")) return cpu;
+    if (gpu) return gpu;
+    const device_ops_t *ops = device_ops(DEVICE_CUDA);
+    if (ops) ops->count(why, sizeof why);
+    print_message("# no GPU: %s\n", why);
+    skip();
+    return NULL;
+}
+
+static network_options_t options_of(const fixture_t *f, const subject_t *subject, phase_t phase) {
+    network_options_t options = fixture_options(f, device_of(subject), phase);
+    options.dtype = subject->place->dtype;
+    return options;
+}
+
+/* The variants of attention by name; linear layers have their baseline. */
+static const char *const CPU_ATTENTION[] = {"openmp", NULL};
+static const char *const GPU_ATTENTION[] = {"unfused", "flash", NULL};
+
+static const char *const *attention_of(const subject_t *subject) {
+    return device_of(subject) == cpu ? CPU_ATTENTION : GPU_ATTENTION;
+}
+
+static void choose_attention(network_t *n, const char *variant) {
+    choose_plans(n, NULL);
+    choose_variant(n, "attention", variant);
+}
 
 static bool has_phase(const fixture_t *f, phase_t phase) {
     return (f->model.phases & 1u << phase) != 0;
@@ -19,69 +67,135 @@ static float *run_pass(network_t *n, int64_t *count) {
     *count = network_count(n, n->options.model->output);
     float *values = malloc((size_t)*count * sizeof *values);
     assert_non_null(values);
+    device_t *device = n->options.device;
     ASSERT_OK(device->ops->run(device, network_launch, n, 0));
     ASSERT_OK(network_read(n, n->options.model->output, values));
     return values;
 }
 
+static phase_t whole_phase(const fixture_t *f) {
+    return has_phase(f, PHASE_FORWARD) ? PHASE_FORWARD : PHASE_PREFILL;
+}
+
 static void test_forward(void **state) {
+    const subject_t *subject = *state;
     fixture_t f;
     network_t n;
     const stored_tensor_t *stored;
     int64_t count;
-    fixture_open(*state, &f);
-    const phase_t phase = has_phase(&f, PHASE_FORWARD) ? PHASE_FORWARD : PHASE_PREFILL;
-    const network_options_t options = fixture_options(&f, device, phase);
-    ASSERT_OK(network_plan(&options, &n));
-    choose_plans(&n, NULL);
-    ASSERT_OK(network_fill(&n));
-    set_all_inputs(&n, &f);
-    float *output = run_pass(&n, &count), *expected = fixture_tensor(&f, "output", &stored);
-    assert_int_equal(count, stored->count);
-    const double error = relative_error(output, expected, count);
-    if (!(error < TOLERANCE)) fail_msg("relative error %g", error);
-    /* the same pass once more: no state is left that changes it */
-    float *again = run_pass(&n, &count);
-    assert_memory_equal(again, output, (size_t)count * sizeof *output);
-    free(output);
-    free(again);
+    device_of(subject);
+    fixture_open(subject->model, &f);
+    float *expected = fixture_tensor(&f, "output", &stored);
+    for (const char *const *name = attention_of(subject); *name; name++) {
+        const network_options_t options = options_of(&f, subject, whole_phase(&f));
+        ASSERT_OK(network_plan(&options, &n));
+        choose_attention(&n, *name);
+        ASSERT_OK(network_fill(&n));
+        set_all_inputs(&n, &f);
+        float *output = run_pass(&n, &count);
+        assert_int_equal(count, stored->count);
+        const double error = relative_error(output, expected, count);
+        print_message("# %s %s attention/%s: relative error %.3g\n", subject->model,
+                      dtype_name(options.dtype), *name, error);
+        if (!(error < subject->place->tolerance)) fail_msg("relative error %g", error);
+        /* the same pass once more: no state is left that changes it */
+        float *again = run_pass(&n, &count);
+        assert_memory_equal(again, output, (size_t)count * sizeof *output);
+        free(output);
+        free(again);
+        network_close(&n);
+    }
     free(expected);
-    network_close(&n);
     fixture_close(&f);
 }
 
 /* A prompt is fed token by token through the cache; each must give what the whole prompt gives. */
-static void test_decode(void **state) {
-    fixture_t f;
+static void decode_all(const fixture_t *f, const subject_t *subject, const char *attention) {
     network_t n;
     const stored_tensor_t *ids_stored, *stored;
-    fixture_open(*state, &f);
-    const network_options_t options = fixture_options(&f, device, PHASE_DECODE);
+    const network_options_t options = options_of(f, subject, PHASE_DECODE);
     const int64_t tokens = options.tokens, batch = options.batch;
     ASSERT_OK(network_plan(&options, &n));
-    choose_plans(&n, NULL);
+    choose_attention(&n, attention);
     ASSERT_OK(network_fill(&n));
-    float *ids = fixture_tensor(&f, "ids", &ids_stored);
-    float *expected = fixture_tensor(&f, "output", &stored);
+    float *ids = fixture_tensor(f, "ids", &ids_stored);
+    float *expected = fixture_tensor(f, "output", &stored);
     const int64_t width = stored->count / (batch * tokens);
     for (int64_t t = 0; t < tokens; t++) {
         float next[8];
         int64_t count;
         for (int64_t s = 0; s < batch; s++) next[s] = ids[s * tokens + t];
         network_set_past(&n, t);
-        set_input(&n, &f.model.inputs[0], next, batch);
+        set_input(&n, &f->model.inputs[0], next, batch);
         float *output = run_pass(&n, &count);
         assert_int_equal(count, batch * width);
         for (int64_t s = 0; s < batch; s++) {
             const double error =
                 relative_error(output + s * width, expected + (s * tokens + t) * width, width);
-            if (!(error < TOLERANCE)) fail_msg("token %d: relative error %g", (int)t, error);
+            if (!(error < subject->place->tolerance))
+                fail_msg("token %d: relative error %g", (int)t, error);
         }
         free(output);
     }
     free(ids);
     free(expected);
     network_close(&n);
+}
+
+static void test_decode(void **state) {
+    const subject_t *subject = *state;
+    fixture_t f;
+    device_of(subject);
+    fixture_open(subject->model, &f);
+    for (const char *const *name = attention_of(subject); *name; name++)
+        decode_all(&f, subject, *name);
+    fixture_close(&f);
+}
+
+/* The logits of random prompts; the same seed draws the same ones on every device. */
+static float *prompt_logits(const fixture_t *f, device_t *device, dtype_t dtype, int64_t *count) {
+    enum { PROMPTS = 64 };
+    network_t n;
+    network_options_t options = fixture_options(f, device, PHASE_PREFILL);
+    options.dtype = dtype;
+    options.batch = PROMPTS;
+    ASSERT_OK(network_plan(&options, &n));
+    choose_plans(&n, NULL);
+    ASSERT_OK(network_fill(&n));
+    float *logits = run_pass(&n, count);
+    network_close(&n);
+    return logits;
+}
+
+/* The most likely token is that of fp32, unless that one leads by less than two roundings. */
+static void test_tokens(void **state) {
+    const subject_t *subject = *state;
+    const dtype_t dtype = subject->place->dtype;
+    fixture_t f;
+    double vocab;
+    int64_t count, same_count, agreeing = 0;
+    device_t *device = device_of(subject);
+    fixture_open(subject->model, &f);
+    ASSERT_OK(model_value(&f.model, "vocab", &vocab));
+    float *expected = prompt_logits(&f, cpu, DTYPE_FP32, &count);
+    float *logits = prompt_logits(&f, device, dtype, &same_count);
+    assert_int_equal(count, same_count);
+    const int64_t width = (int64_t)vocab, rows = count / width;
+    for (int64_t r = 0; r < rows; r++) {
+        const float *row = expected + r * width;
+        int64_t best = 0, ours = 0;
+        for (int64_t i = 0; i < width; i++) {
+            if (row[i] > row[best]) best = i;
+            if (logits[r * width + i] > logits[r * width + ours]) ours = i;
+        }
+        const double lead = (double)row[best] - (double)row[ours];
+        agreeing += lead <= 2 * unit_roundoff(dtype) * fabs((double)row[best]);
+    }
+    print_message("# %s %s: %d of %d most likely tokens agree\n", subject->model, dtype_name(dtype),
+                  (int)agreeing, (int)rows);
+    assert_true((double)agreeing >= 0.99 * (double)rows);
+    free(expected);
+    free(logits);
     fixture_close(&f);
 }
 
@@ -174,7 +288,7 @@ static void add_layer(weights_writer_t *w, const step_t *step, bool transposed) 
 /* A file with factored and dense weights of the same layers, and all others as they were. */
 static void write_weights(const fixture_t *f, const char *structure) {
     network_t n;
-    network_options_t options = fixture_options(f, device, PHASE_PREFILL);
+    network_options_t options = fixture_options(f, cpu, PHASE_PREFILL);
     options.structure = structure;
     ASSERT_OK(network_plan(&options, &n));
     weights_writer_t w = {.data = tmpfile()};
@@ -203,10 +317,11 @@ static void write_weights(const fixture_t *f, const char *structure) {
     network_close(&n);
 }
 
-static float *run_structure(const fixture_t *f, const safetensors_t *weights, const char *structure,
+static float *run_structure(const fixture_t *f, const subject_t *subject,
+                            const safetensors_t *weights, const char *structure,
                             const char *variant, int64_t *count) {
     network_t n;
-    network_options_t options = fixture_options(f, device, PHASE_PREFILL);
+    network_options_t options = options_of(f, subject, PHASE_PREFILL);
     options.structure = structure;
     options.weights = weights;
     ASSERT_OK(network_plan(&options, &n));
@@ -218,23 +333,33 @@ static float *run_structure(const fixture_t *f, const safetensors_t *weights, co
     return output;
 }
 
-/* A factored model is the dense model of the weights that its factors stand for. Only variants with
- * outputs in the order of the dense layer compute that. */
+/* A factored model is the dense model of the weights that its factors stand for, which the CPU
+ * computes. Only variants with outputs in the order of the dense layer give that. */
 static void test_structures(void **state) {
-    static const char *const cases[][2] = {
-        {"lowrank", "openblas"}, {"monarch", "fused"}, {"blast", "fused"}, {"blast", "unfused"}};
+    static const subject_t reference = {"llama7b", &PLACES[0]};
+    static const char *const cases[][3] = {
+        {"cpu", "lowrank", "openblas"}, {"cpu", "monarch", "fused"},   {"cpu", "blast", "fused"},
+        {"cpu", "blast", "unfused"},    {"cuda", "lowrank", "cublas"}, {"cuda", "lowrank", "fused"},
+        {"cuda", "monarch", "chained"}, {"cuda", "monarch", "fused"},  {"cuda", "blast", "unfused"},
+        {"cuda", "blast", "fused"}};
+    const subject_t *subject = *state;
     fixture_t f;
-    fixture_open(*state, &f);
+    device_of(subject);
+    fixture_open(subject->model, &f);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const char *structure = cases[i][1], *variant = cases[i][2];
         safetensors_t weights;
         int64_t count;
-        write_weights(&f, cases[i][0]);
+        if (strcmp(cases[i][0], subject->place->device) != 0) continue;
+        write_weights(&f, structure);
         ASSERT_OK(safetensors_open(weights_path, &weights));
-        float *dense = run_structure(&f, &weights, "dense", NULL, &count);
-        float *factored = run_structure(&f, &weights, cases[i][0], cases[i][1], &count);
+        float *dense = run_structure(&f, &reference, &weights, "dense", NULL, &count);
+        float *factored = run_structure(&f, subject, &weights, structure, variant, &count);
         const double error = relative_error(factored, dense, count);
-        if (!(error < TOLERANCE))
-            fail_msg("%s/%s: relative error %g", cases[i][0], cases[i][1], error);
+        print_message("# %s %s/%s: relative error %.3g\n", dtype_name(subject->place->dtype),
+                      structure, variant, error);
+        if (!(error < subject->place->tolerance))
+            fail_msg("%s/%s: relative error %g", structure, variant, error);
         free(dense);
         free(factored);
         safetensors_close(&weights);
@@ -244,15 +369,16 @@ static void test_structures(void **state) {
 
 /* Random weights keep the activations finite and of moderate size, in every structure. */
 static void test_random_weights(void **state) {
+    const subject_t *subject = *state;
     fixture_t f;
-    fixture_open(*state, &f);
+    device_of(subject);
+    fixture_open(subject->model, &f);
     for (int s = 0; s < structure_count(); s++) {
         const char *structure = structure_at(s)->name;
         network_t n;
         int64_t count;
         double squares = 0;
-        const phase_t phase = has_phase(&f, PHASE_FORWARD) ? PHASE_FORWARD : PHASE_PREFILL;
-        network_options_t options = fixture_options(&f, device, phase);
+        network_options_t options = options_of(&f, subject, whole_phase(&f));
         options.structure = structure;
         options.weights = NULL;
         ASSERT_OK(network_plan(&options, &n));
@@ -290,15 +416,16 @@ static void load_deep(const char *name, model_t *m) {
 
 /* Random weights keep the activations far from the range of fp16 through 32 layers. */
 static void test_deep(void **state) {
+    const subject_t *subject = *state;
     fixture_t f;
-    fixture_open(*state, &f);
     model_t deep;
-    load_deep(*state, &deep);
+    device_of(subject);
+    fixture_open(subject->model, &f);
+    load_deep(subject->model, &deep);
     for (int s = 0; s < structure_count(); s++) {
         network_t n;
         int64_t count;
-        const phase_t phase = has_phase(&f, PHASE_FORWARD) ? PHASE_FORWARD : PHASE_PREFILL;
-        network_options_t options = fixture_options(&f, device, phase);
+        network_options_t options = options_of(&f, subject, whole_phase(&f));
         options.model = &deep;
         options.structure = structure_at(s)->name;
         options.weights = NULL;
@@ -324,44 +451,51 @@ static void test_deep(void **state) {
     fixture_close(&f);
 }
 
-static int open_device(void **state) {
+static int open_devices(void **state) {
     (void)state;
+    char why[WHY_LEN];
     snprintf(weights_path, sizeof weights_path, "/tmp/blroof-test-%d.safetensors", (int)getpid());
     snprintf(model_path, sizeof model_path, "/tmp/blroof-test-%d-deep.model", (int)getpid());
-    if (registry_check() != STATUS_OK) return -1;
-    return device_open("cpu", &device) == STATUS_OK ? 0 : -1;
+    if (registry_check() != STATUS_OK || device_open("cpu", &cpu) != STATUS_OK) return -1;
+    const device_ops_t *ops = device_ops(DEVICE_CUDA);
+    if (!ops || ops->count(why, sizeof why) == 0) return 0;
+    return device_open("cuda", &gpu) == STATUS_OK ? 0 : -1;
 }
 
-static int close_device(void **state) {
+static int close_devices(void **state) {
     (void)state;
     unlink(weights_path);
     unlink(model_path);
-    device->ops->close(device);
+    cpu->ops->close(cpu);
+    if (gpu) gpu->ops->close(gpu);
     return 0;
 }
 
+/* What is tested, and of how many models, the first ones. */
+static const struct {
+    const char *what;
+    CMUnitTestFunction run;
+    int models;
+} KINDS[] = {{"forward", test_forward, MODELS_LEN},       {"decode", test_decode, CAUSAL_LEN},
+             {"tokens", test_tokens, LOGITS_LEN},         {"structures", test_structures, 1},
+             {"random", test_random_weights, MODELS_LEN}, {"deep", test_deep, MODELS_LEN}};
+enum { KINDS_LEN = sizeof KINDS / sizeof *KINDS, MOST = PLACES_LEN * KINDS_LEN * MODELS_LEN };
+
 int main(void) {
-    enum { KINDS = 4 };
-    struct CMUnitTest tests[KINDS * MODELS_LEN + 1] = {0};
-    char names[KINDS * MODELS_LEN][64];
+    static struct CMUnitTest tests[MOST];
+    static char names[MOST][64];
+    static subject_t subjects[MOST];
     int len = 0;
-    static const struct {
-        const char *what;
-        CMUnitTestFunction run;
-    } kinds[KINDS] = {{"forward", test_forward},
-                      {"decode", test_decode},
-                      {"random", test_random_weights},
-                      {"deep", test_deep}};
-    for (int m = 0; m < MODELS_LEN; m++)
-        for (int k = 0; k < KINDS; k++) {
-            if (kinds[k].run == test_decode && m >= CAUSAL_LEN) continue;
-            snprintf(names[len], sizeof *names, "%s %s", MODELS[m], kinds[k].what);
-            tests[len] = (struct CMUnitTest){
-                .name = names[len], .test_func = kinds[k].run, .initial_state = (void *)MODELS[m]};
-            len++;
-        }
-    tests[len++] = (struct CMUnitTest){.name = "llama7b structures",
-                                       .test_func = test_structures,
-                                       .initial_state = (void *)"llama7b"};
-    return cmocka_run_group_tests(tests, open_device, close_device);
+    for (int p = 0; p < PLACES_LEN; p++)
+        for (int k = 0; k < KINDS_LEN; k++)
+            for (int m = 0; m < KINDS[k].models; m++) {
+                if (p == 0 && KINDS[k].run == test_tokens) continue; /* with itself */
+                subjects[len] = (subject_t){MODELS[m], &PLACES[p]};
+                snprintf(names[len], sizeof *names, "%s %s %s %s", PLACES[p].device,
+                         dtype_name(PLACES[p].dtype), MODELS[m], KINDS[k].what);
+                tests[len] = (struct CMUnitTest){
+                    .name = names[len], .test_func = KINDS[k].run, .initial_state = &subjects[len]};
+                len++;
+            }
+    return _cmocka_run_group_tests("models", tests, (size_t)len, open_devices, close_devices);
 }

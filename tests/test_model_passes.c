@@ -112,7 +112,7 @@ static void test_tables(void **state) {
     write_models("tiny");
     write_report();
     char *index = read_report("index.md", NULL);
-    assert_line(index, "## tiny", "## tiny prefill, 16 tokens, fp32, cpu");
+    assert_line(index, "### tiny", "### tiny prefill, 16 tokens, fp32, cpu");
     assert_line(index, "| dense/best | 10.0",
                 "| dense/best | 10.0 ms | 9.00 to 11.0 |  |  | 1.00x |  | 2.00 MB |  |  |  |");
     assert_line(index, "| lowrank/best | 60",
@@ -121,8 +121,12 @@ static void test_tables(void **state) {
     assert_line(index, "| qkv | dense",
                 "| qkv | dense/openblas | 2 | 6.00 ms | 3.00 ms | 60.0 % |  |  | 4.00 | 1.00 |");
     assert_non_null(strstr(index, "| gaps |  | | -0.500 ms |  | -20.0 % |"));
-    assert_false(has_report("models.md"));
     free(index);
+    assert_false(has_report("speedup.md")); /* there are no points */
+    char *html = read_report("index.html", NULL);
+    assert_non_null(strstr(html, "<h3>tiny prefill, 16 tokens, fp32, cpu</h3>"));
+    assert_non_null(strstr(html, "<td>lowrank/best</td>"));
+    free(html);
 }
 
 /* Milliseconds of each part; a layer that low-rank replaces is a replaced one in dense too. */
@@ -173,9 +177,11 @@ static void test_beside_points(void **state) {
     const status_t st = report_write(run);
     assert_true(st == STATUS_OK || st == STATUS_ENVIRONMENT);
     char *index = read_report("index.md", NULL);
-    if (st == STATUS_OK) assert_non_null(strstr(index, "[models.md](models.md)"));
     assert_non_null(strstr(index, "# blroof report"));
-    assert_true(has_report("models.md"));
+    assert_non_null(strstr(index, "[speedup over dense](speedup.md)"));
+    assert_line(index, "| lowrank/best | 60",
+                "| lowrank/best | 60.0 % | 3.00x | 1.67x | 4.00x | 2.40 |");
+    if (st == STATUS_OK) assert_non_null(strstr(index, "](passes.svg)"));
     free(index);
 }
 

@@ -1,4 +1,4 @@
-/* models.md: the passes of each group, Amdahl's law, and where the time of each pass goes. */
+/* The models on the page: the passes of each group, Amdahl's law, where the time of each goes. */
 #include <math.h>
 #include <string.h>
 
@@ -18,13 +18,13 @@ static void name_cell(FILE *out, const model_row_t *p) {
     fputs(" |", out);
 }
 
-static void write_passes(FILE *out, const passes_t *m, const model_group_t *group) {
+static void write_group_passes(FILE *out, const passes_t *m, const model_group_t *group) {
     fputs("| structure/variant | latency | 95 % interval | one by one | tokens/s | vs dense | "
           "accounted for | weights | activations | workspace | peak |\n"
           "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n",
           out);
-    for (int i = 0; i < m->passes_len; i++) {
-        const model_row_t *p = &m->passes[i];
+    for (int i = 0; i < m->r->models_len; i++) {
+        const model_row_t *p = &m->r->models[i];
         char low[NUMBER_LEN], high[NUMBER_LEN];
         if (!passes_in_group(group, p)) continue;
         name_cell(out, p);
@@ -53,8 +53,8 @@ static void write_passes(FILE *out, const passes_t *m, const model_group_t *grou
 }
 
 static bool any_speedup(const passes_t *m, const model_group_t *group) {
-    for (int i = 0; i < m->passes_len; i++)
-        if (passes_in_group(group, &m->passes[i]) && !isnan(m->passes[i].replaced_speedup))
+    for (int i = 0; i < m->r->models_len; i++)
+        if (passes_in_group(group, &m->r->models[i]) && !isnan(m->r->models[i].replaced_speedup))
             return true;
     return false;
 }
@@ -65,8 +65,8 @@ static void write_amdahl(FILE *out, const passes_t *m, const model_group_t *grou
           "1 / (1 - f + f / s) | measured | measured / predicted |\n"
           "| --- | ---: | ---: | ---: | ---: | ---: |\n",
           out);
-    for (int i = 0; i < m->passes_len; i++) {
-        const model_row_t *p = &m->passes[i];
+    for (int i = 0; i < m->r->models_len; i++) {
+        const model_row_t *p = &m->r->models[i];
         if (!passes_in_group(group, p) || isnan(p->replaced_speedup)) continue;
         name_cell(out, p);
         cell(out, p->replaced_pct, " %");
@@ -84,8 +84,8 @@ static void write_operators(FILE *out, const passes_t *m, const model_row_t *pas
           "GFLOP | MB |\n"
           "| --- | --- | ---: | ---: | ---: | ---: | --- | ---: | ---: | ---: |\n",
           out);
-    for (int i = 0; i < m->layers_len; i++) {
-        const model_layer_row_t *l = &m->layers[i];
+    for (int i = 0; i < m->r->model_layers_len; i++) {
+        const model_layer_row_t *l = &m->r->model_layers[i];
         if (!passes_belongs(l, pass)) continue;
         fputs("| ", out);
         text_markdown(out, l->operator);
@@ -111,15 +111,15 @@ static void write_operators(FILE *out, const passes_t *m, const model_row_t *pas
 }
 
 static void write_group(FILE *out, const passes_t *m, const model_group_t *group) {
-    fputs("## ", out);
+    fputs("### ", out);
     text_markdown(out, group->title);
     fputs("\n\n", out);
-    write_passes(out, m, group);
+    write_group_passes(out, m, group);
     write_amdahl(out, m, group);
-    for (int i = 0; i < m->passes_len; i++) {
-        const model_row_t *p = &m->passes[i];
+    for (int i = 0; i < m->r->models_len; i++) {
+        const model_row_t *p = &m->r->models[i];
         if (!passes_in_group(group, p) || !passes_ok(p)) continue;
-        fputs("### ", out);
+        fputs("#### ", out);
         text_markdown(out, p->structure);
         putc('/', out);
         text_markdown(out, p->variant);
@@ -132,29 +132,28 @@ static void write_group(FILE *out, const passes_t *m, const model_group_t *group
     }
 }
 
-status_t write_passes_md(const passes_t *m, const char *dir, const char *name,
-                         const figures_t *figures, const char *notice) {
-    whole_file_t w;
-    status_t st = whole_open(dir, name, &w);
+status_t write_passes(page_t *page, const report_t *r, const figures_t *figures) {
+    passes_t m;
+    fputs("## Whole models\n\n", page->md);
+    if (r->models_len == 0) {
+        fputs("This run has none: `blroof model MODEL... -o DIR` measures them.\n\n", page->md);
+        return page->st;
+    }
+    for (int f = 0; f < figures->len; f++)
+        if (figures->items[f].section == FIGURE_MODELS) page_figure(page, &figures->items[f]);
+    if (page->st != STATUS_OK) return page->st;
+    const status_t st = passes_open(r, &m);
     if (st != STATUS_OK) return st;
-    fputs("# Whole models\n\n", w.file);
-    if (*notice) {
-        fputs("**", w.file);
-        text_markdown(w.file, notice);
-        fputs("**\n\n", w.file);
-    }
-    for (int f = 0; f < figures->len; f++) {
-        const figure_t *figure = &figures->items[f];
-        fprintf(w.file, "![%s](%s.svg)\n\n%s [PNG](%s.png)\n\n", figure->caption, figure->name,
-                figure->caption, figure->name);
-    }
     fputs(
-        "Latency is the median of whole passes; \"one by one\" is the same without a graph.\n"
-        "Operators are timed inside such a pass and (all their launches) alone, as a sweep does;\n"
-        "accounted for is their sum over the latency, and gaps are the rest. Predicted is\n"
-        "Amdahl's law from the layers alone: a measured speedup below it was lost in the model.\n"
-        "MB are all bytes that an operator reads and writes; memory is what was allocated.\n\n",
-        w.file);
-    for (int g = 0; g < m->groups_len; g++) write_group(w.file, m, &m->groups[g]);
-    return whole_close(&w, STATUS_OK);
+        "Latency is the median of whole passes; \"one by one\" is the same without a graph, each\n"
+        "launch enqueued by itself. Operators are timed inside such a pass and (all their "
+        "launches)\nalone, as a sweep does; accounted for is their sum over the latency. What is "
+        "left is named:\ngaps between them, and the launch before the first and behind the last. "
+        "Predicted is Amdahl's\nlaw from the layers alone: a measured speedup below it was lost in "
+        "the model. MB of an operator\nare all bytes it reads and writes; memory is what the "
+        "device says was taken, at the peak with\nthe driver's own (kernels, the graph).\n\n",
+        page->md);
+    for (int g = 0; g < m.groups_len; g++) write_group(page->md, &m, &m.groups[g]);
+    passes_close(&m);
+    return STATUS_OK;
 }
