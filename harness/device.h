@@ -72,6 +72,7 @@ struct device {
     device_info_t info;
     char id[32];    /* "cpu", "cuda:0" */
     char name[128]; /* model name */
+    char uuid[48];  /* of a GPU; "" on a CPU */
 };
 
 void device_register(const device_ops_t *ops);

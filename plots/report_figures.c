@@ -37,14 +37,14 @@ static status_t write_series(const sheet_t *sheet) {
 
 /* ---- roofline ---- */
 
-/* The fastest ceiling of a kind, of any dtype if NULL; NULL if there is none. */
+/* The fastest ceiling of a kind, of any device or dtype if NULL; NULL if there is none. */
 static const ceiling_row_t *best_ceiling(const ceiling_row_t *rows, int len, const char *device,
                                          const char *kind, const char *dtype) {
     const ceiling_row_t *best = NULL;
     for (int i = 0; i < len; i++) {
         const ceiling_row_t *c = &rows[i];
         if (strcmp(c->kind, kind) || (dtype && strcmp(c->dtype, dtype))) continue;
-        if (strcmp(c->device, device)) continue;
+        if (device && strcmp(c->device, device)) continue;
         const double value = c->value * report_unit(c->unit);
         if (value > 0 && (!best || value > best->value * report_unit(best->unit))) best = c;
     }
@@ -98,7 +98,8 @@ static status_t write_ceilings(const sheet_t *sheet, level_t level, int *count) 
     const status_t st = whole_open(sheet->data_dir, name, &w);
     if (st != STATUS_OK) return st;
     *count = figures_write_ceilings(w.file, sheet->r->ceilings, sheet->r->ceilings_len,
-                                    section->device, section->dtype, level == LEVEL_DRAM);
+                                    sheet->r->together ? NULL : section->device, section->dtype,
+                                    level == LEVEL_DRAM);
     return whole_close(&w, STATUS_OK);
 }
 

@@ -121,6 +121,20 @@ static status_t judge_times(comparison_t *c) {
     return st;
 }
 
+/* True if NEW has a time of a GPU that BASE has none of. */
+static bool other_gpu(const comparison_t *c, const compared_t *p) {
+    for (int k = 0; k < c->sides[SIDE_NEW].len; k++) {
+        const measured_t *new = &p->of[SIDE_NEW][k];
+        bool known = !new->status || !*new->gpu;
+        for (int j = 0; j < c->sides[SIDE_BASE].len && !known; j++) {
+            const measured_t *base = &p->of[SIDE_BASE][j];
+            known = base->status && (!*base->gpu || !strcmp(base->gpu, new->gpu));
+        }
+        if (!known) return true;
+    }
+    return false;
+}
+
 /* A missing point may hide anything, so it leaves the whole open. */
 static void judge_whole(comparison_t *c) {
     double logs = 0;
@@ -132,6 +146,7 @@ static void judge_whole(comparison_t *c) {
         c->verdicts[p->time.verdict]++;
         c->unsure += p->time.may_be_slower;
         if (!is_timed(p)) continue;
+        c->other_gpus += other_gpu(c, p);
         logs += log(p->time.ratio);
         timed++;
     }

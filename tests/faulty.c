@@ -1,14 +1,18 @@
 /*
  * What goes wrong, linked into tests/blroof_faulty alone: variants of dense, one way each; a wall
- * clock that jumps; and counters for a CPU, which has none.
+ * clock that jumps; and counters for a CPU, which has none. FAULTY_DEVICES=N makes N devices of the
+ * CPU, of which the second is half as fast.
  */
 #include <math.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "harness/registry.h"
 #include "kernels/cpu_blas.h"
 #include "profiles/source.h"
 
@@ -139,4 +143,43 @@ time_t time(time_t *out) {
     clock_gettime(CLOCK_REALTIME, &now);
     if (out) *out = now.tv_sec;
     return now.tv_sec;
+}
+
+/* ---- several devices ---- */
+
+static device_ops_t real, several; /* what the CPU does, and what its stand-ins do */
+
+static int count_several(char *why, size_t why_len) {
+    const char *count = getenv("FAULTY_DEVICES");
+    return count ? atoi(count) : real.count(why, why_len);
+}
+
+static status_t open_one(int index, device_t **out) {
+    const status_t st = real.open(0, out);
+    if (st != STATUS_OK) return st;
+    snprintf((*out)->id, sizeof(*out)->id, "cpu:%d", index);
+    snprintf((*out)->uuid, sizeof(*out)->uuid, "GPU-of-test-%d", index);
+    return STATUS_OK;
+}
+
+static void facts_of_one(device_t *device, fact_t fact, void *ctx) {
+    fact(ctx, "gpu_uuid", device->uuid);
+    real.facts(device, fact, ctx);
+}
+
+static status_t replay_one(device_t *device, recording_t *recording, double *us) {
+    const status_t st = real.replay(device, recording, us);
+    if (!strcmp(device->id, "cpu:1")) *us *= 2;
+    return st;
+}
+
+/* After that of the CPU, for it is linked behind it. */
+__attribute__((constructor)) static void stand_in(void) {
+    if (!getenv("FAULTY_DEVICES")) return;
+    several = real = *device_ops(DEVICE_CPU);
+    several.count = count_several;
+    several.open = open_one;
+    several.facts = facts_of_one;
+    several.replay = replay_one;
+    device_register(&several);
 }
