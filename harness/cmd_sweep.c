@@ -84,6 +84,9 @@ static void print_end(const run_t *run, const sweep_counts_t *n, status_t st) {
     if (n->ceilings_disturbed)
         fputs("warning: others slowed the device while its ceilings were measured: too low\n",
               stderr);
+    if (n->remeasured)
+        fprintf(stderr, "%d points were sampled again, since something throttled the device\n",
+                n->remeasured);
     if (n->disturbed)
         fprintf(stderr,
                 "warning: others or heat slowed the device at %d points: see throttle in %s\n",

@@ -14,8 +14,8 @@ typedef struct device device_t;
 /* Readings that change; NAN where the device does not tell. */
 typedef struct {
     double sm_clock_mhz, power_w, temperature_c;
-    char throttle[96]; /* reasons as the driver names them; on a CPU other_load; "none"; "": unknown
-                        */
+    /* Reasons as the driver names them, other_process; on a CPU other_load; "none"; "": unknown. */
+    char throttle[96];
 } device_state_t;
 
 /* Work to be timed: one call enqueues launch number `index` on `stream`. */

@@ -9,6 +9,7 @@
 #include "harness/network.h"
 #include "harness/progress.h"
 #include "harness/registry.h"
+#include "results/throttle.h"
 
 /* Shares of a pass' budget: timing a layer alone, and the passes that are looked into. */
 static const double ALONE_SHARE = 0.1, PROFILE_SHARE = 0.25;
@@ -363,8 +364,7 @@ static void count_status(model_counts_t *counts, const model_row_t *row) {
     counts->mismatch += !strcmp(row->status, "mismatch");
     counts->oom += !strcmp(row->status, "oom");
     counts->error += !strcmp(row->status, "error");
-    counts->disturbed += strstr(row->throttle, "other_load") || strstr(row->throttle, "thermal") ||
-                         strstr(row->throttle, "hw_");
+    counts->disturbed += throttle_disturbs(row->throttle);
 }
 
 /* Measures and files one pass. A failure that concerns it alone becomes its row. */

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "harness/facts.h"
+#include "results/throttle.h"
 
 static const char ALL[] = ":all";
 
@@ -36,7 +37,7 @@ static status_t all_state(device_t *device, device_state_t *out) {
     for (int i = 0; i < pool->len; i++) {
         device_t *one = &pool->workers[i].device;
         const status_t st = one->ops->state(one, out);
-        if (st != STATUS_OK || (*out->throttle && strcmp(out->throttle, "none") != 0)) return st;
+        if (st != STATUS_OK || throttle_any(out->throttle)) return st;
     }
     return STATUS_OK;
 }

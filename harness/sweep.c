@@ -11,6 +11,7 @@
 #include "harness/registry.h"
 #include "harness/tuning.h"
 #include "results/csv_table.h"
+#include "results/throttle.h"
 
 typedef struct {
     const workload_t *workload;
@@ -161,11 +162,6 @@ static bool will_count(const sweep_t *s) {
     return s->counters->status == COUNTERS_OK && s->options->cache != CACHE_COLD;
 }
 
-/* A power cap is how a GPU works under load; these are not. */
-static bool disturbed(const char *throttle) {
-    return strstr(throttle, "other_load") || strstr(throttle, "thermal") || strstr(throttle, "hw_");
-}
-
 static void count_status(sweep_counts_t *counts, const char *status) {
     if (!strcmp(status, "ok")) counts->ok++;
     if (!strcmp(status, "unsupported")) counts->unsupported++;
@@ -208,7 +204,8 @@ static status_t finish(sweep_t *s, int worker, status_t st) {
     else if (!strcmp(row->status, "ok"))
         judge(s, worker, s->hands[worker].task, row);
     count_status(s->counts, row->status);
-    s->counts->disturbed += disturbed(row->throttle);
+    s->counts->disturbed += throttle_disturbs(row->throttle);
+    s->counts->remeasured += row->remeasured > 0;
     if (row->tuning_s > 0) s->counts->tuned++;
     if (row->tuning_s > 0) s->counts->tuning_s += row->tuning_s;
     s->progress.done++;
@@ -385,7 +382,7 @@ static status_t measure_ceilings(sweep_t *s) {
     status_t st = run_ceilings(s->run, device, add_ceiling, s);
     progress_clear(&progress);
     if (st == STATUS_OK) st = device->ops->state(device, &state);
-    if (st == STATUS_OK) s->counts->ceilings_disturbed = disturbed(state.throttle);
+    if (st == STATUS_OK) s->counts->ceilings_disturbed = throttle_disturbs(state.throttle);
     return st;
 }
 

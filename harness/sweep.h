@@ -21,8 +21,9 @@ typedef struct {
 
 typedef struct {
     int ok, unsupported, mismatch, oom, error, skipped, left;
-    int disturbed; /* points measured while others or heat slowed the device */
-    int tuned;     /* shapes whose plan was chosen by timing */
+    int disturbed;  /* points measured while others or heat slowed the device */
+    int remeasured; /* points sampled anew, since something throttled the device */
+    int tuned;      /* shapes whose plan was chosen by timing */
     double tuning_s;
     bool ceilings_disturbed; /* the same for the ceilings */
 } sweep_counts_t;

@@ -80,6 +80,7 @@ static void write_all(page_t *page, const report_t *r, const index_t *index) {
     if (page->st != STATUS_OK) return;
     if (index->paper) page->st = paper_print_claims(r, page->md);
     write_remarks(page->md, r, true);
+    write_disturbed(page->md, r);
     write_remarks(page->md, r, false);
     write_facts(page->md, r);
 }

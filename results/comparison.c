@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "results/throttle.h"
+
 #define EXACT_ENTRY(column, rule, text) {#column, text, rule},
 const quantity_t EXACT_QUANTITY[QUANTITIES] = {EXACT_QUANTITIES(EXACT_ENTRY)};
 #undef EXACT_ENTRY
@@ -54,10 +56,6 @@ static bool clock_steady(const char *throttle) {
     return !strstr(throttle, "cap") && !strstr(throttle, "thermal") && !strstr(throttle, "hw_");
 }
 
-static bool disturbed(const char *throttle) {
-    return strstr(throttle, "other_load") || strstr(throttle, "thermal") || strstr(throttle, "hw_");
-}
-
 /* The processes that have a time, as compare_times() takes them. */
 static status_t gather_trials(const comparison_t *c, compared_t *p) {
     for (int side = 0; side < 2; side++) {
@@ -77,7 +75,7 @@ static status_t gather_trials(const comparison_t *c, compared_t *p) {
                                                     .samples_len = m->samples_len,
                                                     .sm_clock_mhz = m->sm_clock_mhz,
                                                     .clock_steady = clock_steady(m->throttle),
-                                                    .disturbed = disturbed(m->throttle)};
+                                                    .disturbed = throttle_disturbs(m->throttle)};
         }
     }
     return STATUS_OK;

@@ -44,7 +44,9 @@ enum { TEXT_LEN = 192 };
     C(plan, TEXT) C(tuning_s, REAL)                                                                \
     ATTENTION_COLUMNS(C)                                                                           \
     /* which GPU it was, wherever `device` counts from */                                          \
-    C(gpu_uuid, TEXT)
+    C(gpu_uuid, TEXT)                                                                              \
+    /* times that it was sampled anew, since something throttled the device */                     \
+    C(remeasured, COUNT)
 
 #define CEILING_COLUMNS(C)                                                                         \
     C(run_id, TEXT) C(device, TEXT) C(kind, TEXT) C(dtype, TEXT) C(method, TEXT) C(value, REAL)    \
