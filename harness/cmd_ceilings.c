@@ -5,14 +5,14 @@
 
 #include "harness/commands.h"
 #include "harness/options.h"
+#include "harness/pool.h"
 #include "harness/run.h"
-#include "harness/worker.h"
 
 static status_t print_row(void *ctx, const void *data, int line) {
     (void)line;
     FILE *out = ctx;
     const ceiling_row_t *c = data;
-    fprintf(out, "%-10s %-5s %-14s ", c->kind, c->dtype, c->method);
+    fprintf(out, "%-7s %-10s %-5s %-14s ", c->device, c->kind, c->dtype, c->method);
     if (isnan(c->value)) {
         fprintf(out, "%10s %-8s\n", "-", c->unit);
         return STATUS_OK;
@@ -34,7 +34,8 @@ static void ignore(void *ctx, const ceiling_t *ceiling) {
 status_t cmd_ceilings(int argc, char **argv) {
     const char *device_name = NULL, *out = NULL;
     const option_t options[] = {
-        {"device", 'd', "DEVICE", "cpu, cuda, cuda:N; the default is a GPU, else the CPU",
+        {"device", 'd', "DEVICE",
+         "cpu, cuda, cuda:N, cuda:all (every GPU); the default is a GPU, else the CPU",
          &device_name, NULL},
         {"output", 'o', "DIR", "the run directory to write", &out, NULL},
         {0},
@@ -50,18 +51,18 @@ status_t cmd_ceilings(int argc, char **argv) {
     if (rest_len > 0) return fail(STATUS_USAGE, "ceilings takes no argument '%s'", rest[0]);
     if (!out) return fail(STATUS_USAGE, "ceilings needs -o DIR, the run directory to write");
 
-    worker_t worker;
+    pool_t pool;
     run_t run = {0};
-    st = worker_start(device_name, 0, &worker);
+    st = pool_start(device_name, 0, false, &pool);
     if (st != STATUS_OK) return st;
     char path[sizeof run.path + 32];
-    TRY(run_open(out, &worker.device, NULL, false, &run));
-    TRY(run_ceilings(&run, &worker.device, ignore, NULL));
+    TRY(run_open(out, pool.device, NULL, false, &run));
+    TRY(run_ceilings(&run, pool.device, ignore, NULL));
     snprintf(path, sizeof path, "%s/%s", run.path, CEILINGS_TABLE.file);
-    printf("%s: %s\n", worker.device.id, worker.device.name);
+    printf("%s: %s\n", pool.device->id, pool.device->name);
     st = table_read(&CEILINGS_TABLE, path, true, print_row, stdout);
 cleanup:
     run_close(&run);
-    worker_stop(&worker);
+    pool_stop(&pool);
     return st;
 }

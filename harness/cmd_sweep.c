@@ -13,7 +13,7 @@
 
 typedef struct {
     const char *device, *out, *tokens, *blocks, *rank, *cache, *counting, *budget, *limit, *shard;
-    bool resume, json;
+    bool resume, json, pin_point;
     double budget_s;
     sweep_options_t sweep;
 } arguments_t;
@@ -86,6 +86,9 @@ static void print_end(const run_t *run, const sweep_counts_t *n, status_t st) {
     if (n->ceilings_disturbed)
         fputs("warning: others slowed the device while its ceilings were measured: too low\n",
               stderr);
+    if (n->remeasured)
+        fprintf(stderr, "%d points were sampled again, since something throttled the device\n",
+                n->remeasured);
     if (n->disturbed)
         fprintf(stderr,
                 "warning: others or heat slowed the device at %d points: see throttle in %s\n",
@@ -101,7 +104,7 @@ static status_t print_json(const char *dir) {
 
 static status_t sweep(arguments_t *a, const char *const *names, int names_len) {
     workload_t *workloads = calloc((size_t)names_len, sizeof *workloads);
-    worker_t worker = {0};
+    pool_t pool = {0};
     counters_t counters = {0};
     run_t run = {0};
     sweep_counts_t counts = {0};
@@ -109,15 +112,15 @@ static status_t sweep(arguments_t *a, const char *const *names, int names_len) {
     if (!workloads) return fail(STATUS_OOM, "out of host memory");
     TRY(load_workloads(a, names, names_len, workloads));
     TRY(counting_probe(a->sweep.counting, a->device, &counters));
-    TRY(worker_start(a->device, a->budget_s, &worker));
-    TRY(sweep_check_options(&a->sweep, worker.device.info.kind));
-    TRY(run_open(a->out, &worker.device, &counters, a->resume, &run));
-    st = sweep_run(&run, &worker, &counters, workloads, names_len, &a->sweep, &counts);
+    TRY(pool_start(a->device, a->budget_s, a->pin_point, &pool));
+    TRY(sweep_check_options(&a->sweep, pool.device->info.kind));
+    TRY(run_open(a->out, pool.device, &counters, a->resume, &run));
+    st = sweep_run(&run, &pool, &counters, workloads, names_len, &a->sweep, &counts);
     if (run.points || run_count_points(&run)) print_end(&run, &counts, st);
     if (st == STATUS_OK) st = a->json ? print_json(run.path) : report_console(run.path, stdout);
 cleanup:
     run_close(&run);
-    worker_stop(&worker);
+    pool_stop(&pool);
     for (int i = 0; i < names_len; i++) workload_free(&workloads[i]);
     free(workloads);
     return st;
@@ -126,8 +129,9 @@ cleanup:
 status_t cmd_sweep(int argc, char **argv) {
     arguments_t a = {0};
     const option_t options[] = {
-        {"device", 'd', "DEVICE", "cpu, cuda, cuda:N; the default is a GPU, else the CPU",
-         &a.device, NULL},
+        {"device", 'd', "DEVICE",
+         "cpu, cuda, cuda:N, cuda:all (every GPU); the default is a GPU, else the CPU", &a.device,
+         NULL},
         {"output", 'o', "DIR", "the run directory to write", &a.out, NULL},
         {"tokens", 0, "LIST", "instead of the workload's: 1,16,64..4096x2 or 8..64+8", &a.tokens,
          NULL},
@@ -149,6 +153,8 @@ status_t cmd_sweep(int argc, char **argv) {
         {"resume", 0, NULL, "go on with an interrupted run", NULL, &a.resume},
         {"json", 0, NULL, "print the rows as JSON, one object a line, instead of a table", NULL,
          &a.json},
+        {"pin-point", 0, NULL, "with cuda:all: every point on every GPU, to see how they differ",
+         NULL, &a.pin_point},
         {"shard", 0, "I/N",
          "only every Nth point, from the Ith, counted from 0; or auto: from Slurm or MPI", &a.shard,
          NULL},
@@ -168,6 +174,10 @@ status_t cmd_sweep(int argc, char **argv) {
         return fail(STATUS_USAGE, "sweep needs a workload, such as quick: see 'blroof list "
                                   "workloads'");
     if (!a.out) return fail(STATUS_USAGE, "sweep needs -o DIR, the run directory to write");
+    if (a.pin_point && !pool_asked(a.device))
+        return fail(STATUS_USAGE, "--pin-point repeats points on every GPU: add -d cuda:all");
+    if (a.pin_point && a.shard)
+        return fail(STATUS_USAGE, "--pin-point with --shard: a merge would find each point twice");
     st = parse_numbers(&a);
     return st == STATUS_OK ? sweep(&a, rest, rest_len) : st;
 }

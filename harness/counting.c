@@ -1,6 +1,7 @@
 #include "harness/counting.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "harness/point.h"
@@ -43,7 +44,8 @@ status_t counting_probe(counting_t counting, const char *device_name, counters_t
     *out = (counters_t){.source = "none", .status = COUNTERS_OFF};
     if (counting == COUNTING_OFF) return STATUS_OK;
     out->status = COUNTERS_UNSUPPORTED;
-    status_t st = worker_start(device_name, 0, &worker);
+    char first[SPEC_LEN]; /* what one GPU of a machine allows, all do */
+    status_t st = worker_start(pool_first(device_name, first), 0, &worker);
     if (st == STATUS_OK) st = worker_probe(&worker, &row);
     worker_stop(&worker);
     if (st == STATUS_INTERRUPTED) return st;
@@ -100,16 +102,34 @@ void counting_fill(const counters_t *counters, cache_t cache, const counts_t *co
 
 /* ---- all rows ---- */
 
+/* A row that was counted, and which one of points.csv it is. */
 typedef struct {
-    worker_t *worker;
+    int index;
+    point_row_t row;
+} counted_t;
+
+typedef struct {
+    run_t *run;
+    pool_t *pool;
     counting_t counting;
-    const roof_ceilings_t *ceilings;
+    const device_ceilings_t *ceilings; /* of each worker */
     double limit_s;
     progress_t progress;
     double pass_end_s;
-    bool more; /* rows are left for another pass */
-    status_t st;
+    bool more;           /* rows are left for another pass */
+    counted_t *rows;     /* of this pass, in the order of the file */
+    int rows_len, taken; /* taken: those that are in the new file */
+    int at;              /* rows of points.csv that were seen */
+    int given[POOL_MAX]; /* the row that a busy worker is at */
+    status_t st;         /* why there is to be no more counting */
+    char why[512];
 } pass_t;
+
+static void stop(pass_t *s, status_t st) {
+    if (st == STATUS_OK || s->st != STATUS_OK) return;
+    s->st = st;
+    snprintf(s->why, sizeof s->why, "%s", last_error());
+}
 
 static bool to_be_counted(const point_row_t *row) {
     return !strcmp(row->status, "ok") &&
@@ -117,67 +137,131 @@ static bool to_be_counted(const point_row_t *row) {
            strcmp(row->cache, cache_name(CACHE_COLD)) != 0;
 }
 
-static void place_on_roof(const pass_t *s, const problem_t *problem, const variant_t *plan,
-                          cache_t cache, point_row_t *row) {
-    const double output_bytes =
-        (double)problem_rows(problem) * row->out_features * (double)dtype_size(problem->dtype);
-    row->excess_traffic = times_needed(row->dram_read_bytes, row->bytes_min - output_bytes);
-    point_fill_roof(problem, plan, cache, &s->worker->device.info, &s->ceilings[problem->dtype],
-                    row);
-}
-
-static void count_row(pass_t *s, point_row_t *row) {
-    char what[TEXT_LEN];
+static void place_on_roof(const pass_t *s, int worker, point_row_t *row) {
+    const device_info_t *info = &s->pool->workers[worker].device.info;
+    const variant_t *plan = point_plan(row, info->kind);
     problem_t problem;
     cache_t cache;
-    const variant_t *plan = point_plan(row, s->worker->device.info.kind);
     if (!plan || point_problem(row, &problem, &cache) != STATUS_OK) return;
-    row_set_text(what, "counting %s n=%.0f %s/%s", row->layer, row->tokens, row->structure,
-                 row->variant);
-    progress_show(&s->progress, what);
-    const double limit_s = point_limit_s(&problem, structure_find(plan->structure),
-                                         &s->ceilings[problem.dtype], s->worker->budget_s);
-    status_t st = worker_ready(s->worker);
-    const bool ready = st == STATUS_OK;
-    if (ready) st = worker_count(s->worker, s->limit_s > 0 ? s->limit_s : limit_s, row);
+    const double output_bytes =
+        (double)problem_rows(&problem) * row->out_features * (double)dtype_size(problem.dtype);
+    row->excess_traffic = times_needed(row->dram_read_bytes, row->bytes_min - output_bytes);
+    point_fill_roof(&problem, plan, cache, info, &s->ceilings[worker].of[problem.dtype], row);
+}
+
+/* What a worker made of its row. */
+static void finish_row(pass_t *s, int worker, status_t st) {
+    point_row_t *row = &s->rows[s->given[worker]].row;
+    worker_take_row(&s->pool->workers[worker], row);
     s->progress.done++;
-    if (ready && (st == STATUS_OOM || st == STATUS_DEVICE)) {
+    if (st == STATUS_OOM || st == STATUS_DEVICE) {
         row_set_text(row->counter_status, "%s", counter_status_name(COUNTERS_UNSUPPORTED));
         row_set_text(row->reason, "not counted: %s", last_error());
         return;
     }
-    s->st = st;
+    stop(s, st);
     if (st != STATUS_OK) return;
-    place_on_roof(s, &problem, plan, cache, row);
+    place_on_roof(s, worker, row);
     if (s->counting == COUNTING_REQUIRE &&
         strcmp(row->counter_status, counter_status_name(COUNTERS_OK)) != 0)
-        s->st = fail(STATUS_ENVIRONMENT, "--counters require: %s: %s (what is measured is kept)",
-                     row->counter_status, row->reason);
+        stop(s, fail(STATUS_ENVIRONMENT, "--counters require: %s: %s (what is measured is kept)",
+                     row->counter_status, row->reason));
 }
 
-/* Each row of points.csv on its way into the new file. */
-static status_t visit(void *ctx, point_row_t *row) {
-    pass_t *s = ctx;
-    if (!to_be_counted(row) || s->st != STATUS_OK) return STATUS_OK;
-    if (interrupted())
-        s->st = fail(STATUS_INTERRUPTED, "interrupted");
-    else if (now_s() > s->pass_end_s)
-        s->more = true;
-    else
-        count_row(s, row);
+/* Until that worker, or any if it is -1 and one is busy, has nothing to do. */
+static void await_rows(pass_t *s, int worker) {
+    int which, busy = 0;
+    for (int i = 0; i < s->pool->len; i++) busy += s->pool->workers[i].busy;
+    while (busy-- > 0 && (worker < 0 || s->pool->workers[worker].busy)) {
+        const status_t st = worker_await(s->pool->workers, s->pool->len, &which);
+        if (which < 0) {
+            stop(s, st);
+            return;
+        }
+        finish_row(s, which, st);
+    }
+}
+
+static status_t keep_row(pass_t *s, const point_row_t *row) {
+    counted_t *grown = realloc(s->rows, (size_t)(s->rows_len + 1) * sizeof *grown);
+    if (!grown) return fail(STATUS_OOM, "out of host memory for counted rows");
+    s->rows = grown;
+    s->rows[s->rows_len++] = (counted_t){s->at, *row};
     return STATUS_OK;
 }
 
-status_t counting_rows(run_t *run, worker_t *worker, counting_t counting,
-                       const roof_ceilings_t ceilings[DTYPE_COUNT], double limit_s) {
-    pass_t s = {.worker = worker, .counting = counting, .ceilings = ceilings, .limit_s = limit_s};
+/* Gives a row to the worker whose device timed it. */
+static void give_row(pass_t *s, int worker, const point_row_t *row) {
+    worker_t *w = &s->pool->workers[worker];
+    char what[TEXT_LEN];
+    problem_t problem;
+    cache_t cache;
+    if (!point_plan(row, w->device.info.kind)) return;
+    if (point_problem(row, &problem, &cache) != STATUS_OK) return;
+    stop(s, worker_ready(w));
+    if (s->st == STATUS_OK) stop(s, keep_row(s, row));
+    if (s->st != STATUS_OK) return;
+    s->given[worker] = s->rows_len - 1;
+    row_set_text(what, "counting %s n=%.0f %s/%s", row->layer, row->tokens, row->structure,
+                 row->variant);
+    progress_show(&s->progress, what);
+    const double limit_s = point_limit_s(&problem, structure_find(row->structure),
+                                         &s->ceilings[worker].of[problem.dtype], w->budget_s);
+    worker_begin_count(w, s->limit_s > 0 ? s->limit_s : limit_s, row);
+}
+
+/* Each row of points.csv. */
+static status_t count_row(void *ctx, const void *data, int line) {
+    (void)line;
+    pass_t *s = ctx;
+    const point_row_t *row = data;
+    const int worker = s->pool->len == 1 ? 0 : pool_find(s->pool, row->device);
+    if (to_be_counted(row) && s->st == STATUS_OK && worker >= 0) {
+        await_rows(s, worker);
+        if (interrupted())
+            stop(s, fail(STATUS_INTERRUPTED, "interrupted"));
+        else if (now_s() > s->pass_end_s)
+            s->more = true;
+        else if (s->st == STATUS_OK)
+            give_row(s, worker, row);
+    }
+    s->at++;
+    return STATUS_OK;
+}
+
+/* Each row of points.csv on its way into the new file. */
+static status_t replace_row(void *ctx, point_row_t *row) {
+    pass_t *s = ctx;
+    if (s->taken < s->rows_len && s->rows[s->taken].index == s->at) *row = s->rows[s->taken++].row;
+    s->at++;
+    return STATUS_OK;
+}
+
+/* Rows of which nothing came stay as they are. */
+static status_t one_pass(pass_t *s) {
+    s->more = false;
+    s->pass_end_s = now_s() + SECONDS_A_FILE;
+    s->at = s->rows_len = s->taken = 0;
+    const status_t st = run_read_points(s->run, count_row, s);
+    if (st != STATUS_OK) return st;
+    await_rows(s, -1);
+    s->at = 0;
+    return s->rows_len > 0 ? run_update_points(s->run, replace_row, s) : STATUS_OK;
+}
+
+status_t counting_rows(run_t *run, pool_t *pool, counting_t counting,
+                       const device_ceilings_t *ceilings, double limit_s) {
+    pass_t s = {.run = run,
+                .pool = pool,
+                .counting = counting,
+                .ceilings = ceilings,
+                .limit_s = limit_s,
+                .progress = progress_begin(run_count_points(run))};
     status_t st = STATUS_OK;
-    s.progress = progress_begin(run_count_points(run));
     do {
-        s.more = false;
-        s.pass_end_s = now_s() + SECONDS_A_FILE;
-        st = run_update_points(run, visit, &s);
+        st = one_pass(&s);
     } while (st == STATUS_OK && s.st == STATUS_OK && s.more);
     progress_clear(&s.progress);
-    return st == STATUS_OK ? s.st : st;
+    free(s.rows);
+    return st == STATUS_OK && s.st != STATUS_OK ? fail(s.st, "%s", s.why) : st;
 }

@@ -3,9 +3,9 @@
 #define BLROOF_COUNTING_H
 
 #include "harness/case.h"
+#include "harness/pool.h"
 #include "harness/run.h"
 #include "harness/timing.h"
-#include "harness/worker.h"
 #include "profiles/counters.h"
 #include "roofline/roofline.h"
 
@@ -36,15 +36,21 @@ status_t counting_measure(counters_t *counters, binding_t *binding, cache_t cach
 void counting_fill(const counters_t *counters, cache_t cache, const counts_t *counts,
                    point_row_t *row);
 
+/* Of each dtype. */
+typedef struct {
+    roof_ceilings_t of[DTYPE_COUNT];
+} device_ceilings_t;
+
 /*
- * Counts every row of the run's points.csv that is ok and not counted yet, and places it on the
- * roofline again; ceilings are of each dtype. Nothing is to be timed by this worker afterwards.
- * The file is replaced as a whole about every minute and at the end. A row that has no room to be
- * counted, or that ends the worker, says so. Rows that are left are copied as they are on Ctrl-C
- * (STATUS_INTERRUPTED), and once no worker starts (STATUS_DEVICE, ...) or required counters fail
- * (STATUS_ENVIRONMENT). limit_s: the longest a row may take.
+ * Counts every row of the run's points.csv that is ok and not counted yet, on the device that timed
+ * it, and places it on the roofline again; ceilings are of each worker. Nothing is to be timed by
+ * these workers afterwards. The file is replaced as a whole about every minute and at the end. A
+ * row that has no room to be counted, or that ends the worker, says so. Rows that are left are
+ * copied as they are on Ctrl-C (STATUS_INTERRUPTED), and once no worker starts (STATUS_DEVICE, ...)
+ * or required counters fail (STATUS_ENVIRONMENT). limit_s: the longest a row may take; 0: by its
+ * size.
  */
-status_t counting_rows(run_t *run, worker_t *worker, counting_t counting,
-                       const roof_ceilings_t ceilings[DTYPE_COUNT], double limit_s);
+status_t counting_rows(run_t *run, pool_t *pool, counting_t counting,
+                       const device_ceilings_t *ceilings, double limit_s);
 
 #endif

@@ -15,8 +15,8 @@ typedef struct device device_t;
 /* Readings that change; NAN where the device does not tell. */
 typedef struct {
     double sm_clock_mhz, power_w, temperature_c;
-    char throttle[96]; /* reasons as the driver names them; on a CPU other_load; "none"; "": unknown
-                        */
+    /* Reasons as the driver names them, other_process; on a CPU other_load; "none"; "": unknown. */
+    char throttle[96];
 } device_state_t;
 
 /* Work to be timed: one call enqueues launch number `index` on `stream`. */
@@ -80,6 +80,7 @@ struct device {
     device_info_t info;
     char id[32];    /* "cpu", "cuda:0" */
     char name[128]; /* model name */
+    char uuid[48];  /* of a GPU; "" on a CPU */
 };
 
 void device_register(const device_ops_t *ops);

@@ -105,15 +105,15 @@ static void uuid_text(const cudaUUID_t *uuid, char out[48]) {
 
 static status_t cuda_start(cuda_t *d, int index) {
     cudaDeviceProp prop;
-    char pci[32], uuid[48];
+    char pci[32];
     CUDA(cudaSetDevice(d->ordinal));
     CUDA(cudaGetDeviceProperties(&prop, d->ordinal));
     CUDA(cudaDeviceGetPCIBusId(pci, sizeof pci, d->ordinal));
     CUDA(cudaStreamCreateWithFlags(&d->stream, cudaStreamNonBlocking));
     CUDA(cudaEventCreate(&d->begin));
     CUDA(cudaEventCreate(&d->end));
-    uuid_text(&prop.uuid, uuid);
-    d->nvml = nvml_find(pci, uuid);
+    uuid_text(&prop.uuid, d->base.uuid);
+    d->nvml = nvml_find(pci, d->base.uuid);
     d->memory_bytes = prop.totalGlobalMem;
     d->flush_bytes = 2 * (size_t)prop.l2CacheSize;
     snprintf(d->base.id, sizeof d->base.id, "cuda:%d", index);
@@ -475,12 +475,10 @@ static void cuda_facts(device_t *device, fact_t fact, void *ctx) {
     cuda_t *d = (cuda_t *)device;
     const device_info_t *info = &device->info;
     cudaDeviceProp prop;
-    char pci[32], uuid[48];
-    if (enter(d) == STATUS_OK && cudaGetDeviceProperties(&prop, d->ordinal) == cudaSuccess) {
-        uuid_text(&prop.uuid, uuid);
-        fact(ctx, "gpu_uuid", uuid);
+    char pci[32];
+    fact(ctx, "gpu_uuid", device->uuid);
+    if (enter(d) == STATUS_OK && cudaGetDeviceProperties(&prop, d->ordinal) == cudaSuccess)
         fact(ctx, "gpu_ecc", prop.ECCEnabled ? "on" : "off");
-    }
     if (cudaDeviceGetPCIBusId(pci, sizeof pci, d->ordinal) == cudaSuccess)
         fact(ctx, "gpu_pci", pci);
     version_fact(fact, ctx, "gpu_compute_capability", info->compute_capability / 10,

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "harness/facts.h"
 #include "harness/run.h"
 
 enum { NAMED = 20 }; /* points that are named, of those missing */
@@ -18,11 +19,6 @@ typedef struct {
 } planned_t;
 
 typedef struct {
-    char key[TEXT_LEN];
-    char *value; /* of all shards, those that differ parted by " | " */
-} fact_row_t;
-
-typedef struct {
     const char *const *dirs;
     int dirs_len, dir; /* dir is being read */
     const char *out;
@@ -30,9 +26,8 @@ typedef struct {
     int planned_len, planned_capacity, at;
     void *by_key; /* a tsearch tree of planned[] */
     int twice;
-    fact_row_t *facts;
-    int facts_len, facts_capacity;
-    char path[PATH_LEN]; /* of the file that is being read or written */
+    joined_facts_t facts; /* of all shards */
+    char path[PATH_LEN];  /* of the file that is being read or written */
     whole_table_t file;
 } merge_t;
 
@@ -67,46 +62,15 @@ static bool must_agree(const char *key) {
     return false;
 }
 
-static const char PARTED[] = " | ";
-
-static bool has_value(const char *values, const char *value) {
-    const size_t len = strlen(value);
-    for (const char *at = values; at; at = strstr(at, PARTED)) {
-        if (at != values) at += sizeof PARTED - 1;
-        if (!strncmp(at, value, len) && (!at[len] || !strncmp(at + len, PARTED, sizeof PARTED - 1)))
-            return true;
-    }
-    return false;
-}
-
-static status_t add_value(const merge_t *m, fact_row_t *fact, const char *value) {
-    if (fact->value && has_value(fact->value, value)) return STATUS_OK;
-    if (fact->value && must_agree(fact->key))
-        return fail(STATUS_USAGE, "%s: its %s is %s, that of %s is %s: they cannot be merged",
-                    m->dirs[m->dir], fact->key, value, m->dirs[0], fact->value);
-    char *joined;
-    if (asprintf(&joined, "%s%s%s", fact->value ? fact->value : "", fact->value ? PARTED : "",
-                 value) < 0)
-        return out_of_memory();
-    free(fact->value);
-    fact->value = joined;
-    return STATUS_OK;
-}
-
 static status_t take_fact(void *ctx, const void *data, int line) {
     (void)line;
     merge_t *m = ctx;
     const run_row_t *row = data;
-    for (int i = 0; i < m->facts_len; i++)
-        if (!strcmp(m->facts[i].key, row->key)) return add_value(m, &m->facts[i], row->value);
-    void *facts = m->facts;
-    const status_t st = grow(&facts, m->facts_len, &m->facts_capacity, sizeof *m->facts);
-    m->facts = facts;
-    if (st != STATUS_OK) return st;
-    fact_row_t *fact = &m->facts[m->facts_len++];
-    *fact = (fact_row_t){0};
-    row_set_text(fact->key, "%s", row->key);
-    return add_value(m, fact, row->value);
+    const char *before = facts_value(&m->facts, row->key);
+    if (before && must_agree(row->key) && !facts_hold(before, row->value))
+        return fail(STATUS_USAGE, "%s: its %s is %s, that of %s is %s: they cannot be merged",
+                    m->dirs[m->dir], row->key, row->value, m->dirs[0], before);
+    return facts_join(&m->facts, row->key, row->value);
 }
 
 /* ---- what the sweep is ---- */
@@ -242,12 +206,12 @@ static status_t write_facts(merge_t *m) {
     status_t st = whole_table_open(m->out, &RUN_TABLE, &m->file);
     if (st != STATUS_OK) return whole_table_close(&m->file, st);
     run_new_facts(write_fact, m);
-    for (int i = 0; i < m->facts_len; i++) {
-        const char *key = m->facts[i].key;
+    for (int i = 0; i < m->facts.len; i++) {
+        const char *key = m->facts.items[i].key;
         if (!strcmp(key, "run_id"))
-            write_fact(m, "merged_run_ids", m->facts[i].value);
+            write_fact(m, "merged_run_ids", m->facts.items[i].value);
         else if (strcmp(key, "utc") != 0 && strcmp(key, "argv") != 0)
-            write_fact(m, key, m->facts[i].value);
+            write_fact(m, key, m->facts.items[i].value);
     }
     if (ferror(m->file.file)) st = fail(STATUS_IO, "cannot write %s", m->file.temporary);
     return whole_table_close(&m->file, st);
@@ -300,12 +264,12 @@ cleanup:
 }
 
 static void say_machines(const merge_t *m) {
-    for (int i = 0; i < m->facts_len; i++) {
+    for (int i = 0; i < m->facts.len; i++) {
         const bool machine =
-            !strcmp(m->facts[i].key, "host") || !strcmp(m->facts[i].key, "gpu_uuid");
-        if (machine && strstr(m->facts[i].value, PARTED))
-            fprintf(stderr, "measured on more than one %s: %s\n", m->facts[i].key,
-                    m->facts[i].value);
+            !strcmp(m->facts.items[i].key, "host") || !strcmp(m->facts.items[i].key, "gpu_uuid");
+        if (machine && strstr(m->facts.items[i].value, FACTS_PARTED))
+            fprintf(stderr, "measured on more than one %s: %s\n", m->facts.items[i].key,
+                    m->facts.items[i].value);
     }
     fprintf(stderr, "%s: %d points of %d shards\n", m->out, m->planned_len, m->dirs_len);
 }
@@ -320,8 +284,7 @@ status_t merge_runs(const char *const *dirs, int dirs_len, const char *out) {
         free(m.planned[i].key);
         free(m.planned[i].text);
     }
-    for (int i = 0; i < m.facts_len; i++) free(m.facts[i].value);
     free(m.planned);
-    free(m.facts);
+    facts_free(&m.facts);
     return st;
 }

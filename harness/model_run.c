@@ -11,6 +11,7 @@
 #include "harness/process.h"
 #include "harness/progress.h"
 #include "harness/registry.h"
+#include "results/throttle.h"
 
 /* Of a pass' budget: timing a layer alone. */
 static const double ALONE_SHARE = 0.1;
@@ -288,8 +289,7 @@ static void count_status(model_counts_t *counts, const model_row_t *row) {
     counts->mismatch += !strcmp(row->status, "mismatch");
     counts->oom += !strcmp(row->status, "oom");
     counts->error += !strcmp(row->status, "error");
-    counts->disturbed += strstr(row->throttle, "other_load") || strstr(row->throttle, "thermal") ||
-                         strstr(row->throttle, "hw_");
+    counts->disturbed += throttle_disturbs(row->throttle);
 }
 
 /* ---- a process for each pass ---- */

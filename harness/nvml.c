@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "results/throttle.h"
+
 enum { CLOCK_SM = 1, CLOCK_MEMORY = 2, TEMPERATURE_GPU = 0, FIELD_POWER_INSTANT = 186 };
 enum { VALUE_DOUBLE = 0, MAX_PROCESSES = 64 };
 
@@ -133,6 +135,15 @@ void nvml_throttle_names(unsigned long long reasons, char *out, size_t out_len) 
     }
 }
 
+/* The caller is in the list too, perhaps under the number of another PID namespace; a list without
+ * anyone is one that this user may not see. */
+static double other_processes(gpu_t gpu) {
+    process_t processes[MAX_PROCESSES];
+    unsigned count = MAX_PROCESSES;
+    if (!nvml.processes || nvml.processes(gpu, &count, processes) != 0 || count == 0) return NAN;
+    return count - 1.0;
+}
+
 device_state_t nvml_state(const nvml_gpu_t *gpu) {
     device_state_t state = {NAN, NAN, NAN, ""};
     if (!gpu) return state;
@@ -145,6 +156,8 @@ device_state_t nvml_state(const nvml_gpu_t *gpu) {
     if ((nvml.reasons && nvml.reasons(gpu, &reasons) == 0) ||
         (nvml.reasons_old && nvml.reasons_old(gpu, &reasons) == 0))
         nvml_throttle_names(reasons, state.throttle, sizeof state.throttle);
+    if (other_processes(gpu) > 0)
+        throttle_join(state.throttle, sizeof state.throttle, "other_process");
     return state;
 }
 
@@ -153,15 +166,6 @@ static void number_fact(fact_t fact, void *ctx, const char *key, double value) {
     if (isnan(value)) return;
     snprintf(text, sizeof text, "%.10g", value);
     fact(ctx, key, text);
-}
-
-/* The caller is in the list too, perhaps under the number of another PID namespace; a list without
- * anyone is one that this user may not see. */
-static double other_processes(gpu_t gpu) {
-    process_t processes[MAX_PROCESSES];
-    unsigned count = MAX_PROCESSES;
-    if (!nvml.processes || nvml.processes(gpu, &count, processes) != 0 || count == 0) return NAN;
-    return count - 1.0;
 }
 
 void nvml_facts(const nvml_gpu_t *gpu, fact_t fact, void *ctx) {

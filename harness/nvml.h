@@ -18,11 +18,12 @@ typedef struct nvml_gpu nvml_gpu_t;
  */
 const nvml_gpu_t *nvml_find(const char *pci, const char *uuid);
 
-/* Clock, power, temperature and throttle reasons now; all unknown for a NULL gpu. */
+/* Clock, power, temperature and throttle reasons now, another process on the GPU among them; all
+ * unknown for a NULL gpu. */
 device_state_t nvml_state(const nvml_gpu_t *gpu);
 
-/* MIG, power limits, clocks, other processes: one fact for each that is known. Counts the caller
- * as one process, so it must hold a context on the GPU. */
+/* MIG, power limits, clocks, other processes: one fact for each that is known. This and
+ * nvml_state() count the caller as one process, so it must hold a context on the GPU. */
 void nvml_facts(const nvml_gpu_t *gpu, fact_t fact, void *ctx);
 
 /* Release of the installed driver ("580.65.06"); false if it cannot be told. */

@@ -5,6 +5,7 @@
 
 #include "harness/registry.h"
 #include "results/csv_table.h"
+#include "results/throttle.h"
 
 /* Rotating over four times the cache leaves little of it to a cache that replaces at random. */
 static const double ROTATE_CACHES = 4;
@@ -96,6 +97,7 @@ void point_fill_timing(const timing_t *t, point_row_t *row) {
     row->power_w = t->state.power_w;
     row->temperature_c = t->state.temperature_c;
     row_set_text(row->throttle, "%s", t->state.throttle);
+    row->remeasured = t->remeasured;
     row->stream_time_us = t->stream_us;
     if (t->kernels > 0) row->kernels = t->kernels;
     row->tflops = row->flops / row->time_us * 1e-6;
@@ -138,6 +140,8 @@ void point_fill_roof(const problem_t *p, const variant_t *plan, cache_t cache,
     const bool never = row->roof_pct > IMPOSSIBLE_PCT ||
                        impossible(&executed, row->flops, row->time_us * 1e-6, ceilings);
     const bool over = row->roof_pct > ROOF_LIMIT_PCT;
-    row_set_text(row->flags, "%s%s%s", over ? "over_roof" : "", over && never ? "+" : "",
-                 never ? "impossible" : "");
+    const bool disturbed = throttle_disturbs(row->throttle);
+    row_set_text(row->flags, "%s%s%s%s%s", over ? "over_roof" : "", over && never ? "+" : "",
+                 never ? "impossible" : "", (over || never) && disturbed ? "+" : "",
+                 disturbed ? "disturbed" : "");
 }

@@ -25,7 +25,7 @@ static bool exists(const run_t *run, const char *name) {
 /* ---- run.csv ---- */
 
 typedef struct {
-    run_t *run; /* learns its run_id */
+    run_t *run; /* learns its run_id, and whether points are of one device each */
     whole_table_t file;
     status_t st;
 } fact_writer_t;
@@ -37,6 +37,7 @@ static void write_fact(void *ctx, const char *key, const char *value) {
     row_set_text(row.key, "%s", key);
     row_set_text(row.value, "%s", value);
     if (!strcmp(key, "run_id")) row_set_text(w->run->run_id, "%s", value);
+    if (!strcmp(key, "pin_point")) w->run->by_device = !strcmp(value, "yes");
     if (w->st == STATUS_OK)
         w->st = table_write_row(&RUN_TABLE, w->file.file, w->file.temporary, &row);
 }
@@ -114,18 +115,26 @@ static status_t write_run_csv(run_t *run, device_t *device, const counters_t *co
 /* What must be the same for rows to stand in one file. A GPU is known by its uuid on any host. */
 static const struct {
     const char *key, *what;
-} SAME[] = {{"blroof", "by blroof"}, {"git", "by the blroof of commit"}, {"device", "on"},
-            {"device_name", "on"},   {"gpu_uuid", "on the GPU"},         {"host", "on host"}};
+} SAME[] = {{"blroof", "by blroof"},
+            {"git", "by the blroof of commit"},
+            {"device", "on"},
+            {"device_name", "on"},
+            {"gpu_uuid", "on the GPU"},
+            {"host", "on host"},
+            {"devices", "on devices numbering"},
+            {"pin_point", "with --pin-point:"}};
 enum { SAME_LEN = sizeof SAME / sizeof *SAME, SAME_UUID = 4, SAME_HOST };
 
 typedef struct {
     char values[SAME_LEN][TEXT_LEN]; /* "": not known */
     char run_id[TEXT_LEN];
+    bool by_device;
 } facts_t;
 
 static void take_fact(void *ctx, const char *key, const char *value) {
     facts_t *facts = ctx;
     if (!strcmp(key, "run_id")) row_set_text(facts->run_id, "%s", value);
+    if (!strcmp(key, "pin_point")) facts->by_device = !strcmp(value, "yes");
     for (int i = 0; i < SAME_LEN; i++)
         if (!strcmp(key, SAME[i].key)) row_set_text(facts->values[i], "%s", value);
 }
@@ -152,6 +161,7 @@ static status_t adopt_run_csv(run_t *run, device_t *device) {
                     SAME[i].what, was, is);
     }
     memcpy(run->run_id, then.run_id, TEXT_LEN);
+    run->by_device = then.by_device;
     return STATUS_OK;
 }
 
@@ -176,11 +186,7 @@ void run_close(run_t *run) {
     if (run->samples) fclose(run->samples);
     if (run->models) fclose(run->models);
     if (run->model_layers) fclose(run->model_layers);
-    while (run->done) {
-        char *key = *(char **)run->done;
-        tdelete(key, &run->done, (int (*)(const void *, const void *))strcmp);
-        free(key);
-    }
+    tdestroy(run->done, free);
     lock_release(&run->lock);
     *run = (run_t){0};
 }
@@ -221,7 +227,7 @@ static status_t file_ceiling(void *ctx, const ceiling_t *ceiling) {
     const double scale = convert_unit(ceiling->unit, &unit);
     row_clear(&CEILINGS_TABLE, &row);
     row_set_text(row.run_id, "%s", c->run->run_id);
-    row_set_text(row.device, "%s", c->device->id);
+    row_set_text(row.device, "%s", ceiling->device ? ceiling->device : c->device->id);
     row_set_text(row.kind, "%s", ceiling_kind_name(ceiling->kind));
     row_set_text(row.dtype, "%s", ceiling->dtype);
     row_set_text(row.method, "%s", ceiling->method);
@@ -250,7 +256,8 @@ static status_t visit_filed(void *ctx, const void *data, int line) {
                                    .ci_high = row->ci_high * scale,
                                    .theoretical = row->theoretical * scale,
                                    .unit = unit,
-                                   .sm_clock_mhz = row->sm_clock_mhz};
+                                   .sm_clock_mhz = row->sm_clock_mhz,
+                                   .device = row->device};
         c->visit(c->ctx, &ceiling);
         return STATUS_OK;
     }
@@ -281,14 +288,31 @@ void point_key(const point_row_t *row, char key[POINT_KEY_LEN]) {
              row->context, row->causal, row->cache);
 }
 
+/* What tells the rows of this run apart; with --pin-point each device has its own. */
+static void row_key(const run_t *run, const point_row_t *row, char key[POINT_KEY_LEN]) {
+    point_key(row, key);
+    const size_t len = strlen(key);
+    if (run->by_device) snprintf(key + len, POINT_KEY_LEN - len, "|%s", row->device);
+}
+
 static int compare_keys(const void *a, const void *b) {
     return strcmp(a, b);
 }
 
+/* A node of run->done: the key, and behind its end the device. */
+static char *new_done(const char *key, const char *device) {
+    const size_t len = strlen(key) + 1, device_len = strlen(device) + 1;
+    char *node = malloc(len + device_len);
+    if (!node) return NULL;
+    memcpy(node, key, len);
+    memcpy(node + len, device, device_len);
+    return node;
+}
+
 static status_t remember(run_t *run, const point_row_t *row) {
     char key[POINT_KEY_LEN];
-    point_key(row, key);
-    char *copy = strdup(key);
+    row_key(run, row, key);
+    char *copy = new_done(key, row->device);
     const void *node = copy ? tsearch(copy, &run->done, compare_keys) : NULL;
     if (!node) {
         free(copy);
@@ -300,10 +324,15 @@ static status_t remember(run_t *run, const point_row_t *row) {
     return STATUS_OK;
 }
 
-bool run_has_point(const run_t *run, const point_row_t *row) {
+const char *run_point_device(const run_t *run, const point_row_t *row) {
     char key[POINT_KEY_LEN];
-    point_key(row, key);
-    return tfind(key, (void *const *)&run->done, compare_keys) != NULL;
+    row_key(run, row, key);
+    const char *const *node = tfind(key, (void *const *)&run->done, compare_keys);
+    return node ? *node + strlen(*node) + 1 : NULL;
+}
+
+bool run_has_point(const run_t *run, const point_row_t *row) {
+    return run_point_device(run, row) != NULL;
 }
 
 static status_t remember_row(void *ctx, const void *row, int line) {
@@ -319,6 +348,7 @@ static void sample_as_point(const sample_row_t *sample, point_row_t *point) {
     memcpy(point->variant, sample->variant, TEXT_LEN);
     memcpy(point->dtype, sample->dtype, TEXT_LEN);
     memcpy(point->cache, sample->cache, TEXT_LEN);
+    memcpy(point->device, sample->device, TEXT_LEN);
     point->tokens = sample->tokens;
     point->in_features = sample->in_features;
     point->out_features = sample->out_features;
@@ -395,6 +425,7 @@ static status_t write_samples(run_t *run, const point_row_t *point, const double
     memcpy(row.variant, point->variant, TEXT_LEN);
     memcpy(row.dtype, point->dtype, TEXT_LEN);
     memcpy(row.cache, point->cache, TEXT_LEN);
+    memcpy(row.device, point->device, TEXT_LEN);
     row.tokens = point->tokens;
     row.in_features = point->in_features;
     row.out_features = point->out_features;
@@ -434,6 +465,12 @@ status_t run_add_point(run_t *run, const point_row_t *row, const double *samples
 
 int run_count_points(const run_t *run) {
     return run->points_len;
+}
+
+status_t run_read_points(const run_t *run, row_visit_t visit, void *ctx) {
+    char path[PATH_LEN];
+    file_in(run, POINTS_TABLE.file, path);
+    return table_read(&POINTS_TABLE, path, true, visit, ctx);
 }
 
 typedef struct {

@@ -21,7 +21,8 @@ typedef struct {
     FILE *models, *model_layers;
     int points_len;      /* rows on file */
     int64_t samples_len; /* that those rows say they have */
-    void *done;          /* keys of the points that are in points.csv (a tsearch tree) */
+    void *done;          /* the points that are in points.csv (a tsearch tree) */
+    bool by_device;      /* each device has rows of its own for every point (--pin-point) */
 } run_t;
 
 /*
@@ -55,6 +56,8 @@ void point_key(const point_row_t *row, char key[POINT_KEY_LEN]);
 /* Opens points.csv and samples.csv for appending. */
 status_t run_open_points(run_t *run);
 bool run_has_point(const run_t *run, const point_row_t *row);
+/* The device that measured it; NULL if none has. */
+const char *run_point_device(const run_t *run, const point_row_t *row);
 /* Files the point and its raw times; they are on the disk when it returns. */
 status_t run_add_point(run_t *run, const point_row_t *row, const double *samples, int samples_len);
 
@@ -65,6 +68,8 @@ status_t run_add_model(run_t *run, const model_row_t *row, const model_layer_row
                        int layers_len);
 
 int run_count_points(const run_t *run); /* that are on file */
+/* Passes each row of points.csv to visit(). */
+status_t run_read_points(const run_t *run, row_visit_t visit, void *ctx);
 /*
  * Replaces points.csv by itself, each row as visit() leaves it; a failing visit ends it, and the
  * file stays as it was.

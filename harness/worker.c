@@ -29,12 +29,15 @@ typedef struct {
 typedef enum { REPLY_NONE, REPLY_DEVICE, REPLY_FACT, REPLY_CEILING, REPLY_END } reply_kind_t;
 
 /* All of them have one size: that of the row and its samples. */
-typedef struct {
+typedef struct reply {
     reply_kind_t kind;
     status_t status; /* REPLY_END: what came of the job, and why */
     char why[512];
     union {
-        device_t device;
+        struct {
+            device_t device;
+            int siblings;
+        } opened;
         run_row_t fact;
         device_state_t state;
         struct {
@@ -49,7 +52,11 @@ typedef struct {
     };
 } reply_t;
 
-static reply_t reply; /* of the worker in a worker, last received in its parent */
+static reply_t reply; /* of this process, where it is a worker */
+
+static void remote_facts(device_t *device, fact_t fact, void *ctx);
+static status_t remote_state(device_t *device, device_state_t *out);
+static status_t remote_ceilings(device_t *device, ceiling_emit_t emit, void *ctx);
 
 static bool send_all(int socket, const void *bytes, size_t len) {
     for (size_t sent = 0; sent < len;) {
@@ -134,7 +141,9 @@ static _Noreturn void serve(const worker_t *w, int socket, pid_t parent) {
     process_obey(parent);
     status_t st = measure_open(w->spec, w->budget_s, &m);
     if (st == STATUS_OK) {
-        reply.device = *m.device;
+        char why[WHY_LEN];
+        reply.opened.device = *m.device;
+        reply.opened.siblings = m.device->ops->count(why, sizeof why);
         tell(socket, REPLY_DEVICE);
     }
     end_job(socket, st);
@@ -180,124 +189,180 @@ static status_t died(worker_t *w) {
 
 void worker_stop(worker_t *w) {
     int status;
-    if (w->pid == 0) return;
-    shutdown(w->socket, SHUT_WR);
-    if (!reap(w, STOP_LIMIT_S, &status)) end_at_once(w);
+    if (w->pid != 0 && !w->busy) {
+        shutdown(w->socket, SHUT_WR);
+        reap(w, STOP_LIMIT_S, &status);
+    }
+    end_at_once(w);
+    free(w->reply);
+    *w = (worker_t){0};
 }
 
 /* ---- asking ---- */
 
-static status_t out_of_time(worker_t *w, double limit_s) {
-    if (!end_at_once(w))
-        return fail(STATUS_DEVICE, "no answer within %.3g s, and its process cannot be ended",
-                    limit_s);
-    return fail(STATUS_DEVICE, "no answer within %.3g s: its process was ended", limit_s);
+static void expect(worker_t *w, double limit_s) {
+    w->busy = true;
+    w->limit_s = limit_s;
+    w->end_s = now_s() + limit_s;
+    w->heard = STATUS_OK;
+    w->got = 0;
+    w->reply->kind = REPLY_NONE;
 }
 
-/* Fills `reply`. */
-static status_t receive(worker_t *w, double end_s, double limit_s) {
-    for (size_t got = 0; got < sizeof reply;) {
-        const double left_s = end_s - now_s();
-        struct pollfd ready = {.fd = w->socket, .events = POLLIN};
-        if (interrupted()) {
-            end_at_once(w);
-            return fail(STATUS_INTERRUPTED, "interrupted");
-        }
-        if (left_s <= 0) return out_of_time(w, limit_s);
-        /* A signal that came just before poll() is seen a second later. */
-        if (poll(&ready, 1, (int)ceil(fmin(left_s, 1) * 1000)) <= 0) continue;
-        const ssize_t n = recv(w->socket, (char *)&reply + got, sizeof reply - got, 0);
-        if (n < 0 && errno == EINTR) continue;
-        if (n <= 0) return died(w);
-        got += (size_t)n;
-    }
-    return STATUS_OK;
-}
-
-typedef status_t (*visit_t)(worker_t *w, void *ctx);
-
-/* Passes what comes before the end of the job to visit(). */
-static status_t await_end(worker_t *w, double limit_s, visit_t visit, void *ctx) {
-    const double end_s = now_s() + limit_s;
-    status_t visited = STATUS_OK;
-    for (;;) {
-        const status_t st = receive(w, end_s, limit_s);
-        if (st != STATUS_OK) reply.kind = REPLY_NONE; /* part of it may have come */
-        if (st != STATUS_OK) return st;
-        if (reply.kind == REPLY_END) break;
-        if (visit && visited == STATUS_OK) visited = visit(w, ctx);
-    }
-    if (reply.status == STATUS_OK) return visited;
-    if (reply.status == STATUS_DEVICE) end_at_once(w);
-    return fail(reply.status, "%s", reply.why);
-}
-
-static status_t ask(worker_t *w, job_t job, const point_row_t *row, double limit_s, visit_t visit,
-                    void *ctx) {
+/* A process that cannot be told is found dead when it is waited for. */
+static void begin(worker_t *w, job_t job, const point_row_t *row, double limit_s) {
     static request_t request;
-    status_t st = worker_ready(w);
-    if (st != STATUS_OK) return st;
     request.job = job;
     if (row) request.row = *row;
-    if (!send_all(w->socket, &request, sizeof request)) return died(w);
-    return await_end(w, limit_s, visit, ctx);
+    expect(w, limit_s);
+    send_all(w->socket, &request, sizeof request);
 }
 
-typedef struct {
-    fact_t fact;
-    ceiling_emit_t emit;
-    void *ctx;
-} listener_t;
-
-static status_t hear_fact(worker_t *w, void *ctx) {
-    (void)w;
-    const listener_t *l = ctx;
-    l->fact(l->ctx, reply.fact.key, reply.fact.value);
-    return STATUS_OK;
-}
-
-static status_t hear_ceiling(worker_t *w, void *ctx) {
-    (void)w;
-    const listener_t *l = ctx;
-    ceiling_t ceiling = reply.ceiling.values;
-    ceiling.dtype = reply.ceiling.dtype;
-    ceiling.method = reply.ceiling.method;
-    ceiling.unit = reply.ceiling.unit;
-    return l->emit(l->ctx, &ceiling);
-}
-
-static void remote_facts(device_t *device, fact_t fact, void *ctx) {
-    listener_t listener = {.fact = fact, .ctx = ctx};
-    ask((worker_t *)device, JOB_FACTS, NULL, OPEN_LIMIT_S, hear_fact, &listener);
-}
-
-static status_t remote_state(device_t *device, device_state_t *out) {
-    const status_t st = ask((worker_t *)device, JOB_STATE, NULL, OPEN_LIMIT_S, NULL, NULL);
-    if (st == STATUS_OK) *out = reply.state;
-    return st;
-}
-
-static status_t remote_ceilings(device_t *device, ceiling_emit_t emit, void *ctx) {
-    listener_t listener = {.emit = emit, .ctx = ctx};
-    return ask((worker_t *)device, JOB_CEILINGS, NULL, CEILINGS_LIMIT_S, hear_ceiling, &listener);
-}
-
-static status_t hear_device(worker_t *w, void *ctx) {
-    (void)ctx;
+static void hear_device(worker_t *w) {
     static device_ops_t remote;
-    remote = (device_ops_t){.kind = reply.device.info.kind,
-                            .fixed_sequence = device_ops(reply.device.info.kind)->fixed_sequence,
+    const device_kind_t kind = w->reply->opened.device.info.kind;
+    remote = (device_ops_t){.kind = kind,
+                            .fixed_sequence = device_ops(kind)->fixed_sequence,
                             .facts = remote_facts,
                             .state = remote_state,
                             .ceilings = remote_ceilings};
-    w->device = reply.device;
+    w->device = w->reply->opened.device;
     w->device.ops = &remote;
-    return STATUS_OK;
+    w->siblings = w->reply->opened.siblings;
 }
 
-status_t worker_ready(worker_t *w) {
+static status_t hear_ceiling(worker_t *w) {
+    ceiling_t ceiling = w->reply->ceiling.values;
+    ceiling.dtype = w->reply->ceiling.dtype;
+    ceiling.method = w->reply->ceiling.method;
+    ceiling.unit = w->reply->ceiling.unit;
+    return w->emit(w->ctx, &ceiling);
+}
+
+/* What comes before the end of a job. */
+static void hear(worker_t *w) {
+    if (w->reply->kind == REPLY_DEVICE) hear_device(w);
+    if (w->reply->kind == REPLY_FACT) w->fact(w->ctx, w->reply->fact.key, w->reply->fact.value);
+    if (w->reply->kind == REPLY_CEILING && w->heard == STATUS_OK) w->heard = hear_ceiling(w);
+}
+
+static status_t out_of_time(worker_t *w) {
+    if (!end_at_once(w))
+        return fail(STATUS_DEVICE, "no answer within %.3g s, and its process cannot be ended",
+                    w->limit_s);
+    return fail(STATUS_DEVICE, "no answer within %.3g s: its process was ended", w->limit_s);
+}
+
+/* What came of a job whose end was received. */
+static status_t ended(worker_t *w) {
+    const reply_t *r = w->reply;
+    if (r->status == STATUS_OK) return w->heard;
+    if (r->status == STATUS_DEVICE) end_at_once(w);
+    return fail(r->status, "%s", r->why);
+}
+
+/* Takes what has come, which may be a part of a reply. True once the job has ended. */
+static bool receive(worker_t *w, status_t *st) {
+    const ssize_t n = recv(w->socket, (char *)w->reply + w->got, sizeof *w->reply - w->got, 0);
+    if (n < 0 && (errno == EINTR || errno == EAGAIN)) return false;
+    if (n <= 0) {
+        w->reply->kind = REPLY_NONE; /* part of it may have come */
+        *st = died(w);
+        return true;
+    }
+    w->got += (size_t)n;
+    if (w->got < sizeof *w->reply) return false;
+    w->got = 0;
+    if (w->reply->kind == REPLY_END) {
+        *st = ended(w);
+        return true;
+    }
+    hear(w);
+    return false;
+}
+
+static status_t end_all(worker_t *workers, int len) {
+    for (int i = 0; i < len; i++)
+        if (workers[i].busy) {
+            workers[i].busy = false;
+            end_at_once(&workers[i]);
+        }
+    return fail(STATUS_INTERRUPTED, "interrupted");
+}
+
+/* Which of the workers has something to say, or none in time. */
+static void wait_for_any(const worker_t *workers, int len, struct pollfd *ready) {
+    double wait_s = 1; /* a signal that came just before poll() is seen a second later */
+    for (int i = 0; i < len; i++) {
+        const worker_t *w = &workers[i];
+        ready[i] = (struct pollfd){.fd = w->busy ? w->socket : -1, .events = POLLIN};
+        if (w->busy) wait_s = fmin(wait_s, fmax(w->end_s - now_s(), 0));
+    }
+    if (poll(ready, (nfds_t)len, (int)ceil(wait_s * 1000)) > 0) return;
+    for (int i = 0; i < len; i++) ready[i].revents = 0;
+}
+
+status_t worker_await(worker_t *workers, int len, int *which) {
+    struct pollfd ready[len];
+    status_t st = STATUS_OK;
+    *which = -1;
+    for (;;) {
+        if (interrupted()) return end_all(workers, len);
+        wait_for_any(workers, len, ready);
+        for (int i = 0; i < len && *which < 0; i++) {
+            worker_t *w = &workers[i];
+            const bool late = w->busy && now_s() > w->end_s;
+            if (!w->busy || !(ready[i].revents ? receive(w, &st) : late)) continue;
+            if (!ready[i].revents) st = out_of_time(w);
+            w->busy = false;
+            *which = i;
+        }
+        if (*which >= 0) return st;
+    }
+}
+
+static status_t await_one(worker_t *w) {
+    int which;
+    return worker_await(w, 1, &which);
+}
+
+static void remote_facts(device_t *device, fact_t fact, void *ctx) {
+    worker_t *w = (worker_t *)device;
+    if (worker_ready(w) != STATUS_OK) return;
+    w->fact = fact;
+    w->ctx = ctx;
+    begin(w, JOB_FACTS, NULL, OPEN_LIMIT_S);
+    await_one(w);
+}
+
+static status_t remote_state(device_t *device, device_state_t *out) {
+    worker_t *w = (worker_t *)device;
+    status_t st = worker_ready(w);
+    if (st != STATUS_OK) return st;
+    begin(w, JOB_STATE, NULL, OPEN_LIMIT_S);
+    st = await_one(w);
+    if (st == STATUS_OK) *out = w->reply->state;
+    return st;
+}
+
+void worker_begin_ceilings(worker_t *w, ceiling_emit_t emit, void *ctx) {
+    w->emit = emit;
+    w->ctx = ctx;
+    begin(w, JOB_CEILINGS, NULL, CEILINGS_LIMIT_S);
+}
+
+static status_t remote_ceilings(device_t *device, ceiling_emit_t emit, void *ctx) {
+    worker_t *w = (worker_t *)device;
+    const status_t st = worker_ready(w);
+    if (st != STATUS_OK) return st;
+    worker_begin_ceilings(w, emit, ctx);
+    return await_one(w);
+}
+
+status_t worker_begin_start(worker_t *w) {
     int ends[2];
-    if (w->pid != 0) return STATUS_OK;
+    if (!w->reply) w->reply = malloc(sizeof *w->reply);
+    if (!w->reply) return fail(STATUS_OOM, "out of host memory for a worker process");
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0)
         return fail(STATUS_ENVIRONMENT, "no socket for a worker process: %s", strerror(errno));
     const pid_t parent = getpid();
@@ -316,7 +381,15 @@ status_t worker_ready(worker_t *w) {
         return fail(STATUS_ENVIRONMENT, "no worker process can be started: %s", strerror(errno));
     }
     w->socket = ends[0];
-    const status_t st = await_end(w, OPEN_LIMIT_S, hear_device, NULL);
+    expect(w, OPEN_LIMIT_S);
+    return STATUS_OK;
+}
+
+status_t worker_ready(worker_t *w) {
+    if (w->pid != 0) return STATUS_OK;
+    status_t st = worker_begin_start(w);
+    if (st != STATUS_OK) return st;
+    st = await_one(w);
     if (st != STATUS_OK) end_at_once(w);
     return st;
 }
@@ -327,28 +400,27 @@ status_t worker_start(const char *spec, double budget_s, worker_t *w) {
 }
 
 status_t worker_probe(worker_t *w, point_row_t *row) {
-    const status_t st = ask(w, JOB_PROBE, NULL, OPEN_LIMIT_S, NULL, NULL);
-    if (st == STATUS_OK) *row = reply.point.row;
+    status_t st = worker_ready(w);
+    if (st != STATUS_OK) return st;
+    begin(w, JOB_PROBE, NULL, OPEN_LIMIT_S);
+    st = await_one(w);
+    if (st == STATUS_OK) *row = w->reply->point.row;
     return st;
 }
 
-/* A job that failed still tells what it found out; a process that died told nothing. */
-static status_t ask_point(worker_t *w, job_t job, double limit_s, point_row_t *row) {
-    reply.kind = REPLY_NONE;
-    const status_t st = ask(w, job, row, limit_s, NULL, NULL);
-    if (reply.kind == REPLY_END) *row = reply.point.row;
-    return st;
+void worker_begin_time(worker_t *w, double limit_s, const point_row_t *row) {
+    begin(w, JOB_TIME, row, limit_s);
 }
 
-status_t worker_time(worker_t *w, double limit_s, point_row_t *row, const double **samples,
-                     int *samples_len) {
-    *samples = reply.point.samples;
-    *samples_len = 0;
-    const status_t st = ask_point(w, JOB_TIME, limit_s, row);
-    if (st == STATUS_OK) *samples_len = reply.point.samples_len;
-    return st;
+void worker_begin_count(worker_t *w, double limit_s, const point_row_t *row) {
+    begin(w, JOB_COUNT, row, limit_s);
 }
 
-status_t worker_count(worker_t *w, double limit_s, point_row_t *row) {
-    return ask_point(w, JOB_COUNT, limit_s, row);
+void worker_take_row(const worker_t *w, point_row_t *row) {
+    if (w->reply->kind == REPLY_END) *row = w->reply->point.row;
+}
+
+int worker_samples(const worker_t *w, const double **samples) {
+    *samples = w->reply->point.samples;
+    return w->reply->point.samples_len;
 }

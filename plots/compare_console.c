@@ -117,6 +117,11 @@ static void print_sides(const console_t *k) {
     }
     fputs("on   ", k->out);
     print_text(k, side_fact(&k->c->sides[0], "device_name"), 5);
+    gpus_words(k->c, words, sizeof words);
+    if (*words) {
+        fprintf(k->out, "%5s", "");
+        print_text(k, words, 5);
+    }
     for (int i = 0; i < k->c->differences_len; i++) {
         const difference_t *d = &k->c->differences[i];
         snprintf(line, sizeof line, "not comparable, forced: %s: %s and %s", d->name, d->of[0],

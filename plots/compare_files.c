@@ -69,6 +69,8 @@ static void markdown_sides(const writer_t *w) {
     fputs("- on ", w->out);
     text_markdown(w->out, side_fact(&w->c->sides[0], "device_name"));
     putc('\n', w->out);
+    gpus_words(w->c, words, sizeof words);
+    if (*words) fprintf(w->out, "- **%s**\n", words);
     for (int i = 0; i < w->c->differences_len; i++) {
         const difference_t *d = &w->c->differences[i];
         fprintf(w->out, "- **not comparable, forced:** %s: ", d->name);

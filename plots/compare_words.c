@@ -200,6 +200,13 @@ void side_words(const side_t *side, char *text, size_t len) {
              utc);
 }
 
+void gpus_words(const comparison_t *c, char *text, size_t len) {
+    *text = '\0';
+    if (c->other_gpus > 0)
+        snprintf(text, len, "%d of the points were measured on another GPU in NEW than in BASE",
+                 c->other_gpus);
+}
+
 void rules_words(const comparison_t *c, char *text, size_t len) {
     const compare_rules_t *r = &c->rules;
     char noise[96] = "";

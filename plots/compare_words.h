@@ -39,6 +39,8 @@ void point_notes(const comparison_t *comparison, const compared_t *point,
 void comparison_summary(const comparison_t *comparison, char *text, size_t len);
 /* "7 processes, commit 0123abc, 2026-01-01T00:00:00Z" */
 void side_words(const side_t *side, char *text, size_t len);
+/* That points were measured on other GPUs; "" if none was. */
+void gpus_words(const comparison_t *comparison, char *text, size_t len);
 /* How the verdicts come about, in a sentence or two. */
 void rules_words(const comparison_t *comparison, char *text, size_t len);
 

@@ -63,27 +63,29 @@ static status_t wait_for(pid_t pid, const char *script, const char *complaints) 
     return STATUS_OK;
 }
 
-status_t gnuplot_run(const char *script, const char *const *arguments) {
+status_t gnuplot_start(const char *script, const char *const *arguments, gnuplot_t *out) {
     char *argv[MAX_ARGUMENTS + 5] = {"gnuplot", "-d", "-c", (char *)script};
-    char complaints[COMPLAINT_LEN];
     int ends[2];
-    pid_t pid;
     for (int i = 0; i < MAX_ARGUMENTS && arguments[i]; i++) argv[4 + i] = (char *)arguments[i];
     if (access(script, R_OK) != 0)
         return fail(STATUS_ENVIRONMENT,
                     "cannot read %s: set BLROOF_ROOT to the directory of blroof", script);
     if (pipe2(ends, O_CLOEXEC) != 0)
         return fail(STATUS_ENVIRONMENT, "cannot make a pipe for gnuplot: %s", strerror(errno));
-    const int error = start(argv, ends[1], &pid);
+    snprintf(out->script, sizeof out->script, "%s", script);
+    out->complaints = ends[0];
+    const int error = start(argv, ends[1], &out->pid);
     close(ends[1]);
-    if (error) {
-        close(ends[0]);
-        if (error == ENOENT)
-            return fail(STATUS_ENVIRONMENT,
-                        "gnuplot is not installed: apt-get install gnuplot-nox");
-        return fail(STATUS_ENVIRONMENT, "cannot start gnuplot: %s", strerror(error));
-    }
-    read_all(ends[0], complaints);
+    if (!error) return STATUS_OK;
     close(ends[0]);
-    return wait_for(pid, script, complaints);
+    if (error == ENOENT)
+        return fail(STATUS_ENVIRONMENT, "gnuplot is not installed: apt-get install gnuplot-nox");
+    return fail(STATUS_ENVIRONMENT, "cannot start gnuplot: %s", strerror(error));
+}
+
+status_t gnuplot_wait(const gnuplot_t *gnuplot) {
+    char complaints[COMPLAINT_LEN];
+    read_all(gnuplot->complaints, complaints);
+    close(gnuplot->complaints);
+    return wait_for(gnuplot->pid, gnuplot->script, complaints);
 }

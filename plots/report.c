@@ -7,6 +7,7 @@
 #include "plots/report_counters.h"
 #include "plots/report_index.h"
 #include "plots/report_paper.h"
+#include "plots/report_spread.h"
 #include "plots/report_tables.h"
 #include "plots/report_text.h"
 
@@ -17,6 +18,7 @@ static status_t write_tables(const report_t *r, const char *dir, const report_op
     if (r->points_len == 0) return STATUS_OK;
     status_t st = write_speedup_md(r, dir);
     if (st == STATUS_OK) st = write_table2_md(r, dir);
+    if (st == STATUS_OK) st = write_spread_csv(r, dir);
     if (st == STATUS_OK) st = tables_write(r, dir, paper, options->latex);
     if (st == STATUS_OK && paper) st = paper_write(r, dir);
     return st;

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "harness/facts.h"
 #include "plots/report_model.h"
 
 static status_t no_memory(void) {
@@ -21,14 +22,15 @@ static int compare_numbers(double a, double b) {
 static status_t find_section(report_t *r, const point_row_t *row, int *out) {
     for (*out = 0; *out < r->sections_len; (*out)++) {
         const section_t *s = &r->sections[*out];
-        if (!strcmp(s->device, row->device) && !strcmp(s->dtype, row->dtype) &&
+        if (report_on(r, *out, row->device) && !strcmp(s->dtype, row->dtype) &&
             !strcmp(s->cache, row->cache))
             return STATUS_OK;
     }
     section_t *grown = realloc(r->sections, (size_t)(r->sections_len + 1) * sizeof *grown);
     if (!grown) return no_memory();
     r->sections = grown;
-    grown[r->sections_len++] = (section_t){row->device, row->dtype, row->cache};
+    grown[r->sections_len++] =
+        (section_t){r->together ? report_fact(r, "device") : row->device, row->dtype, row->cache};
     return STATUS_OK;
 }
 
@@ -421,7 +423,11 @@ static int by_size_and_time(const void *left, const void *right, void *ctx) {
     return order ? order : a - b;
 }
 
-/* The first of dense[] with the size of row i; -1 if there is none. */
+static bool same_gpu(const point_row_t *a, const point_row_t *b) {
+    return !strcmp(a->device, b->device) && !strcmp(a->gpu_uuid, b->gpu_uuid);
+}
+
+/* The first of dense[] with the size of row i, of its GPU if there is one; -1 if there is none. */
 static int find_dense(const report_t *r, const int *dense, int len, int i) {
     int low = 0, high = len;
     while (low < high) {
@@ -434,8 +440,14 @@ static int find_dense(const report_t *r, const int *dense, int len, int i) {
             high = middle;
     }
     if (low == len || base_of(r, dense[low]) != base_of(r, i)) return -1;
-    const bool found = compare_numbers(r->points[dense[low]].tokens, r->points[i].tokens) == 0;
-    return found ? dense[low] : -1;
+    int first = -1;
+    for (; low < len && base_of(r, dense[low]) == base_of(r, i); low++) {
+        const point_row_t *row = &r->points[dense[low]];
+        if (compare_numbers(row->tokens, r->points[i].tokens) != 0) break;
+        if (same_gpu(row, &r->points[i])) return dense[low];
+        if (first < 0) first = dense[low];
+    }
+    return first;
 }
 
 static status_t compare_with_dense(report_t *r) {
@@ -450,6 +462,7 @@ static status_t compare_with_dense(report_t *r) {
     for (int i = 0; ok && i < r->points_len; i++) {
         place_t *p = &r->places[i];
         p->dense = find_dense(r, dense, len, i);
+        p->crossed = p->dense >= 0 && !p->peer && !same_gpu(&r->points[p->dense], &r->points[i]);
         if (p->ok && p->dense >= 0) p->speedup = r->points[p->dense].time_us / r->points[i].time_us;
     }
     for (int l = 0; ok && l < r->layers_len; l++) {
@@ -482,8 +495,16 @@ void report_forget_places(report_t *r) {
     r->split = false;
 }
 
+/* The devices of one sweep over all of them, or of the shards of one. */
+static bool shared_out(const report_t *r) {
+    const char *device = report_fact(r, "device");
+    if (strstr(device, FACTS_PARTED)) return true;
+    return strstr(device, ":all") && strcmp(report_fact(r, "pin_point"), "yes") != 0;
+}
+
 status_t report_arrange(report_t *r) {
     report_forget_places(r);
+    r->together = shared_out(r);
     r->places = calloc((size_t)r->points_len + 1, sizeof *r->places);
     r->sorted = calloc((size_t)r->points_len + 1, sizeof *r->sorted);
     if (!r->places || !r->sorted) return no_memory();

@@ -29,13 +29,18 @@ static int compare_points(const void *left, const void *right) {
     return order ? order : compare_numbers(a->rank, b->rank);
 }
 
+/* What stands beside other runs: where each device has its points, those of the first. */
+static bool stands_beside(const report_t *r, int i) {
+    const place_t *p = &r->places[i];
+    return p->ok && p->current && !p->peer && report_on(r, 0, r->points[i].device);
+}
+
 /* Its points with a time, sorted. NULL without memory. */
 static const point_row_t **sorted_points(const report_t *r, int *len) {
     const point_row_t **points = malloc(((size_t)r->points_len + 1) * sizeof(void *));
     *len = 0;
     for (int i = 0; points && i < r->points_len; i++)
-        if (r->places[i].ok && r->places[i].current && !r->places[i].peer)
-            points[(*len)++] = &r->points[i];
+        if (stands_beside(r, i)) points[(*len)++] = &r->points[i];
     if (points) qsort(points, (size_t)*len, sizeof(void *), compare_points);
     return points;
 }
@@ -147,6 +152,7 @@ static void write_ceilings_beside(FILE *out, const report_t *r, const runs_t *ru
     for (int c = 0; c < r->ceilings_len; c++) {
         const ceiling_row_t *row = &r->ceilings[c];
         int runs_with = 0;
+        if (same_ceiling(r, row) != row) continue; /* of another device of the run */
         for (int i = 0; i < runs->len; i++) runs_with += same_ceiling(&runs->all[i], row) != NULL;
         if (runs_with < 2) continue;
         fputs("| ", out);
@@ -200,8 +206,7 @@ void write_beside(FILE *out, const report_t *r, const report_t *all, int all_len
     write_heads(out, "layer | structure/variant | tokens", &runs, 3);
     int shared = 0;
     for (int i = 0; i < r->points_len; i++)
-        if (r->places[i].ok && r->places[i].current && !r->places[i].peer &&
-            count_shared(&runs, &r->points[i]) > 1 && shared++ < MAX_SHARED)
+        if (stands_beside(r, i) && count_shared(&runs, &r->points[i]) > 1 && shared++ < MAX_SHARED)
             write_point(out, r, &runs, i);
     putc('\n', out);
     if (shared > MAX_SHARED) fprintf(out, "The first %d of %d points.\n\n", MAX_SHARED, shared);
@@ -231,7 +236,7 @@ static status_t write_pairs(const sheet_t *sheet, const runs_t *runs, int run, i
     const status_t st = sheet_open_data(sheet, name, "series\there_us\tother_us\trow", &w);
     if (st != STATUS_OK) return st;
     for (int i = 0; i < r->points_len; i++) {
-        if (!r->places[i].ok || !r->places[i].current || r->places[i].peer) continue;
+        if (!stands_beside(r, i)) continue;
         const point_row_t *other = in_run(runs, run, &r->points[i]);
         if (!other) continue;
         write_pair(w.file, r, i, run, other);

@@ -113,8 +113,7 @@ static void add_models(const report_t *r, int section, judged_t *j) {
     for (int i = 0; i < r->models_len; i++) {
         const model_row_t *m = &r->models[i];
         if (!strcmp(m->status, "ok") && !strcmp(m->structure, j->claim.structure) &&
-            among(j->claim.variant, m->variant) &&
-            !strcmp(m->device, r->sections[section].device) &&
+            among(j->claim.variant, m->variant) && report_on(r, section, m->device) &&
             !strcmp(m->dtype, r->sections[section].dtype))
             add_case(j, m->speedup_vs_dense);
     }

@@ -187,7 +187,7 @@ static void write_line(const console_t *c, int i) {
 static void write_flags(const console_t *c) {
     for (int i = 0; i < c->r->points_len; i++) {
         const point_row_t *row = &c->r->points[i];
-        if (!*row->flags) continue;
+        if (!*row->flags || !strcmp(row->flags, "disturbed")) continue;
         char text[5 * TEXT_LEN];
         snprintf(text, sizeof text, "flag %s: %s n=%.0f %s/%s", row->flags, row->layer, row->tokens,
                  row->structure, row->variant);

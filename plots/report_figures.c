@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <math.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -37,14 +38,14 @@ static status_t write_series(const sheet_t *sheet) {
 
 /* ---- roofline ---- */
 
-/* The fastest ceiling of a kind, of any dtype if NULL; NULL if there is none. */
+/* The fastest ceiling of a kind, of any device or dtype if NULL; NULL if there is none. */
 static const ceiling_row_t *best_ceiling(const ceiling_row_t *rows, int len, const char *device,
                                          const char *kind, const char *dtype) {
     const ceiling_row_t *best = NULL;
     for (int i = 0; i < len; i++) {
         const ceiling_row_t *c = &rows[i];
         if (strcmp(c->kind, kind) || (dtype && strcmp(c->dtype, dtype))) continue;
-        if (strcmp(c->device, device)) continue;
+        if (device && strcmp(c->device, device)) continue;
         const double value = c->value * report_unit(c->unit);
         if (value > 0 && (!best || value > best->value * report_unit(best->unit))) best = c;
     }
@@ -98,7 +99,8 @@ static status_t write_ceilings(const sheet_t *sheet, level_t level, int *count) 
     const status_t st = whole_open(sheet->data_dir, name, &w);
     if (st != STATUS_OK) return st;
     *count = figures_write_ceilings(w.file, sheet->r->ceilings, sheet->r->ceilings_len,
-                                    section->device, section->dtype, level == LEVEL_DRAM);
+                                    sheet->r->together ? NULL : section->device, section->dtype,
+                                    level == LEVEL_DRAM);
     return whole_close(&w, STATUS_OK);
 }
 
@@ -292,33 +294,69 @@ status_t figures_prepare(const report_t *r, const report_t *all, int all_len, co
     return st;
 }
 
-static status_t draw(const figure_t *f, const char *dir, const char *extension) {
-    char script[PATH_LEN], output[PATH_LEN], temporary[PATH_LEN + 8], data[PATH_LEN];
-    char first[16], last[16];
+/* ---- drawing ---- */
+
+static const char *const EXTENSIONS[] = {"svg", "png", "pdf"};
+enum { EXTENSIONS_LEN = sizeof EXTENSIONS / sizeof *EXTENSIONS, MAX_DRAWING = 16 };
+
+/* A picture that a gnuplot is at. */
+typedef struct {
+    gnuplot_t gnuplot;
+    char extension[8];
+    char output[PATH_LEN], temporary[PATH_LEN + 8];
+} drawing_t;
+
+static status_t begin(const figure_t *f, const char *dir, const char *extension, drawing_t *d) {
+    char script[PATH_LEN], data[PATH_LEN], first[16], last[16];
     snprintf(script, sizeof script, "%s/plots/%s.gp", blroof_root(), f->template);
-    snprintf(output, sizeof output, "%s/%s.%s", dir, f->name, extension);
-    snprintf(temporary, sizeof temporary, "%s.tmp", output);
+    snprintf(d->output, sizeof d->output, "%s/%s.%s", dir, f->name, extension);
+    snprintf(d->temporary, sizeof d->temporary, "%s.tmp", d->output);
     snprintf(data, sizeof data, "%s/data/", dir);
     snprintf(first, sizeof first, "%d", f->first);
     snprintf(last, sizeof last, "%d", f->last);
-    const char *const arguments[] = {extension, temporary, f->title, f->subtitle, data,
-                                     f->suffix, first,     last,     f->what,     NULL};
-    status_t st = gnuplot_run(script, arguments);
-    if (st == STATUS_OK && !strcmp(extension, "svg")) st = svg_tidy(temporary);
-    if (st == STATUS_OK && rename(temporary, output) != 0)
-        st = fail(STATUS_IO, "cannot rename %s: %s", temporary, strerror(errno));
-    if (st != STATUS_OK) unlink(temporary);
+    snprintf(d->extension, sizeof d->extension, "%s", extension);
+    const char *const arguments[] = {extension, d->temporary, f->title, f->subtitle, data,
+                                     f->suffix, first,        last,     f->what,     NULL};
+    return gnuplot_start(script, arguments, &d->gnuplot);
+}
+
+static status_t end(const drawing_t *d) {
+    status_t st = gnuplot_wait(&d->gnuplot);
+    if (st == STATUS_OK && !strcmp(d->extension, "svg")) st = svg_tidy(d->temporary);
+    if (st == STATUS_OK && rename(d->temporary, d->output) != 0)
+        st = fail(STATUS_IO, "cannot rename %s: %s", d->temporary, strerror(errno));
+    if (st != STATUS_OK) unlink(d->temporary);
     return st;
 }
 
+/* So many cores may be used. */
+static int count_cores(void) {
+    cpu_set_t set;
+    const int cores = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
+    return cores < MAX_DRAWING ? cores : MAX_DRAWING;
+}
+
+/* As many at once as there are cores. The first failure ends it, and is what is told. */
 status_t figures_draw(const figures_t *figures, const char *dir) {
+    drawing_t *drawings = calloc(MAX_DRAWING, sizeof *drawings);
+    const int pictures = figures->len * EXTENSIONS_LEN, cores = count_cores();
+    char why[512] = "";
     status_t st = STATUS_OK;
-    for (int f = 0; f < figures->len && st == STATUS_OK; f++) {
-        st = draw(&figures->items[f], dir, "svg");
-        if (st == STATUS_OK) st = draw(&figures->items[f], dir, "png");
-        if (st == STATUS_OK) st = draw(&figures->items[f], dir, "pdf");
+    if (!drawings) return fail(STATUS_OOM, "out of host memory for the report");
+    for (int begun = 0, ended = 0; ended < begun || (begun < pictures && st == STATUS_OK);) {
+        const bool start = begun < pictures && st == STATUS_OK && begun - ended < cores;
+        const status_t now =
+            start ? begin(&figures->items[begun / EXTENSIONS_LEN], dir,
+                          EXTENSIONS[begun % EXTENSIONS_LEN], &drawings[begun % MAX_DRAWING])
+                  : end(&drawings[ended % MAX_DRAWING]);
+        begun += start && now == STATUS_OK;
+        ended += !start;
+        if (now == STATUS_OK || st != STATUS_OK) continue;
+        st = now;
+        snprintf(why, sizeof why, "%s", last_error());
     }
-    return st;
+    free(drawings);
+    return st == STATUS_OK ? st : fail(st, "%s", why);
 }
 
 void figures_free(figures_t *figures) {

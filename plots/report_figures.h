@@ -24,7 +24,8 @@ typedef struct {
 } figures_t;
 
 /*
- * The lines of a roofline as TSV, with their header: what a device does at most in a dtype; `dram`
+ * The lines of a roofline as TSV, with their header: what a device (NULL: the best of them) does at
+ * most in a dtype; `dram`
  * with the line of its memory too. Returns how many lines there are.
  */
 int figures_write_ceilings(FILE *out, const ceiling_row_t *rows, int len, const char *device,

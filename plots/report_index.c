@@ -7,11 +7,12 @@
 #include "plots/report_diagnosis.h"
 #include "plots/report_machine.h"
 #include "plots/report_paper.h"
+#include "plots/report_spread.h"
 #include "plots/report_tables.h"
 #include "plots/report_text.h"
 
 /* Of a table of points: a page is to be read. */
-enum { MAX_ROWS = 200 };
+enum { MAX_ROWS = 200, MAX_SPREADS = 20 };
 
 static void write_points_line(FILE *out, const report_t *r) {
     fprintf(out, "%d points, %d of them ok. ", r->own_len, report_count_ok(r));
@@ -74,6 +75,7 @@ static void write_all(page_t *page, const report_t *r, const index_t *index) {
         write_beside(page->md, r, index->others, index->others_len);
         write_figures(page, index->figures, FIGURE_BESIDE);
     }
+    page->st = write_spread(page->md, r, MAX_SPREADS);
     for (int s = 0; s < r->sections_len && page->st == STATUS_OK; s++)
         write_section(page, r, index->figures, s);
     if (page->st != STATUS_OK) return;
@@ -81,6 +83,7 @@ static void write_all(page_t *page, const report_t *r, const index_t *index) {
     if (page->st != STATUS_OK) return;
     if (index->paper) page->st = paper_print_claims(r, page->md);
     write_remarks(page->md, r, true);
+    write_disturbed(page->md, r);
     write_remarks(page->md, r, false);
     write_facts(page->md, r);
 }

@@ -5,9 +5,10 @@
 #include <string.h>
 
 #include "plots/report_text.h"
+#include "results/throttle.h"
 
 /* Rows of one kind that are told. */
-enum { MAX_REMARKS = 200 };
+enum { MAX_REMARKS = 200, MAX_DISTURBED = 20 };
 
 /* ---- which machine ---- */
 
@@ -67,8 +68,13 @@ static double typical_noise(const report_t *r) {
     return noise;
 }
 
+/* By its flags; "disturbed" alone is another matter. */
+static bool too_fast(const point_row_t *row) {
+    return strstr(row->flags, "over_roof") || strstr(row->flags, "impossible");
+}
+
 typedef struct {
-    int timed, held_back, loaded, short_of_time, flagged, counted;
+    int timed, held_back, loaded, intruded, remeasured, mended, short_of_time, flagged, counted;
 } tally_t;
 
 static bool held_back(const char *throttle) {
@@ -84,8 +90,11 @@ static tally_t tally(const report_t *r) {
         t.timed++;
         t.held_back += held_back(row->throttle);
         t.loaded += strstr(row->throttle, "other_load") != NULL;
+        t.intruded += strstr(row->throttle, "other_process") != NULL;
+        t.remeasured += row->remeasured > 0;
+        t.mended += row->remeasured > 0 && !throttle_any(row->throttle);
         t.short_of_time += !strcmp(row->stop_reason, "budget");
-        t.flagged += *row->flags != '\0';
+        t.flagged += too_fast(row);
         t.counted += is_counted(row);
     }
     return t;
@@ -114,6 +123,14 @@ static void write_doubts(FILE *out, const report_t *r, const tally_t *t) {
     if (t->loaded)
         fprintf(out, "- **Other work ran on the CPU** during %d of %d points.\n", t->loaded,
                 t->timed);
+    if (t->intruded)
+        fprintf(out, "- **Another process was on the GPU** during %d of %d points.\n", t->intruded,
+                t->timed);
+    if (t->remeasured)
+        fprintf(out,
+                "- %d points were sampled again, since something throttled the device; %d of them "
+                "in peace then.\n",
+                t->remeasured, t->mended);
     if (t->short_of_time)
         fprintf(out,
                 "- **%d of %d points ran out of their budget** before their interval was narrow "
@@ -213,7 +230,7 @@ void write_remarks(FILE *out, const report_t *r, bool flags) {
     int count = 0;
     for (int i = 0; i < r->points_len; i++) {
         const point_row_t *row = &r->points[i];
-        if (flags ? !*row->flags : r->places[i].ok || !r->places[i].current) continue;
+        if (flags ? !too_fast(row) : r->places[i].ok || !r->places[i].current) continue;
         if (++count > MAX_REMARKS) continue;
         if (count == 1)
             fprintf(out, "## %s\n\n| layer | tokens | structure/variant | dtype | %s |\n%s\n",
@@ -242,6 +259,37 @@ void write_remarks(FILE *out, const report_t *r, bool flags) {
               "or fewer FLOPs executed than the algorithm needs. A ceiling, a count or a kernel is "
               "wrong.\n",
               out);
+    if (count) putc('\n', out);
+}
+
+void write_disturbed(FILE *out, const report_t *r) {
+    int count = 0;
+    char clock[NUMBER_LEN];
+    for (int i = 0; i < r->points_len; i++) {
+        const point_row_t *row = &r->points[i];
+        if (!r->places[i].ok || !r->places[i].current || !throttle_disturbs(row->throttle))
+            continue;
+        if (++count > MAX_DISTURBED) continue;
+        if (count == 1)
+            fputs(
+                "## Disturbed points\n\n| layer | tokens | structure/variant | device | what by | "
+                "sampled again | SM clock, MHz |\n| --- | ---: | --- | --- | --- | ---: | ---: "
+                "|\n",
+                out);
+        fputs("| ", out);
+        text_markdown(out, r->layers[r->places[i].layer].label);
+        fprintf(out, " | %.0f | ", row->tokens);
+        text_markdown(out, r->series[r->places[i].series].label);
+        fputs(" | ", out);
+        text_markdown(out, row->device);
+        fputs(" | ", out);
+        text_markdown(out, row->throttle);
+        fprintf(out, " | %.0f | %s |\n", row->remeasured > 0 ? row->remeasured : 0,
+                number_text(row->sm_clock_mhz, clock));
+    }
+    if (count > MAX_DISTURBED)
+        fprintf(out, "\nThe first %d of %d; points.csv flags them as disturbed.\n", MAX_DISTURBED,
+                count);
     if (count) putc('\n', out);
 }
 

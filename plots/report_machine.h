@@ -8,8 +8,10 @@ void write_machine(FILE *out, const report_t *report);
 /* What speaks for and against the numbers. */
 void write_fitness(FILE *out, const report_t *report);
 void write_ceilings(FILE *out, const report_t *report);
-/* Rows with something to say: all without a time, or (flags) those that carry a flag. */
+/* Rows with something to say: all without a time, or (flags) those flagged as too fast. */
 void write_remarks(FILE *out, const report_t *report, bool flags);
+/* Rows that were measured while others, heat or a brake slowed the device. */
+void write_disturbed(FILE *out, const report_t *report);
 /* Where every number comes from: all facts of run.csv. */
 void write_facts(FILE *out, const report_t *report);
 

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "harness/facts.h"
 #include "plots/report_text.h"
 
 enum { PATH_LEN = 1280 };
@@ -152,15 +153,21 @@ const char *report_fact(const report_t *r, const char *key) {
 
 /* Facts that differ between the shards of a merged run stand side by side in one cell. */
 static const char *several_machines(const report_t *r) {
-    if (strstr(report_fact(r, "gpu_uuid"), " | ")) return ", several GPUs";
-    return strstr(report_fact(r, "host"), " | ") && !*report_fact(r, "gpu_uuid") ? ", several hosts"
-                                                                                 : "";
+    if (strstr(report_fact(r, "gpu_uuid"), FACTS_PARTED)) return ", several GPUs";
+    return strstr(report_fact(r, "host"), FACTS_PARTED) && !*report_fact(r, "gpu_uuid")
+               ? ", several hosts"
+               : "";
+}
+
+bool report_on(const report_t *r, int section, const char *device) {
+    return r->together || !strcmp(r->sections[section].device, device);
 }
 
 void report_device(const report_t *r, const char *device, char *buffer, size_t len) {
-    const char *name = report_fact(r, "device_name");
-    if (*name && *device && strstr(report_fact(r, "device"), device) && strcmp(name, device))
-        snprintf(buffer, len, "%s (%s%s)", name, device, several_machines(r));
+    const char *name = report_fact(r, "device_name"), *all = report_fact(r, "device");
+    const bool one_of_all = strstr(all, ":all") && strcmp(all, device) != 0;
+    if (*name && *device && (one_of_all || strstr(all, device)) && strcmp(name, device))
+        snprintf(buffer, len, "%s (%s%s)", name, device, one_of_all ? "" : several_machines(r));
     else
         snprintf(buffer, len, "%s", *device ? device : "unknown device");
 }
@@ -219,7 +226,7 @@ roof_ceilings_t report_ceilings(const report_t *r, int section) {
     roof_ceilings_t ceilings = roof_ceilings_none();
     for (int i = 0; i < r->ceilings_len; i++) {
         const ceiling_row_t *row = &r->ceilings[i];
-        if (strcmp(row->device, r->sections[section].device)) continue;
+        if (!report_on(r, section, row->device)) continue;
         ceiling_t ceiling = {.kind = CEILING_DRAM, .dtype = row->dtype, .method = row->method};
         while (ceiling.kind < CEILING_KIND_COUNT &&
                strcmp(row->kind, ceiling_kind_name(ceiling.kind)))

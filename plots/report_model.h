@@ -12,7 +12,7 @@ enum { LABEL_LEN = 2 * TEXT_LEN };
 
 /* Points that may be compared and share one roofline. Texts point into rows. */
 typedef struct {
-    const char *device, *dtype, *cache;
+    const char *device, *dtype, *cache; /* device: "cuda:all" where it is of several */
 } section_t;
 
 /*
@@ -41,9 +41,11 @@ typedef struct {
 typedef struct {
     int section, layer, series;
     bool ok;
-    bool peer;      /* a timing of another tool */
-    bool current;   /* not superseded by a later row of the same point */
-    int dense;      /* the fastest dense row of this size that is ok; -1 if there is none */
+    bool peer;    /* a timing of another tool */
+    bool current; /* not superseded by a later row of the same point */
+    int dense;    /* the fastest dense row of this size that is ok, of the same GPU if there is one
+                     of it; -1 if there is none */
+    bool crossed; /* that one is of another GPU */
     double speedup; /* its time over ours; NAN where either is missing */
 } place_t;
 
@@ -65,7 +67,8 @@ typedef struct {
     int layers_len;
     series_t *series; /* dense, lowrank, monarch, blast, then by name */
     int series_len;
-    bool split; /* layers are told apart by blocks and rank */
+    bool split;    /* layers are told apart by blocks and rank */
+    bool together; /* sections are of several devices, among which the points were shared out */
     model_row_t *models;
     int models_len;
     model_layer_row_t *model_layers;
@@ -95,6 +98,8 @@ status_t report_add_peer(report_t *report, const char *path);
 
 /* The value of a key of run.csv; "" if it is not there. */
 const char *report_fact(const report_t *report, const char *key);
+/* True for a device whose rows are of this section. */
+bool report_on(const report_t *report, int section, const char *device);
 /* "NVIDIA H200 (cuda:0)"; the bare id where run.csv has no name for it. */
 void report_device(const report_t *report, const char *device, char *buffer, size_t len);
 /* The current row of a layer, series and token count; -1 if there is none. */

@@ -71,8 +71,7 @@ static status_t make_models(const report_t *r, int section, text_table_t *t) {
     for (int h = 0; h < HEADS; h++) table_cell(t, "%s", heads[h]);
     for (int i = 0; i < r->models_len; i++) {
         const model_row_t *m = &r->models[i];
-        if (strcmp(m->device, r->sections[section].device) ||
-            strcmp(m->dtype, r->sections[section].dtype))
+        if (!report_on(r, section, m->device) || strcmp(m->dtype, r->sections[section].dtype))
             continue;
         const bool ok = !strcmp(m->status, "ok");
         table_cell(t, "%s", m->model);

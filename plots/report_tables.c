@@ -7,6 +7,8 @@
 
 #include "plots/report_text.h"
 
+enum { MAX_DEVICES = 64 };
+
 /* ---- speedup over dense ---- */
 
 static bool in_section(const report_t *r, int series, int section) {
@@ -14,6 +16,9 @@ static bool in_section(const report_t *r, int series, int section) {
         if (r->places[i].series == series && r->places[i].section == section) return true;
     return false;
 }
+
+/* Marks a ratio of times of two GPUs. */
+static const char CROSSED[] = "\342\200\240";
 
 /* The fastest of the row stands out; what did not run says so. */
 static void write_cell(FILE *out, const report_t *r, int i, double fastest_us) {
@@ -27,7 +32,8 @@ static void write_cell(FILE *out, const report_t *r, int i, double fastest_us) {
     const char *mark = row->time_us == fastest_us ? "**" : "";
     fprintf(out, "%s%s us", mark, number_text(row->time_us, time));
     if (!isnan(r->places[i].speedup))
-        fprintf(out, ", %sx", number_text(r->places[i].speedup, speedup));
+        fprintf(out, ", %sx%s", number_text(r->places[i].speedup, speedup),
+                r->places[i].crossed ? CROSSED : "");
     fputs(mark, out);
 }
 
@@ -84,6 +90,51 @@ const char *const SPEEDUP_LEGEND =
     "layer, tokens, dtype and cache state. Below 1x is slower. Bold is the fastest of its row.\n"
     "Empty: not in this run.\n\n";
 
+/* How many points of a section each device measured, and whether ratios cross from one to another.
+ */
+static void write_devices(FILE *out, const report_t *r, int section) {
+    struct {
+        const char *device, *uuid;
+        int points;
+    } seen[MAX_DEVICES];
+    int len = 0, crossed = 0;
+    for (int i = 0; i < r->own_len; i++) {
+        const point_row_t *row = &r->points[i];
+        int d = 0;
+        if (r->places[i].section != section || !r->places[i].current) continue;
+        crossed += r->places[i].crossed && !isnan(r->places[i].speedup);
+        while (d < len &&
+               (strcmp(seen[d].device, row->device) || strcmp(seen[d].uuid, row->gpu_uuid)))
+            d++;
+        if (d == MAX_DEVICES) continue;
+        if (d == len) {
+            seen[d].device = row->device;
+            seen[d].uuid = row->gpu_uuid;
+            seen[d].points = 0;
+            len++;
+        }
+        seen[d].points++;
+    }
+    if (len < 2) return;
+    fputs("Points were shared out among", out);
+    for (int d = 0; d < len; d++) {
+        fprintf(out, "%s ", d ? "," : "");
+        text_markdown(out, seen[d].device);
+        if (*seen[d].uuid) fputs(" ", out);
+        text_markdown(out, seen[d].uuid);
+        fprintf(out, " (%d)", seen[d].points);
+    }
+    fputs(". A row's % of roof is of its own device; pictures draw the best ceiling of them all.\n",
+          out);
+    if (crossed)
+        fprintf(out,
+                "**%d ratios are of times of two devices**, for want of a dense row of the same "
+                "one: marked %s in the tables.\n\n",
+                crossed, CROSSED);
+    else
+        fputs("Every speedup is a ratio of times of one device.\n\n", out);
+}
+
 void write_section_title(FILE *out, const report_t *r, int section) {
     char device[2 * TEXT_LEN];
     const section_t *s = &r->sections[section];
@@ -95,6 +146,7 @@ void write_section_title(FILE *out, const report_t *r, int section) {
     fputs(", cache ", out);
     text_markdown(out, *s->cache ? s->cache : "unknown");
     fputs("\n\n", out);
+    if (r->together) write_devices(out, r, section);
 }
 
 status_t write_speedup_md(const report_t *r, const char *dir) {

@@ -35,15 +35,30 @@ stats rows using (shown(int(column(1))) ? column(5) : NaN) nooutput
 x_low = STATS_min
 x_high = STATS_max
 
+# Where the rows of each panel and series are: they stand together, and none is looked at in vain
+array FROM[last * series_len]
+array TO[last * series_len]
+do for [i = 1:last * series_len] {
+    FROM[i] = -1
+    TO[i] = 0
+}
+at(p, s) = (p - 1) * series_len + s
+note(i, row) = (FROM[i] = FROM[i] < 0 ? row : FROM[i], TO[i] = row, i)
+stats rows using (int(column(1)) <= last ? note(at(int(column(1)), int(column(3))), \
+    int(column(0))) : NaN) nooutput
+start(p, s) = FROM[at(p, s)] < 0 ? 0 : FROM[at(p, s)]
+stop(p, s) = TO[at(p, s)]
+
 # A time axis in microseconds, or in milliseconds where those read better
 array LOW[4096]
 array HIGH[4096]
 unit = !speedup && y_high > 1e4 ? 1e3 : 1
+lowest(p, v) = (LOW[p] = v < LOW[p] ? v : LOW[p], HIGH[p] = v > HIGH[p] ? v : HIGH[p], v)
 do for [p = first:last] {
-    stats rows using (int(column(1)) == p ? column(6) : NaN) nooutput
-    LOW[p] = STATS_min
-    HIGH[p] = STATS_max
+    LOW[p] = 1e99
+    HIGH[p] = 0
 }
+stats rows using (shown(int(column(1))) ? lowest(int(column(1)), column(6)) : NaN) nooutput
 
 y_text = speedup ? 'times as fast as dense' : unit > 1 ? 'time (ms)' : 'time (µs)'
 
@@ -101,16 +116,18 @@ do for [p = first:last] {
         }
     }
     plot (speedup ? 1 : NaN) with lines lc rgb GREY lw 1.6, \
-        for [s = 1:series_len] rows using \
-            (mine(p, s) && !speedup ? $5 : NaN):($6 / unit):($7 / unit):($8 / unit) \
+        for [s = 1:(speedup ? 0 : series_len)] rows every ::start(p, s)::stop(p, s) using \
+            (mine(p, s) ? $5 : NaN):($6 / unit):($7 / unit):($8 / unit) \
             with yerrorbars pt 0 lc rgb RGB[s], \
-        for [s = 1:series_len] rows using (mine(p, s) ? $5 : NaN):(column(value) / unit) \
-            with linespoints pt POINT[s] ps 0.9 * marker lw 1.4 lc rgb RGB[s], \
+        for [s = 1:series_len] rows every ::start(p, s)::stop(p, s) using \
+            (mine(p, s) ? $5 : NaN):(column(value) / unit) with linespoints \
+            pt POINT[s] ps 0.9 * marker lw 1.4 lc rgb RGB[s], \
         for [s = 1:series_len] keyentry with linespoints pt USED[s] ? POINT[s] : 0 ps 1.1 * marker \
             lw USED[s] ? 1.4 : 0 lc rgb RGB[s] title USED[s] ? NAME[s] : '', \
         for [s = 1:series_len] turns using (mine_turn(p, s) ? $3 : NaN):(speedup ? 1 : $4 / unit) \
             with points pt 6 ps 1.9 * marker lw 1.6 lc rgb RGB[s], \
-        rows using (int(column(1)) == p ? $5 : NaN):(column(value) / unit):10 @TELL, \
+        for [s = 1:series_len] rows every ::start(p, s)::stop(p, s) using \
+            (mine(p, s) ? $5 : NaN):(column(value) / unit):10 @TELL, \
         turns using (int(column(1)) == p ? $3 : NaN):(speedup ? 1 : $4 / unit):5 @TELL
     unset label 1001
     unset label 1002

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "results/throttle.h"
+
 #define EXACT_ENTRY(column, rule, text) {#column, text, rule},
 const quantity_t EXACT_QUANTITY[QUANTITIES] = {EXACT_QUANTITIES(EXACT_ENTRY)};
 #undef EXACT_ENTRY
@@ -54,10 +56,6 @@ static bool clock_steady(const char *throttle) {
     return !strstr(throttle, "cap") && !strstr(throttle, "thermal") && !strstr(throttle, "hw_");
 }
 
-static bool disturbed(const char *throttle) {
-    return strstr(throttle, "other_load") || strstr(throttle, "thermal") || strstr(throttle, "hw_");
-}
-
 /* The processes that have a time, as compare_times() takes them. */
 static status_t gather_trials(const comparison_t *c, compared_t *p) {
     for (int side = 0; side < 2; side++) {
@@ -77,7 +75,7 @@ static status_t gather_trials(const comparison_t *c, compared_t *p) {
                                                     .samples_len = m->samples_len,
                                                     .sm_clock_mhz = m->sm_clock_mhz,
                                                     .clock_steady = clock_steady(m->throttle),
-                                                    .disturbed = disturbed(m->throttle)};
+                                                    .disturbed = throttle_disturbs(m->throttle)};
         }
     }
     return STATUS_OK;
@@ -121,6 +119,20 @@ static status_t judge_times(comparison_t *c) {
     return st;
 }
 
+/* True if NEW has a time of a GPU that BASE has none of. */
+static bool other_gpu(const comparison_t *c, const compared_t *p) {
+    for (int k = 0; k < c->sides[SIDE_NEW].len; k++) {
+        const measured_t *new = &p->of[SIDE_NEW][k];
+        bool known = !new->status || !*new->gpu;
+        for (int j = 0; j < c->sides[SIDE_BASE].len && !known; j++) {
+            const measured_t *base = &p->of[SIDE_BASE][j];
+            known = base->status && (!*base->gpu || !strcmp(base->gpu, new->gpu));
+        }
+        if (!known) return true;
+    }
+    return false;
+}
+
 /* A missing point may hide anything, so it leaves the whole open. */
 static void judge_whole(comparison_t *c) {
     double logs = 0;
@@ -132,6 +144,7 @@ static void judge_whole(comparison_t *c) {
         c->verdicts[p->time.verdict]++;
         c->unsure += p->time.may_be_slower;
         if (!is_timed(p)) continue;
+        c->other_gpus += other_gpu(c, p);
         logs += log(p->time.ratio);
         timed++;
     }

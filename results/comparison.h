@@ -31,7 +31,7 @@ extern const quantity_t EXACT_QUANTITY[QUANTITIES];
 
 /* What one process has of a point; status is NULL where it has no row. */
 typedef struct {
-    const char *status, *reason, *plan, *throttle;
+    const char *status, *reason, *plan, *throttle, *gpu; /* gpu: "" where it has no uuid */
     double time_us, ci_low_us, ci_high_us, sm_clock_mhz;
     double exact[QUANTITIES];
     double *samples;
@@ -94,6 +94,7 @@ typedef struct {
     int unsure;             /* points that may be slower */
     int verdicts[VERDICTS]; /* of the compared points */
     int states[POINT_STATES];
+    int other_gpus;     /* compared points that NEW measured on a GPU that BASE did not */
     double mean_ratio;  /* geometric, of the compared times; NAN if there are none */
     double noise;       /* as compare_noise() found it in BASE */
     void *texts, *keys; /* tsearch trees of texts, and of the points by key */

@@ -45,6 +45,7 @@ typedef struct {
     comparison_t *c;
     int side, process;
     char values[ROW_CONDITIONS][2][TEXT_LEN];
+    bool by_device;                /* a run has a row of each point for each device */
     bool overlook[ROW_CONDITIONS]; /* differs and was forced: not part of a point's identity */
     sample_row_t sample;           /* the one before, and whose it was */
     measured_t *sampled;
@@ -92,11 +93,15 @@ static void make_key(const reader_t *r, const point_row_t *row, char key[KEY_LEN
              r->overlook[ROW_DTYPE] ? "" : row->dtype, row->tokens, row->in_features,
              row->out_features, row->blocks, row->rank, row->batch, row->heads, row->kv_heads,
              row->context, row->causal, r->overlook[ROW_CACHE] ? "" : row->cache);
+    const size_t len = strlen(key);
+    if (r->by_device) snprintf(key + len, KEY_LEN - len, "|%s", row->device);
 }
 
 /* ---- points.csv ---- */
 
-static status_t add_point(comparison_t *c, const point_row_t *row) {
+static status_t add_point(const reader_t *r, const point_row_t *row) {
+    comparison_t *c = r->c;
+    char layer[2 * TEXT_LEN + 8];
     if ((c->points_len & (c->points_len - 1)) == 0) { /* grows at powers of two */
         const size_t room = c->points_len ? 2 * (size_t)c->points_len : 1;
         compared_t *grown = realloc(c->points, room * sizeof *grown);
@@ -104,9 +109,11 @@ static status_t add_point(comparison_t *c, const point_row_t *row) {
         c->points = grown;
     }
     bool complete = true;
+    snprintf(layer, sizeof layer, "%s%s%s", row->layer, r->by_device ? " on " : "",
+             r->by_device ? row->device : "");
     compared_t *p = &c->points[c->points_len];
     *p = (compared_t){.workload = keep(c, row->workload, &complete),
-                      .layer = keep(c, row->layer, &complete),
+                      .layer = keep(c, layer, &complete),
                       .structure = keep(c, row->structure, &complete),
                       .variant = keep(c, row->variant, &complete),
                       .dtype = keep(c, row->dtype, &complete),
@@ -134,7 +141,7 @@ static status_t visit_point(void *ctx, const void *data, int line) {
     const entry_t *entry = enter(&r->c->keys, key, r->c->points_len);
     if (!entry) return no_memory();
     if (entry->point == r->c->points_len) {
-        const status_t st = add_point(r->c, row);
+        const status_t st = add_point(r, row);
         if (st != STATUS_OK) return st;
     }
     bool complete = true;
@@ -143,6 +150,7 @@ static status_t visit_point(void *ctx, const void *data, int line) {
                      .reason = keep(r->c, row->reason, &complete),
                      .plan = keep(r->c, row->plan, &complete),
                      .throttle = keep(r->c, row->throttle, &complete),
+                     .gpu = keep(r->c, row->gpu_uuid, &complete),
                      .time_us = row->time_us,
                      .ci_low_us = row->time_ci_low_us,
                      .ci_high_us = row->time_ci_high_us,
@@ -166,7 +174,7 @@ static bool same_point(const sample_row_t *a, const sample_row_t *b) {
            !strcmp(a->workload, b->workload) && !strcmp(a->dtype, b->dtype) &&
            !strcmp(a->cache, b->cache) && a->in_features == b->in_features &&
            a->out_features == b->out_features && same_number(a->blocks, b->blocks) &&
-           same_number(a->rank, b->rank);
+           same_number(a->rank, b->rank) && !strcmp(a->device, b->device);
 }
 
 /* Whose sample this is; NULL if no row of this process is its point's. */
@@ -180,6 +188,7 @@ static measured_t *sampled(const reader_t *r, const sample_row_t *sample) {
     memcpy(row.variant, sample->variant, TEXT_LEN);
     memcpy(row.dtype, sample->dtype, TEXT_LEN);
     memcpy(row.cache, sample->cache, TEXT_LEN);
+    memcpy(row.device, sample->device, TEXT_LEN);
     row.tokens = sample->tokens;
     row.in_features = sample->in_features;
     row.out_features = sample->out_features;
@@ -378,6 +387,15 @@ static status_t read_all(reader_t *r, const table_t *table, bool required, row_v
     return STATUS_OK;
 }
 
+/* A sweep with --pin-point. */
+static bool any_pinned(const comparison_t *c) {
+    for (int side = 0; side < 2; side++)
+        for (int k = 0; k < c->sides[side].len; k++)
+            if (!strcmp(process_fact(&c->sides[side].processes[k], "pin_point"), "yes"))
+                return true;
+    return false;
+}
+
 static bool in_common(const comparison_t *c) {
     for (int i = 0; i < c->points_len; i++)
         if (point_row(c, &c->points[i], SIDE_BASE) && point_row(c, &c->points[i], SIDE_NEW))
@@ -402,6 +420,7 @@ status_t comparison_load(const char *base, const char *new, const compare_rules_
         st = refuse(c);
         goto cleanup;
     }
+    r->by_device = any_pinned(c);
     TRY(read_all(r, &POINTS_TABLE, true, visit_point));
     TRY(read_all(r, &SAMPLES_TABLE, false, visit_sample));
     if (!in_common(c))

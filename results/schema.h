@@ -42,7 +42,11 @@ enum { TEXT_LEN = 192 };
     C(excess_traffic, REAL) C(l2_intensity, REAL)                                                  \
     /* which of a variant's plans ran, and the time it took to choose it */                                                           \
     C(plan, TEXT) C(tuning_s, REAL)                                                                \
-    ATTENTION_COLUMNS(C)
+    ATTENTION_COLUMNS(C)                                                                           \
+    /* which GPU it was, wherever `device` counts from */                                          \
+    C(gpu_uuid, TEXT)                                                                              \
+    /* times that it was sampled anew, since something throttled the device */                     \
+    C(remeasured, COUNT)
 
 #define CEILING_COLUMNS(C)                                                                         \
     C(run_id, TEXT) C(device, TEXT) C(kind, TEXT) C(dtype, TEXT) C(method, TEXT) C(value, REAL)    \
@@ -53,7 +57,7 @@ enum { TEXT_LEN = 192 };
     C(run_id, TEXT) C(workload, TEXT) C(layer, TEXT) C(structure, TEXT) C(variant, TEXT)           \
     C(dtype, TEXT) C(tokens, COUNT) C(in_features, COUNT) C(out_features, COUNT) C(blocks, COUNT)  \
     C(rank, COUNT) C(cache, TEXT) C(sample, COUNT) C(time_us, REAL)                                \
-    ATTENTION_COLUMNS(C)
+    ATTENTION_COLUMNS(C) C(device, TEXT)
 
 /* Choices among the plans of a variant; the build's kernels are what they hold for. */
 #define PLAN_COLUMNS(C)                                                                            \

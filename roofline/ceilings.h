@@ -33,6 +33,7 @@ typedef struct {
     double value, ci_low, ci_high, theoretical;
     const char *unit;
     double sm_clock_mhz;
+    const char *device; /* whose it is, where several are measured; else NULL */
 } ceiling_t;
 
 typedef status_t (*ceiling_emit_t)(void *ctx, const ceiling_t *ceiling);

@@ -1,14 +1,20 @@
 /*
  * What goes wrong, linked into tests/blroof_faulty alone: variants of dense, one way each; a wall
- * clock that jumps; and counters for a CPU, which has none.
+ * clock that jumps; and counters for a CPU, which has none. The environment asks for more:
+ * FAULTY_DEVICES=N makes N devices of the CPU, of which the second is half as fast; FAULTY_REPEAT=P
+ * repeats P percent of the launches that are timed, on any device; FAULTY_THROTTLE=N has the first
+ * N readings of a process tell of heat and of another process.
  */
 #include <math.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "harness/registry.h"
 #include "kernels/cpu_blas.h"
 #include "profiles/source.h"
 
@@ -139,4 +145,106 @@ time_t time(time_t *out) {
     clock_gettime(CLOCK_REALTIME, &now);
     if (out) *out = now.tv_sec;
     return now.tv_sec;
+}
+
+/* ---- several devices ---- */
+
+static device_ops_t real, several; /* what the CPU does, and what its stand-ins do */
+
+static int count_several(char *why, size_t why_len) {
+    const char *count = getenv("FAULTY_DEVICES");
+    return count ? atoi(count) : real.count(why, why_len);
+}
+
+static status_t open_one(int index, device_t **out) {
+    const status_t st = real.open(0, out);
+    if (st != STATUS_OK) return st;
+    snprintf((*out)->id, sizeof(*out)->id, "cpu:%d", index);
+    snprintf((*out)->uuid, sizeof(*out)->uuid, "GPU-of-test-%d", index);
+    return STATUS_OK;
+}
+
+static void facts_of_one(device_t *device, fact_t fact, void *ctx) {
+    fact(ctx, "gpu_uuid", device->uuid);
+    real.facts(device, fact, ctx);
+}
+
+static status_t replay_one(device_t *device, recording_t *recording, double *us) {
+    const status_t st = real.replay(device, recording, us);
+    if (!strcmp(device->id, "cpu:1")) *us *= 2;
+    return st;
+}
+
+/* ---- work that is done twice ---- */
+
+typedef struct {
+    work_t work;
+    void *arg;
+    int launches, repeated;
+} repeat_t;
+
+static double repeat_percent;
+static device_ops_t once[DEVICE_KIND_COUNT], repeating[DEVICE_KIND_COUNT];
+
+static status_t repeat(void *arg, int index, stream_t stream) {
+    const repeat_t *r = arg;
+    const status_t st = r->work(r->arg, index, stream);
+    return st == STATUS_OK && index % r->launches < r->repeated ? r->work(r->arg, index, stream)
+                                                                : st;
+}
+
+/* What is recorded may be run as long as the process lives, so the arguments are kept. */
+static status_t record_repeated(device_t *device, work_t work, void *arg, int launches, bool cold,
+                                recording_t **out) {
+    const double share = repeat_percent / 100;
+    repeat_t *r = malloc(sizeof *r);
+    if (!r) return fail(STATUS_OOM, "out of host memory");
+    *r = (repeat_t){work, arg, launches, (int)(share * launches + 0.5)};
+    return once[device->info.kind].record(device, repeat, r, launches, cold, out);
+}
+
+static void repeat_on(device_kind_t kind) {
+    if (!device_ops(kind)) return;
+    repeating[kind] = once[kind] = *device_ops(kind);
+    repeating[kind].record = record_repeated;
+    device_register(&repeating[kind]);
+}
+
+/* ---- a monitor that has something to tell ---- */
+
+static int alarms;
+static device_ops_t calm[DEVICE_KIND_COUNT], alarmed[DEVICE_KIND_COUNT];
+
+static status_t state_alarmed(device_t *device, device_state_t *out) {
+    static int readings;
+    const status_t st = calm[device->info.kind].state(device, out);
+    const bool alarm = readings++ < alarms;
+    snprintf(out->throttle, sizeof out->throttle, alarm ? "hw_thermal+other_process" : "none");
+    return st;
+}
+
+static void alarm_on(device_kind_t kind) {
+    if (!device_ops(kind)) return;
+    alarmed[kind] = calm[kind] = *device_ops(kind);
+    alarmed[kind].state = state_alarmed;
+    device_register(&alarmed[kind]);
+}
+
+/* After those that register themselves, for this is linked behind them. */
+__attribute__((constructor)) static void stand_in(void) {
+    if (getenv("FAULTY_DEVICES")) {
+        several = real = *device_ops(DEVICE_CPU);
+        several.count = count_several;
+        several.open = open_one;
+        several.facts = facts_of_one;
+        several.replay = replay_one;
+        device_register(&several);
+    }
+    const char *throttle = getenv("FAULTY_THROTTLE"), *repeat_text = getenv("FAULTY_REPEAT");
+    alarms = throttle ? atoi(throttle) : 0;
+    repeat_percent = repeat_text ? atof(repeat_text) : 0;
+    for (int kind = 0; kind < DEVICE_KIND_COUNT; kind++) {
+        if (throttle) alarm_on((device_kind_t)kind);
+        if (repeat_text) repeat_on((device_kind_t)kind);
+    }
 }

@@ -263,14 +263,14 @@ static status_t keep(void *ctx, const void *row, int line) {
 
 /* Two rows to be counted and four that are not; returns what counting them said. */
 static status_t count_rows(counting_t counting) {
-    roof_ceilings_t ceilings[DTYPE_COUNT];
+    device_ceilings_t ceilings;
     char path[64];
-    for (int d = 0; d < DTYPE_COUNT; d++) ceilings[d] = roof_ceilings_none();
-    worker_t worker;
-    assert_int_equal(worker_start("cpu", 0, &worker), STATUS_OK);
+    for (int d = 0; d < DTYPE_COUNT; d++) ceilings.of[d] = roof_ceilings_none();
+    pool_t pool;
+    assert_int_equal(pool_start("cpu", 0, false, &pool), STATUS_OK);
     strcpy(strrchr(run_path, '-'), "-XXXXXX");
     assert_non_null(mkdtemp(run_path));
-    assert_int_equal(run_open(run_path, &worker.device, NULL, false, &run), STATUS_OK);
+    assert_int_equal(run_open(run_path, pool.device, NULL, false, &run), STATUS_OK);
     assert_int_equal(run_open_points(&run), STATUS_OK);
     add_row("ok", "off", CACHE_ROTATE, 1);
     add_row("unsupported", "off", CACHE_ROTATE, 2);
@@ -278,8 +278,8 @@ static status_t count_rows(counting_t counting) {
     add_row("ok", "off", CACHE_COLD, 4);
     add_row("ok", "ok", CACHE_ROTATE, 5);
     add_row("ok", "off", CACHE_HOT, 6);
-    const status_t st = counting_rows(&run, &worker, counting, ceilings, 0);
-    worker_stop(&worker);
+    const status_t st = counting_rows(&run, &pool, counting, &ceilings, 0);
+    pool_stop(&pool);
     run_close(&run);
     int found = 0;
     snprintf(path, sizeof path, "%s/points.csv", run_path);
