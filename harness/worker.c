@@ -195,7 +195,7 @@ void worker_stop(worker_t *w) {
     }
     end_at_once(w);
     free(w->reply);
-    *w = (worker_t){0};
+    *w = (worker_t){.device = w->device, .siblings = w->siblings};
 }
 
 /* ---- asking ---- */

@@ -44,7 +44,7 @@ struct worker {
 status_t worker_start(const char *spec, double budget_s, worker_t *out);
 /* Starts another process if there is none. */
 status_t worker_ready(worker_t *worker);
-/* Frees all of it; one that is busy is not waited for. */
+/* Frees all of it but what is known of the device; one that is busy is not waited for. */
 void worker_stop(worker_t *worker);
 
 /* As measure_probe(). */

@@ -94,7 +94,7 @@ static void test_sampled_again(void **s) {
                                           "other_load"};
     for (int i = 0; i < 4; i++)
         for (int from = 0; from < 2; from++) { /* in the middle and at the end, or at the end */
-            const timing_t t = timed(from, 2, reasons[i], 0.1);
+            const timing_t t = timed(from, 2, reasons[i], 1);
             assert_int_equal(t.remeasured, 1);
             assert_string_equal(t.state.throttle, "none");
             assert_float_equal(t.summary.median, 10, 0);
