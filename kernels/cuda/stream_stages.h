@@ -13,7 +13,7 @@
 #ifndef BLROOF_STREAM_STAGES_H
 #define BLROOF_STREAM_STAGES_H
 
-#include "kernels/cuda/stream.cuh"
+#include "kernels/cuda/stream_launch.cuh"
 
 enum { MOST_SHARES = 8 }; /* of a tile's depth in stream_down */
 
@@ -58,11 +58,11 @@ typedef struct {
 } stream_up_t;
 
 /*
- * Complete the last lines of the struct from the rest. False if the shared memory of a CTA cannot
- * hold what is needed.
+ * Complete the last lines of the struct from the rest, so that `ctas` CTAs fit on an SM. False if
+ * shared memory cannot hold what is needed.
  */
-bool stream_down_fit(stream_down_t *down, const stream_device_t *device);
-bool stream_up_fit(stream_up_t *up, const stream_device_t *device);
+bool stream_down_fit(stream_down_t *down, const stream_device_t *device, int ctas);
+bool stream_up_fit(stream_up_t *up, const stream_device_t *device, int ctas);
 
 /*
  * Chooses how a chain of the two is cut (sets, shares, cluster) and completes both, from what else

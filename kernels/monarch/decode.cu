@@ -45,7 +45,7 @@ static bool supports_tokens(const problem_t *p, const device_info_t *info, char 
 
 /* ---- One kernel ---- */
 
-/* The cluster that leaves the least to the busiest SM. */
+/* The cluster that leaves the least to the busiest SM, two CTAs an SM where they fit. */
 static bool choose_one(const problem_t *p, const stream_device_t *device, stream_up_t *out) {
     int64_t best = INT64_MAX;
     stream_up_t a = up_of(p);
@@ -53,7 +53,9 @@ static bool choose_one(const problem_t *p, const stream_device_t *device, stream
     for (a.cluster = 1; a.cluster <= MOST_CLUSTER; a.cluster++) {
         const int64_t waves = ceil_div((int64_t)a.out_blocks * a.cluster, device->sms);
         const int64_t cost = waves * ceil_div(a.rank_tiles, a.cluster);
-        if (cost < best && stream_up_fit(&a, device)) *out = a, best = cost;
+        if (cost >= best) continue;
+        if (!stream_up_fit(&a, device, 2) && !stream_up_fit(&a, device, 1)) continue;
+        *out = a, best = cost;
     }
     return best < INT64_MAX;
 }
