@@ -42,6 +42,11 @@ enum {
     STREAM_GROUP_BYTES = STREAM_WARPS * STREAM_GROUP * FRAGMENT_BYTES, /* of all rings */
 };
 
+/* CTAs an SM that registers must allow, with this many 8-token columns. */
+__host__ __device__ constexpr int stream_ctas(int columns) {
+    return columns <= 2 ? STREAM_CTAS : 2;
+}
+
 __host__ __device__ inline int tiles_of(int64_t features) {
     return (int)((features + FRAGMENT_SIDE - 1) / FRAGMENT_SIDE);
 }

@@ -74,11 +74,4 @@ static status_t stream_launch(void (*kernel)(ARGS), const ARGS &args, dim3 grid,
     return STATUS_OK;
 }
 
-#define STREAM_SUPPORTS_TOKENS(problem, why, why_len)                                              \
-    do {                                                                                           \
-        if ((problem)->tokens <= STREAM_TOKENS) break;                                             \
-        snprintf(why, why_len, "streams weights for at most %d tokens", (int)STREAM_TOKENS);       \
-        return false;                                                                              \
-    } while (0)
-
 #endif
