@@ -42,6 +42,11 @@ enum {
     STREAM_GROUP_BYTES = STREAM_WARPS * STREAM_GROUP * FRAGMENT_BYTES, /* of all rings */
 };
 
+/* CTAs an SM that registers must allow, with this many 8-token columns. */
+__host__ __device__ constexpr int stream_ctas(int columns) {
+    return columns <= 2 ? STREAM_CTAS : 2;
+}
+
 __host__ __device__ inline int tiles_of(int64_t features) {
     return (int)((features + FRAGMENT_SIDE - 1) / FRAGMENT_SIDE);
 }
@@ -112,7 +117,8 @@ typedef struct {
     int most;                  /* room in each */
     int segments, next, left;  /* segments; the next to request; fragments left of the one before */
     const uint4 *at;           /* the next of them */
-    uint4 *ring;               /* this warp's first fragment */
+    uint4 *ring;               /* of warp 0 */
+    int lane;                  /* this lane's part of this warp's first fragment */
     uint64_t *full;            /* a barrier for each group */
     int depth, in, out;
     unsigned phase; /* of the barriers, at `out` */
@@ -128,9 +134,11 @@ __device__ inline stream_ring_t ring_make(uint4 *smem, uint64_t *full, segment_t
     const int warp = (int)threadIdx.x / 32;
     stream_ring_t r = {};
     r.tables = tables, r.table = tables + warp * segments, r.most = segments;
-    r.ring = smem + warp * depth * STREAM_GROUP * 32;
+    r.ring = smem;
     r.full = full + warp * STREAM_DEPTH;
     r.depth = depth;
+    r.lane = warp * depth * STREAM_GROUP * 32 + (int)threadIdx.x % 32;
+    asm volatile("" : "+r"(r.lane)); /* not to be worked out again and again */
     if (threadIdx.x % 32 == 0) {
 #pragma unroll 1
         for (int i = 0; i < depth; i++) barrier_init(r.full + i);
@@ -174,7 +182,7 @@ __device__ inline void ring_fetch(stream_ring_t &r) {
         r.next++;
     }
     const int lane = (int)threadIdx.x % 32, count = min(r.left, (int)STREAM_GROUP);
-    uint4 *const to = r.ring + r.in * STREAM_GROUP * 32;
+    uint4 *const to = r.ring + r.lane - lane + r.in * STREAM_GROUP * 32;
 #if __CUDA_ARCH__ >= 900
     if (count == 0) return;
     __syncwarp(); /* all lanes have read what was there */
@@ -232,9 +240,43 @@ __device__ inline const uint4 *ring_take(stream_ring_t &r) {
         break;
     }
 #endif
-    const uint4 *const group = r.ring + r.out * STREAM_GROUP * 32 + threadIdx.x % 32;
+    const uint4 *const group = r.ring + r.lane + r.out * STREAM_GROUP * 32;
     if (++r.out == r.depth) r.out = 0, r.phase ^= 1;
     return group;
+}
+
+/*
+ * acc[c] += one group: `left` of its fragments at `group` (this lane's part), all of them with
+ * FULL, by the operand at b[row[j]] of every 8-token column j. CHAINS independent sums hide mma's
+ * latency; there are no branches, so that the loads of BATCH fragments are under way at once.
+ */
+template <typename T, int NT, int CHAINS, bool FULL>
+__device__ inline void group_multiply(float (&acc)[CHAINS][NT][4], const uint4 *group, const T *b,
+                                      const int (&row)[NT], int left) {
+    constexpr int BATCH = NT <= 2 ? STREAM_GROUP : NT == 4 ? 2 : 1;
+#pragma unroll
+    for (int i0 = 0; i0 < STREAM_GROUP; i0 += BATCH) {
+        uint4 a[BATCH];
+        uint2 words[BATCH][NT];
+#pragma unroll
+        for (int i = 0; i < BATCH; i++) {
+            const bool there = FULL || i0 + i < left;
+            a[i] = there ? group[(i0 + i) * 32] : make_uint4(0, 0, 0, 0);
+#pragma unroll
+            for (int j = 0; j < NT; j++)
+                words[i][j] = there ? *(const uint2 *)(b + row[j] + (i0 + i) * FRAGMENT_SIDE)
+                                    : make_uint2(0, 0);
+        }
+#pragma unroll
+        for (int i = 0; i < BATCH; i++) {
+            const uint32_t a_part[4] = {a[i].x, a[i].y, a[i].z, a[i].w};
+#pragma unroll
+            for (int j = 0; j < NT; j++) {
+                const uint32_t b_part[2] = {words[i][j].x, words[i][j].y};
+                mma_16816<T>(acc[(i0 + i) % CHAINS][j], a_part, b_part);
+            }
+        }
+    }
 }
 
 /*
@@ -246,12 +288,14 @@ __device__ inline const uint4 *ring_take(stream_ring_t &r) {
 template <typename T, int NT, typename DONE>
 __device__ inline void stream_multiply(stream_ring_t &ring, int end, const T *operand, int pitch,
                                        int tokens, DONE done) {
-    constexpr int CHAINS = NT == 1 ? 4 : NT == 2 ? 2 : 1; /* independent sums hide mma's latency */
-    constexpr int BATCH = NT <= 2 ? STREAM_GROUP : NT == 4 ? 2 : 1;
+    constexpr int CHAINS = NT == 1 ? 4 : NT == 2 ? 2 : 1;
     const int lane = (int)threadIdx.x % 32;
     int row[NT];
 #pragma unroll
-    for (int j = 0; j < NT; j++) row[j] = min(j * 8 + lane / 4, tokens - 1) * pitch + lane % 4 * 4;
+    for (int j = 0; j < NT; j++) {
+        row[j] = min(j * 8 + lane / 4, tokens - 1) * pitch + lane % 4 * 4;
+        asm volatile("" : "+r"(row[j]));
+    }
 #pragma unroll 1
     for (; ring.read < end; ring.read++) {
         const segment_t s = ring.table[ring.read];
@@ -261,31 +305,10 @@ __device__ inline void stream_multiply(stream_ring_t &ring, int end, const T *op
         for (int left = s.steps; left > 0;
              left -= STREAM_GROUP, b += STREAM_GROUP * FRAGMENT_SIDE) {
             const uint4 *const group = ring_take(ring);
-            /* No branches here: then the loads of BATCH fragments are under way at once. */
-#pragma unroll
-            for (int i0 = 0; i0 < STREAM_GROUP; i0 += BATCH) {
-                uint4 a[BATCH];
-                uint2 words[BATCH][NT];
-#pragma unroll
-                for (int i = 0; i < BATCH; i++) {
-                    const bool there = i0 + i < left;
-                    a[i] = there ? group[(i0 + i) * 32] : make_uint4(0, 0, 0, 0);
-#pragma unroll
-                    for (int j = 0; j < NT; j++)
-                        words[i][j] = there
-                                          ? *(const uint2 *)(b + row[j] + (i0 + i) * FRAGMENT_SIDE)
-                                          : make_uint2(0, 0);
-                }
-#pragma unroll
-                for (int i = 0; i < BATCH; i++) {
-                    const uint32_t a_part[4] = {a[i].x, a[i].y, a[i].z, a[i].w};
-#pragma unroll
-                    for (int j = 0; j < NT; j++) {
-                        const uint32_t b_part[2] = {words[i][j].x, words[i][j].y};
-                        mma_16816<T>(acc[(i0 + i) % CHAINS][j], a_part, b_part);
-                    }
-                }
-            }
+            if (left >= STREAM_GROUP)
+                group_multiply<T, NT, CHAINS, true>(acc, group, b, row, left);
+            else
+                group_multiply<T, NT, CHAINS, false>(acc, group, b, row, left);
             ring_fetch(ring);
         }
 #pragma unroll
@@ -472,84 +495,5 @@ __device__ inline void fragment_store(T *rows, int64_t ld, int column, int token
 __host__ __device__ inline int stream_head_bytes(int segments) {
     return STREAM_BARRIER_BYTES + STREAM_WARPS * segments * (int)sizeof(segment_t);
 }
-
-/* ---- Host side. ---- */
-
-/* What of a device decides shapes; supports() and launch() must come to the same ones. */
-typedef struct {
-    int sms, capability;
-    int64_t smem_bytes; /* most a CTA may have */
-} stream_device_t;
-
-static inline stream_device_t stream_device_of(const device_info_t *info) {
-    return {info->cores, info->compute_capability, info->smem_bytes};
-}
-
-static inline status_t stream_device_current(stream_device_t *out) {
-    int device = 0, major = 0, minor = 0, bytes = 0;
-    CUDA(cudaGetDevice(&device));
-    CUDA(cudaDeviceGetAttribute(&out->sms, cudaDevAttrMultiProcessorCount, device));
-    CUDA(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device));
-    CUDA(cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, device));
-    CUDA(cudaDeviceGetAttribute(&bytes, cudaDevAttrMaxSharedMemoryPerBlockOptin, device));
-    out->capability = 10 * major + minor;
-    out->smem_bytes = bytes;
-    return STATUS_OK;
-}
-
-/* The NT of stream_multiply(). */
-static inline int stream_columns(int64_t tokens) {
-    return tokens <= 8 ? 1 : tokens <= 16 ? 2 : tokens <= 32 ? 4 : 8;
-}
-
-/*
- * How many clusters to launch for `count`: as many as there are SMs for, the rest idle until the
- * kernel may begin. Each kernel then has one CTA on every SM and leaves its place there to the same
- * one of a later kernel. Otherwise two CTAs of a kernel would meet on one SM, which all wait for.
- */
-static inline unsigned stream_places(int count, int cluster, const stream_device_t *device) {
-    const int most = cluster <= 2 ? device->sms / cluster : 0; /* larger ones do not fill a GPU */
-    return (unsigned)(count > most ? count : most);
-}
-
-/*
- * Launches a kernel of STREAM_THREADS threads with argument `args`; from compute capability 9.0 on
- * it may begin before the kernels ahead of it have ended, and `cluster` CTAs form a cluster.
- */
-template <typename ARGS>
-static status_t stream_launch(void (*kernel)(ARGS), const ARGS &args, dim3 grid, int cluster,
-                              int64_t smem_bytes, const stream_device_t *device, uint64_t *opted_in,
-                              cudaStream_t stream) {
-    int id = 0;
-    CUDA(cudaGetDevice(&id));
-    if (id >= 64 || !(*opted_in >> id & 1)) {
-        const void *const function = (const void *)kernel;
-        CUDA(cudaFuncSetAttribute(function, cudaFuncAttributePreferredSharedMemoryCarveout,
-                                  cudaSharedmemCarveoutMaxShared));
-        const status_t st = smem_opt_in(function, (size_t)device->smem_bytes, opted_in);
-        if (st != STATUS_OK) return st;
-    }
-    cudaLaunchAttribute attributes[2];
-    attributes[0].id = cudaLaunchAttributeProgrammaticStreamSerialization;
-    attributes[0].val.programmaticStreamSerializationAllowed = 1;
-    attributes[1].id = cudaLaunchAttributeClusterDimension;
-    attributes[1].val.clusterDim = {(unsigned)cluster, 1, 1};
-    cudaLaunchConfig_t config = {};
-    config.gridDim = grid;
-    config.blockDim = dim3(STREAM_THREADS);
-    config.dynamicSmemBytes = (size_t)smem_bytes;
-    config.stream = stream;
-    config.attrs = attributes;
-    config.numAttrs = device->capability < 90 ? 0 : cluster > 1 ? 2 : 1;
-    CUDA(cudaLaunchKernelEx(&config, kernel, args));
-    return STATUS_OK;
-}
-
-#define STREAM_SUPPORTS_TOKENS(problem, why, why_len)                                              \
-    do {                                                                                           \
-        if ((problem)->tokens <= STREAM_TOKENS) break;                                             \
-        snprintf(why, why_len, "streams weights for at most %d tokens", (int)STREAM_TOKENS);       \
-        return false;                                                                              \
-    } while (0)
 
 #endif

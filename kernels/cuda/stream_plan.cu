@@ -3,20 +3,20 @@
 
 enum { PARTIALS_BYTES = 32 << 10 }; /* at most, of the parts into which warps share a tile */
 
+/* Shared memory of a CTA where `ctas` of them fill an SM; each costs 1 KB more. */
+static int64_t slot_bytes(const stream_device_t *device, int ctas) {
+    return (device->smem_bytes + 1024) / ctas / 16 * 16 - 1024;
+}
+
 /*
- * How deep the rings can be beside `fixed` bytes where a warp has `groups` groups to read: as deep
- * as three CTAs an SM allow, else two, so that those of the next kernels have requested their
- * weights before they may begin; else one. 0 if nothing fits.
+ * How deep the rings can be beside `fixed` bytes where a warp has `groups` groups to read and an SM
+ * `ctas` CTAs; 0 if that is too little to have enough under way.
  */
-static int stream_depth(const stream_device_t *device, int64_t fixed, int groups) {
+static int stream_depth(const stream_device_t *device, int ctas, int64_t fixed, int groups) {
     const int64_t most = groups < STREAM_DEPTH ? groups : STREAM_DEPTH;
-    for (int ctas = STREAM_CTAS; ctas > 0; ctas--) {
-        const int64_t shared = (device->smem_bytes + 1024) / ctas - 1024;
-        const int64_t depth = (shared - fixed) / STREAM_GROUP_BYTES, least = ctas > 1 ? 3 : 2;
-        if (depth >= most) return (int)most;
-        if (depth >= least) return (int)depth;
-    }
-    return 0;
+    const int64_t depth = (slot_bytes(device, ctas) - fixed) / STREAM_GROUP_BYTES;
+    if (depth >= most) return (int)most;
+    return depth >= (ctas > 1 ? 3 : 2) ? (int)depth : 0;
 }
 
 /* The groups of a warp that has `segments` segments of `steps` fragments. */
@@ -51,7 +51,8 @@ static int most_inputs(share_t share, int most, int each) {
 
 enum { MOST_COUNT = 1 << 20 }; /* of what quotient() divides */
 
-bool stream_down_fit(stream_down_t *a, const stream_device_t *device) {
+static bool down_fit_parts(stream_down_t *a, const stream_device_t *device, int ctas,
+                           int64_t most_bytes) {
     const int columns = stream_columns(a->tokens), steps = tiles_of(a->width);
     const int tiles = (int)ceil_div(a->tiles, a->sets), share = a->blocks > 1 ? a->blocks : steps;
     const int most = (int)ceil_div(share, a->shares);
@@ -60,7 +61,7 @@ bool stream_down_fit(stream_down_t *a, const stream_device_t *device) {
     a->unit_share = share_of(share, a->shares);
     const int inputs = a->blocks > 1 ? blocks : most_inputs(a->set_share, tiles, a->input_tiles);
     const int64_t results = (int64_t)tiles * blocks * columns * FRAGMENT_BYTES;
-    a->parts = stream_parts(tiles * blocks, deep, (int)(PARTIALS_BYTES / results));
+    a->parts = stream_parts(tiles * blocks, deep, (int)(most_bytes / results));
     a->pitch = operand_pitch(inputs * deep * FRAGMENT_SIDE);
     a->segments = stream_segments(tiles * blocks, a->parts);
     const int64_t operand = stream_head_bytes(a->segments) + (int64_t)a->tokens * a->pitch * 2;
@@ -68,14 +69,15 @@ bool stream_down_fit(stream_down_t *a, const stream_device_t *device) {
     const int64_t scales =
         a->scaled ? (int64_t)tiles * blocks * a->out_blocks * FRAGMENT_SIDE * 2 : 0;
     const int groups = stream_groups(a->segments, (int)ceil_div(deep, a->parts));
-    a->depth = stream_depth(device, operand + partials + scales, groups);
+    a->depth = stream_depth(device, ctas, operand + partials + scales, groups);
     a->partials_at = (int)(a->depth * STREAM_GROUP_BYTES + operand);
     a->s_at = (int)(a->partials_at + partials);
     a->smem_bytes = (int)(a->s_at + scales);
     return a->depth > 0 && a->pitch <= UINT16_MAX && a->tiles < MOST_COUNT;
 }
 
-bool stream_up_fit(stream_up_t *a, const stream_device_t *device) {
+static bool up_fit_parts(stream_up_t *a, const stream_device_t *device, int ctas,
+                         int64_t most_bytes) {
     const int columns = stream_columns(a->tokens), steps = tiles_of(a->width);
     const int ranks = (int)ceil_div(a->rank_tiles, a->cluster);
     const int least = a->rank_tiles / a->cluster; /* ranks of the smallest share */
@@ -88,14 +90,14 @@ bool stream_up_fit(stream_up_t *a, const stream_device_t *device) {
     a->rank_share = share_of(a->rank_tiles, a->cluster);
     a->parts = 1;
     if (a->paired) {
-        a->parts = stream_parts(ranks, steps, (int)(PARTIALS_BYTES / results));
+        a->parts = stream_parts(ranks, steps, (int)(most_bytes / results));
         a->x_pitch =
             operand_pitch(most_inputs(a->rank_share, ranks, a->pair_tiles) * steps * FRAGMENT_SIDE);
         operand = (int64_t)a->tokens * a->x_pitch * 2;
         partials = a->parts > 1 ? results * a->parts : 0;
     }
     a->up_parts =
-        stream_parts(tiles, least, (int)(PARTIALS_BYTES / (owned * columns * FRAGMENT_BYTES)));
+        stream_parts(tiles, least, (int)(most_bytes / (owned * columns * FRAGMENT_BYTES)));
     a->t_pitch = operand_pitch(ranks * FRAGMENT_SIDE);
     const int up_segments = stream_segments(tiles, a->up_parts);
     int groups = stream_groups(up_segments, (int)ceil_div(ranks, a->up_parts));
@@ -109,7 +111,7 @@ bool stream_up_fit(stream_up_t *a, const stream_device_t *device) {
     const int64_t t = (int64_t)a->tokens * a->t_pitch * 2;
     const int64_t received =
         a->cluster * a->up_parts > 1 ? owned * a->up_parts * columns * FRAGMENT_BYTES : 0;
-    a->depth = stream_depth(device, operand + partials + t + received, groups);
+    a->depth = stream_depth(device, ctas, operand + partials + t + received, groups);
     a->t_at = (int)(a->depth * STREAM_GROUP_BYTES + operand);
     a->partials_at = (int)(a->t_at + t);
     a->received_at = (int)(a->partials_at + partials);
@@ -118,15 +120,31 @@ bool stream_up_fit(stream_up_t *a, const stream_device_t *device) {
 }
 
 /*
- * Cuts are compared by the bytes that pass through the busiest SM, and what costs as much time as
- * so many bytes: a cluster's exchange, and CTAs so large that those of the next kernel cannot
- * begin beside them.
+ * Completes the last lines of the struct, so that `ctas` CTAs fit on an SM. False if shared memory
+ * cannot hold what is needed, even where warps do not share tiles.
  */
-enum { MOST_TILES = 32, CLUSTER_COST = 48 << 10, ALONE_COST = 48 << 10 };
-
-static int64_t alone_cost(int64_t smem_bytes, const stream_device_t *device) {
-    return 2 * (smem_bytes + 1024) > device->smem_bytes + 1024 ? ALONE_COST : 0;
+static bool down_fit(stream_down_t *a, const stream_device_t *device, int ctas) {
+    return down_fit_parts(a, device, ctas, PARTIALS_BYTES) || down_fit_parts(a, device, ctas, 0);
 }
+
+static bool up_fit(stream_up_t *a, const stream_device_t *device, int ctas) {
+    return up_fit_parts(a, device, ctas, PARTIALS_BYTES) || up_fit_parts(a, device, ctas, 0);
+}
+
+/*
+ * Cuts are compared by the bytes that pass through the busiest SM (T that is read as the sum of
+ * shares costs more), and what costs as much time as so many bytes: a cluster's exchange, more
+ * where clusters are too large to fill the GPU, and fewer CTAs an SM, so that those of the next
+ * kernels cannot begin early.
+ */
+enum {
+    MOST_TILES = 32,
+    MOST_CLUSTER = 8,
+    PAIR_COST = 48 << 10,
+    CLUSTER_COST = 96 << 10,
+    FEW_BYTES = 128 << 10 /* that a CTA reads of a small layer: see pairs_busy() */
+};
+static const int64_t SLOTS_COST[] = {0, 64 << 10, 12 << 10, 0};
 
 static int64_t down_cost(const stream_down_t *a, const stream_device_t *device) {
     const int steps = tiles_of(a->width), units = a->blocks > 1 ? a->blocks : steps;
@@ -139,11 +157,13 @@ static int64_t up_cost(const stream_up_t *a, const stream_device_t *device) {
     const int64_t ranks = ceil_div(a->rank_tiles, a->cluster);
     const int64_t waves = ceil_div((int64_t)a->out_blocks * a->sets * a->cluster, device->sms);
     const int64_t tiles = ceil_div(tiles_of(a->out_width), a->sets);
-    return waves * ranks * (tiles * FRAGMENT_BYTES + a->shares * a->tokens * 32) +
-           (a->cluster > 1 ? CLUSTER_COST : 0);
+    return waves * ranks * (tiles * FRAGMENT_BYTES + (3 * a->shares - 1) / 2 * a->tokens * 32) +
+           (a->cluster > 2    ? CLUSTER_COST
+            : a->cluster == 2 ? PAIR_COST
+                              : 0);
 }
 
-static bool down_choose(stream_down_t *best, int shares, const stream_device_t *device,
+static bool down_choose(stream_down_t *best, int shares, int ctas, const stream_device_t *device,
                         int64_t *cost) {
     const stream_down_t given = *best;
     *cost = INT64_MAX;
@@ -151,58 +171,97 @@ static bool down_choose(stream_down_t *best, int shares, const stream_device_t *
         stream_down_t a = given;
         a.shares = shares;
         a.sets = (int)ceil_div(a.tiles, tiles);
-        int64_t now = down_cost(&a, device);
-        if (now >= *cost || !stream_down_fit(&a, device)) continue;
-        now += alone_cost(a.smem_bytes, device);
-        if (now < *cost) *best = a, *cost = now;
+        const int64_t now = down_cost(&a, device);
+        if (now < *cost && down_fit(&a, device, ctas)) *best = a, *cost = now;
     }
     return *cost < INT64_MAX;
 }
 
-static bool up_choose(stream_up_t *best, int shares, const stream_device_t *device, int64_t *cost) {
+static bool up_choose(stream_up_t *best, int shares, int ctas, const stream_device_t *device,
+                      int64_t *cost) {
     const stream_up_t given = *best;
     const int tiles = tiles_of(given.out_width);
     *cost = INT64_MAX;
-    for (int cluster = 1; cluster <= (device->capability >= 90 ? 8 : 1); cluster *= 2) {
+    const int most = device->capability >= HOPPER_CAPABILITY ? MOST_CLUSTER : 1;
+    for (int cluster = 1; cluster <= most; cluster *= 2) {
         stream_up_t a = given;
         a.shares = shares, a.cluster = cluster;
         int sets = device->sms / (a.out_blocks * cluster);
         sets = sets < 1 ? 1 : sets > tiles ? tiles : sets;
         a.sets = (int)ceil_div(tiles, ceil_div(tiles, sets));
-        int64_t now = up_cost(&a, device);
-        if (now >= *cost || !stream_up_fit(&a, device)) continue;
-        now += alone_cost(a.smem_bytes, device);
-        if (now < *cost) *best = a, *cost = now;
+        const int64_t now = up_cost(&a, device);
+        if (now < *cost && up_fit(&a, device, ctas)) *best = a, *cost = now;
     }
     return *cost < INT64_MAX;
 }
 
-bool stream_chain_choose(stream_down_t *down, stream_up_t *up, const stream_device_t *device,
-                         char *why, size_t why_len) {
+/* A chain of two kernels: shares, and CTAs an SM, for which both together cost least. */
+static bool two_choose(stream_down_t *down, stream_up_t *up, const stream_device_t *device) {
     const stream_down_t down_given = *down;
     const stream_up_t up_given = *up;
     const int units = down->blocks > 1 ? down->blocks : tiles_of(down->width);
+    const int most_ctas = stream_ctas(stream_columns(down->tokens));
     int64_t best = INT64_MAX;
-    for (int shares = 1; shares <= MOST_SHARES && shares <= units; shares++) {
-        stream_down_t a = down_given;
-        stream_up_t b = up_given;
-        int64_t down_bytes, up_bytes;
-        if (!down_choose(&a, shares, device, &down_bytes)) continue;
-        if (!up_choose(&b, shares, device, &up_bytes)) continue;
-        if (down_bytes + up_bytes < best) {
-            best = down_bytes + up_bytes;
+    for (int ctas = most_ctas; ctas > 0; ctas--)
+        for (int shares = 1; shares <= MOST_SHARES && shares <= units; shares++) {
+            stream_down_t a = down_given;
+            stream_up_t b = up_given;
+            int64_t down_bytes, up_bytes;
+            if (!down_choose(&a, shares, ctas, device, &down_bytes)) continue;
+            if (!up_choose(&b, shares, ctas, device, &up_bytes)) continue;
+            if (down_bytes + up_bytes + SLOTS_COST[ctas] >= best) continue;
+            best = down_bytes + up_bytes + SLOTS_COST[ctas];
+            /* The same for both, so that no SM has place for one CTA more than the others. */
+            a.smem_bytes = b.smem_bytes = (int)slot_bytes(device, ctas);
             *down = a, *up = b;
         }
+    return best < INT64_MAX;
+}
+
+/* The cluster that leaves the least to the busiest SM, two CTAs an SM where they fit. */
+static bool pairs_choose(stream_up_t *up, const stream_device_t *device) {
+    int64_t best = INT64_MAX;
+    stream_up_t a = *up;
+    a.shares = 1, a.sets = 1;
+    for (a.cluster = 1; a.cluster <= MOST_CLUSTER; a.cluster++) {
+        const int64_t waves = ceil_div((int64_t)a.out_blocks * a.cluster, device->sms);
+        const int64_t cost = waves * ceil_div(a.rank_tiles, a.cluster);
+        if (cost >= best || (!up_fit(&a, device, 2) && !up_fit(&a, device, 1))) continue;
+        *up = a, best = cost;
     }
-    if (best < INT64_MAX) return true;
-    snprintf(why, why_len,
-             "%d tokens beside the weights' rings do not fit into %lld bytes of "
-             "shared memory",
-             down->tokens, (long long)device->smem_bytes);
+    return best < INT64_MAX;
+}
+
+/* Whether clusters keep most SMs busy, or there is too little to read for that to matter. */
+static bool pairs_busy(const stream_up_t *a, const stream_device_t *device) {
+    const int64_t ctas = (int64_t)a->out_blocks * a->cluster;
+    return 2 * ctas >= device->sms ||
+           2 * (a->in_features + a->out_features) * a->rank_tiles * FRAGMENT_SIDE / ctas <=
+               FEW_BYTES;
+}
+
+bool stream_chain_choose(stream_chain_t *chain, const stream_device_t *device, char *why,
+                         size_t why_len) {
+    stream_up_t *const up = &chain->up;
+    if (up->paired && device->capability < HOPPER_CAPABILITY) {
+        snprintf(why, why_len, "clusters need compute capability 9.0");
+        return false;
+    }
+    if (!(up->paired ? pairs_choose(up, device) : two_choose(&chain->down, up, device))) {
+        snprintf(why, why_len,
+                 "%d tokens beside the weights' rings do not fit into %lld bytes of shared memory",
+                 up->tokens, (long long)device->smem_bytes);
+        return false;
+    }
+    if (!up->paired || pairs_busy(up, device)) return true;
+    snprintf(why, why_len, "%d blocks keep only %d SMs busy", up->out_blocks,
+             up->out_blocks * up->cluster);
     return false;
 }
 
-size_t stream_chain_bytes(const stream_down_t *a) {
+size_t stream_chain_bytes(const stream_chain_t *chain) {
+    const stream_down_t *const a = &chain->down;
+    if (chain->up.paired) return 0;
     return (size_t)a->shares * (size_t)a->out_blocks * (size_t)a->tokens * (size_t)a->rank_tiles *
            FRAGMENT_SIDE * 2;
 }

@@ -1,10 +1,5 @@
 #include "kernels/cuda/stream_stages.h"
 
-/* CTAs an SM that registers must allow. */
-__host__ __device__ constexpr int many(int columns) {
-    return columns <= 2 ? STREAM_CTAS : 2;
-}
-
 __device__ inline bool aligned16(const void *p) {
     return ((uintptr_t)p & 15) == 0;
 }
@@ -126,7 +121,7 @@ __device__ inline place_t t_place(const stream_down_t &a, const down_item_t &ite
 }
 
 template <typename T, int NT, bool SCALED>
-static __global__ void __launch_bounds__(STREAM_THREADS, many(NT))
+static __global__ void __launch_bounds__(STREAM_THREADS, stream_ctas(NT))
     stream_down_kernel(const __grid_constant__ stream_down_t a) {
     extern __shared__ uint4 smem[];
     uint64_t *const barriers = (uint64_t *)((char *)smem + a.depth * STREAM_GROUP_BYTES);
@@ -340,7 +335,7 @@ __device__ inline void peers_meet(const stream_up_t &a, const up_item_t &item, u
 }
 
 template <typename T, int NT, bool PAIRED>
-static __global__ void __launch_bounds__(STREAM_THREADS, many(NT))
+static __global__ void __launch_bounds__(STREAM_THREADS, stream_ctas(NT))
     stream_up_kernel(const __grid_constant__ stream_up_t a) {
     extern __shared__ uint4 smem[];
     uint64_t *const barriers = (uint64_t *)((char *)smem + a.depth * STREAM_GROUP_BYTES);
@@ -431,12 +426,24 @@ static status_t up_launch(const stream_up_t *a, const stream_device_t *device,
         return function<__half, 8>(__VA_ARGS__);                                                   \
     } while (0)
 
-status_t stream_down(const stream_down_t *a, dtype_t dtype, const stream_device_t *device,
-                     stream_t stream) {
+static status_t stream_down(const stream_down_t *a, dtype_t dtype, const stream_device_t *device,
+                            stream_t stream) {
     DISPATCH_STREAM(dtype, a->tokens, down_launch, a, device, (cudaStream_t)stream);
 }
 
-status_t stream_up(const stream_up_t *a, dtype_t dtype, const stream_device_t *device,
-                   stream_t stream) {
+static status_t stream_up(const stream_up_t *a, dtype_t dtype, const stream_device_t *device,
+                          stream_t stream) {
     DISPATCH_STREAM(dtype, a->tokens, up_launch, a, device, (cudaStream_t)stream);
+}
+
+status_t stream_chain(stream_chain_t *chain, dtype_t dtype, const stream_device_t *device,
+                      void *const *tensors, void *workspace, stream_t stream) {
+    stream_down_t *const down = &chain->down;
+    stream_up_t *const up = &chain->up;
+    const int u = down->scaled ? 3 : 2;
+    up->x = tensors[0], up->v = tensors[1], up->u = tensors[u], up->y = tensors[u + 1];
+    down->x = tensors[0], down->v = tensors[1], down->scales = tensors[2];
+    down->t = workspace, up->t = workspace;
+    const status_t st = up->paired ? STATUS_OK : stream_down(down, dtype, device, stream);
+    return st == STATUS_OK ? stream_up(up, dtype, device, stream) : st;
 }

@@ -13,7 +13,7 @@
 #ifndef BLROOF_STREAM_STAGES_H
 #define BLROOF_STREAM_STAGES_H
 
-#include "kernels/cuda/stream.cuh"
+#include "kernels/cuda/stream_launch.cuh"
 
 enum { MOST_SHARES = 8 }; /* of a tile's depth in stream_down */
 
@@ -57,24 +57,30 @@ typedef struct {
     int smem_bytes;
 } stream_up_t;
 
-/*
- * Complete the last lines of the struct from the rest. False if the shared memory of a CTA cannot
- * hold what is needed.
- */
-bool stream_down_fit(stream_down_t *down, const stream_device_t *device);
-bool stream_up_fit(stream_up_t *up, const stream_device_t *device);
+/* A chain of both, or a paired `up` alone. */
+typedef struct {
+    stream_down_t down;
+    stream_up_t up;
+} stream_chain_t;
 
 /*
- * Chooses how a chain of the two is cut (sets, shares, cluster) and completes both, from what else
- * stands in them. False, and the reason in why[why_len], where it does not fit.
+ * Chooses how a chain is cut into CTAs and completes both structs, from what stands above that in
+ * them. False, and the reason in why[why_len], where it does not fit into shared memory.
  */
-bool stream_chain_choose(stream_down_t *down, stream_up_t *up, const stream_device_t *device,
-                         char *why, size_t why_len);
+bool stream_chain_choose(stream_chain_t *chain, const stream_device_t *device, char *why,
+                         size_t why_len);
+
+/* Bytes of T between two kernels. */
+size_t stream_chain_bytes(const stream_chain_t *chain);
 
 /*
- * Choosing takes longer than launching, so launch() keeps what it chose last. True if *last is this
- * problem on this device; else it becomes it.
+ * Enqueues what was chosen; tensors as in the structures: X, V, (scales,) U, Y. `workspace` has
+ * stream_chain_bytes(). The pointers in *chain are replaced.
  */
+status_t stream_chain(stream_chain_t *chain, dtype_t dtype, const stream_device_t *device,
+                      void *const *tensors, void *workspace, stream_t stream);
+
+/* True if *last is this problem on this device; else it becomes it. */
 typedef struct {
     problem_t problem;
     stream_device_t device;
@@ -82,12 +88,66 @@ typedef struct {
 
 bool stream_key_same(stream_key_t *last, const problem_t *problem, const stream_device_t *device);
 
-/* Bytes of T between them. */
-size_t stream_chain_bytes(const stream_down_t *down);
+/* ---- The functions of a plan; SHAPE(problem) is a chain before stream_chain_choose(). ---- */
 
-status_t stream_down(const stream_down_t *down, dtype_t dtype, const stream_device_t *device,
-                     stream_t stream);
-status_t stream_up(const stream_up_t *up, dtype_t dtype, const stream_device_t *device,
-                   stream_t stream);
+typedef stream_chain_t (*stream_shape_t)(const problem_t *);
+
+static inline bool stream_plan_choose(stream_shape_t shape, const problem_t *p,
+                                      const stream_device_t *device, stream_chain_t *out, char *why,
+                                      size_t why_len) {
+    *out = shape(p);
+    return stream_chain_choose(out, device, why, why_len);
+}
+
+template <stream_shape_t SHAPE>
+static bool stream_supports(const problem_t *p, const device_info_t *info, char *why,
+                            size_t why_len) {
+    const stream_device_t device = stream_device_of(info);
+    stream_chain_t chain;
+    if (!supports_portable(info, why, why_len)) return false;
+    if (p->tokens > STREAM_TOKENS) {
+        snprintf(why, why_len, "streams weights for at most %d tokens", (int)STREAM_TOKENS);
+        return false;
+    }
+    return stream_plan_choose(SHAPE, p, &device, &chain, why, why_len);
+}
+
+template <stream_shape_t SHAPE>
+static size_t stream_workspace(const problem_t *p, const device_info_t *info) {
+    const stream_device_t device = stream_device_of(info);
+    char why[WHY_LEN];
+    stream_chain_t chain;
+    const bool fits = stream_plan_choose(SHAPE, p, &device, &chain, why, sizeof why);
+    return fits ? stream_chain_bytes(&chain) : 0;
+}
+
+/* Depends on how the device cuts the work; as on 132 SMs of compute capability 9.0. */
+template <stream_shape_t SHAPE>
+static int stream_intermediates(const problem_t *p, double bytes[MAX_INTERMEDIATES]) {
+    const stream_device_t device = {132, 90, 227 << 10};
+    char why[WHY_LEN];
+    stream_chain_t chain;
+    const bool fits = stream_plan_choose(SHAPE, p, &device, &chain, why, sizeof why);
+    bytes[0] = fits ? (double)stream_chain_bytes(&chain) : 0;
+    return 1;
+}
+
+/* Choosing takes longer than launching, so what was chosen last is kept. */
+template <stream_shape_t SHAPE>
+static status_t stream_launch_plan(const problem_t *p, void *const *tensors, void *workspace,
+                                   stream_t stream) {
+    static thread_local stream_key_t last;
+    static thread_local stream_chain_t chain;
+    stream_device_t device;
+    char why[WHY_LEN];
+    const status_t st = stream_device_current(&device);
+    if (st != STATUS_OK) return st;
+    if (!stream_key_same(&last, p, &device) &&
+        !stream_plan_choose(SHAPE, p, &device, &chain, why, sizeof why)) {
+        last = {};
+        return fail(STATUS_UNSUPPORTED, "%s", why);
+    }
+    return stream_chain(&chain, p->dtype, &device, tensors, workspace, stream);
+}
 
 #endif

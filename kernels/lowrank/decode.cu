@@ -7,54 +7,24 @@
 #include "kernels/cuda/stream_pack.h"
 #include "kernels/cuda/stream_stages.h"
 
-typedef struct {
-    stream_down_t down;
-    stream_up_t up;
-} chain_t;
-
-static bool choose(const problem_t *p, const stream_device_t *device, chain_t *out, char *why,
-                   size_t why_len) {
+static stream_chain_t shape(const problem_t *p) {
+    stream_chain_t chain = {};
     const int ranks = tiles_of(p->rank);
-    out->down = {.in_features = p->in_features,
-                 .tokens = (int)p->tokens,
-                 .tiles = ranks,
-                 .blocks = 1,
-                 .width = (int)p->in_features,
-                 .input_tiles = ranks,
-                 .pair_tiles = ranks,
-                 .out_blocks = 1,
-                 .rank_tiles = ranks};
-    out->up = {.out_features = p->out_features,
-               .tokens = (int)p->tokens,
-               .out_blocks = 1,
-               .out_width = (int)p->out_features,
-               .rank_tiles = ranks};
-    return stream_chain_choose(&out->down, &out->up, device, why, why_len);
-}
-
-static bool supports(const problem_t *p, const device_info_t *info, char *why, size_t why_len) {
-    const stream_device_t device = stream_device_of(info);
-    chain_t chain;
-    if (!supports_portable(info, why, why_len)) return false;
-    STREAM_SUPPORTS_TOKENS(p, why, why_len);
-    return choose(p, &device, &chain, why, why_len);
-}
-
-/* Depends on how the device cuts the work; as on 132 SMs of compute capability 9.0. */
-static int intermediates(const problem_t *p, double bytes[MAX_INTERMEDIATES]) {
-    const stream_device_t device = {132, 90, 227 << 10};
-    char why[WHY_LEN];
-    chain_t chain;
-    bytes[0] =
-        choose(p, &device, &chain, why, sizeof why) ? (double)stream_chain_bytes(&chain.down) : 0;
-    return 1;
-}
-
-static size_t workspace_bytes(const problem_t *p, const device_info_t *info) {
-    const stream_device_t device = stream_device_of(info);
-    char why[WHY_LEN];
-    chain_t chain;
-    return choose(p, &device, &chain, why, sizeof why) ? stream_chain_bytes(&chain.down) : 0;
+    chain.down = {.in_features = p->in_features,
+                  .tokens = (int)p->tokens,
+                  .tiles = ranks,
+                  .blocks = 1,
+                  .width = (int)p->in_features,
+                  .input_tiles = ranks,
+                  .pair_tiles = ranks,
+                  .out_blocks = 1,
+                  .rank_tiles = ranks};
+    chain.up = {.out_features = p->out_features,
+                .tokens = (int)p->tokens,
+                .out_blocks = 1,
+                .out_width = (int)p->out_features,
+                .rank_tiles = ranks};
+    return chain;
 }
 
 /* V [tile of r][step of in], U [tile of out][step of r]. */
@@ -67,23 +37,6 @@ static int64_t pack(const problem_t *p, int tensor, const void *src, void *dst) 
     return tiles_of(features) * tile;
 }
 
-static status_t launch(const problem_t *p, void *const *tensors, void *workspace, stream_t stream) {
-    static thread_local stream_key_t last;
-    static thread_local chain_t chain;
-    stream_device_t device;
-    char why[WHY_LEN];
-    status_t st = stream_device_current(&device);
-    if (st != STATUS_OK) return st;
-    if (!stream_key_same(&last, p, &device) && !choose(p, &device, &chain, why, sizeof why)) {
-        last = {};
-        return fail(STATUS_UNSUPPORTED, "%s", why);
-    }
-    chain.down.x = tensors[0], chain.down.v = tensors[1], chain.down.t = workspace;
-    chain.up.t = workspace, chain.up.u = tensors[2], chain.up.y = tensors[3];
-    st = stream_down(&chain.down, p->dtype, &device, stream);
-    return st == STATUS_OK ? stream_up(&chain.up, p->dtype, &device, stream) : st;
-}
-
 const variant_t lowrank_decode = {
     .structure = "lowrank",
     .name = "decode",
@@ -92,9 +45,9 @@ const variant_t lowrank_decode = {
     .baseline = false,
     .output_order = ORDER_KJ,
     .dtypes = DTYPE_BIT(DTYPE_BF16) | DTYPE_BIT(DTYPE_FP16),
-    .supports = supports,
-    .intermediates = intermediates,
+    .supports = stream_supports<shape>,
+    .intermediates = stream_intermediates<shape>,
     .pack = pack,
-    .workspace = workspace_bytes,
-    .launch = launch,
+    .workspace = stream_workspace<shape>,
+    .launch = stream_launch_plan<shape>,
 };

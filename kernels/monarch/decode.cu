@@ -12,70 +12,39 @@
 #include "kernels/cuda/stream_pack.h"
 #include "kernels/cuda/stream_stages.h"
 
-enum { MOST_CLUSTER = 8, FEW_BYTES = 128 << 10 };
-
-typedef struct {
-    stream_down_t down;
-    stream_up_t up;
-} chain_t;
-
 static int pair_tiles(const problem_t *p) {
     return tiles_of(p->rank / p->blocks);
 }
 
-/* What both have: Y_k from T_k. */
-static stream_up_t up_of(const problem_t *p) {
+static stream_chain_t shape_pairs(const problem_t *p) {
     const int b = (int)p->blocks;
-    return {.in_features = p->in_features,
-            .out_features = p->out_features,
-            .tokens = (int)p->tokens,
-            .out_blocks = b,
-            .out_width = (int)(p->out_features / b),
-            .rank_tiles = b * pair_tiles(p),
-            .width = (int)(p->in_features / b),
-            .pair_tiles = pair_tiles(p)};
+    stream_chain_t chain = {};
+    chain.up = {.in_features = p->in_features,
+                .out_features = p->out_features,
+                .tokens = (int)p->tokens,
+                .out_blocks = b,
+                .out_width = (int)(p->out_features / b),
+                .rank_tiles = b * pair_tiles(p),
+                .width = (int)(p->in_features / b),
+                .pair_tiles = pair_tiles(p),
+                .paired = true};
+    return chain;
 }
 
-static bool supports_tokens(const problem_t *p, const device_info_t *info, char *why,
-                            size_t why_len) {
-    if (!supports_portable(info, why, why_len)) return false;
-    STREAM_SUPPORTS_TOKENS(p, why, why_len);
-    return true;
-}
-
-/* ---- One kernel ---- */
-
-/* The cluster that leaves the least to the busiest SM. */
-static bool choose_one(const problem_t *p, const stream_device_t *device, stream_up_t *out) {
-    int64_t best = INT64_MAX;
-    stream_up_t a = up_of(p);
-    a.paired = true, a.shares = 1, a.sets = 1;
-    for (a.cluster = 1; a.cluster <= MOST_CLUSTER; a.cluster++) {
-        const int64_t waves = ceil_div((int64_t)a.out_blocks * a.cluster, device->sms);
-        const int64_t cost = waves * ceil_div(a.rank_tiles, a.cluster);
-        if (cost < best && stream_up_fit(&a, device)) *out = a, best = cost;
-    }
-    return best < INT64_MAX;
-}
-
-static bool supports_one(const problem_t *p, const device_info_t *info, char *why, size_t why_len) {
-    const stream_device_t device = stream_device_of(info);
-    stream_up_t up;
-    if (!supports_tokens(p, info, why, why_len)) return false;
-    if (device.capability < 90) {
-        snprintf(why, why_len, "clusters need compute capability 9.0");
-        return false;
-    }
-    if (!choose_one(p, &device, &up)) {
-        snprintf(why, why_len, "the operands of %lld tokens do not fit into shared memory",
-                 (long long)p->tokens);
-        return false;
-    }
-    const int64_t features = p->in_features + p->out_features, ctas = up.out_blocks * up.cluster;
-    if (2 * ctas >= device.sms || 2 * features * p->rank / ctas <= FEW_BYTES) return true;
-    snprintf(why, why_len, "%lld blocks keep only %lld SMs busy", (long long)p->blocks,
-             (long long)ctas);
-    return false;
+static stream_chain_t shape_chain(const problem_t *p) {
+    const int b = (int)p->blocks, pair = pair_tiles(p);
+    stream_chain_t chain = shape_pairs(p);
+    chain.up.paired = false;
+    chain.down = {.in_features = p->in_features,
+                  .tokens = (int)p->tokens,
+                  .tiles = b * b * pair,
+                  .blocks = 1,
+                  .width = (int)(p->in_features / b),
+                  .input_tiles = b * pair,
+                  .pair_tiles = pair,
+                  .out_blocks = b,
+                  .rank_tiles = b * pair};
+    return chain;
 }
 
 /* V[l][k][p][r'] -> [k][l][tile of r'][step of p], or [l][k]... for the chain. */
@@ -106,85 +75,9 @@ static int64_t pack_one(const problem_t *p, int tensor, const void *src, void *d
                        : pack_u(p, (const uint16_t *)src, (uint16_t *)dst);
 }
 
-static status_t launch_one(const problem_t *p, void *const *tensors, void *workspace,
-                           stream_t stream) {
-    static thread_local stream_key_t last;
-    static thread_local stream_up_t up;
-    stream_device_t device;
-    (void)workspace;
-    const status_t st = stream_device_current(&device);
-    if (st != STATUS_OK) return st;
-    if (!stream_key_same(&last, p, &device) && !choose_one(p, &device, &up)) {
-        last = {};
-        return fail(STATUS_UNSUPPORTED, "no cluster fits");
-    }
-    up.x = tensors[0], up.v = tensors[1], up.u = tensors[2], up.y = tensors[3];
-    return stream_up(&up, p->dtype, &device, stream);
-}
-
-/* ---- The chain ---- */
-
-static bool choose(const problem_t *p, const stream_device_t *device, chain_t *out, char *why,
-                   size_t why_len) {
-    const int b = (int)p->blocks, pair = pair_tiles(p);
-    out->down = {.in_features = p->in_features,
-                 .tokens = (int)p->tokens,
-                 .tiles = b * b * pair,
-                 .blocks = 1,
-                 .width = (int)(p->in_features / b),
-                 .input_tiles = b * pair,
-                 .pair_tiles = pair,
-                 .out_blocks = b,
-                 .rank_tiles = b * pair};
-    out->up = up_of(p);
-    return stream_chain_choose(&out->down, &out->up, device, why, why_len);
-}
-
-static bool supports_chain(const problem_t *p, const device_info_t *info, char *why,
-                           size_t why_len) {
-    const stream_device_t device = stream_device_of(info);
-    chain_t chain;
-    return supports_tokens(p, info, why, why_len) && choose(p, &device, &chain, why, why_len);
-}
-
-/* Depends on how the device cuts the work; as on 132 SMs of compute capability 9.0. */
-static int intermediates(const problem_t *p, double bytes[MAX_INTERMEDIATES]) {
-    const stream_device_t device = {132, 90, 227 << 10};
-    char why[WHY_LEN];
-    chain_t chain;
-    bytes[0] =
-        choose(p, &device, &chain, why, sizeof why) ? (double)stream_chain_bytes(&chain.down) : 0;
-    return 1;
-}
-
-static size_t workspace_bytes(const problem_t *p, const device_info_t *info) {
-    const stream_device_t device = stream_device_of(info);
-    char why[WHY_LEN];
-    chain_t chain;
-    return choose(p, &device, &chain, why, sizeof why) ? stream_chain_bytes(&chain.down) : 0;
-}
-
 static int64_t pack_chain(const problem_t *p, int tensor, const void *src, void *dst) {
     return tensor == 1 ? pack_v(p, true, (const uint16_t *)src, (uint16_t *)dst)
                        : pack_u(p, (const uint16_t *)src, (uint16_t *)dst);
-}
-
-static status_t launch_chain(const problem_t *p, void *const *tensors, void *workspace,
-                             stream_t stream) {
-    static thread_local stream_key_t last;
-    static thread_local chain_t chain;
-    stream_device_t device;
-    char why[WHY_LEN];
-    status_t st = stream_device_current(&device);
-    if (st != STATUS_OK) return st;
-    if (!stream_key_same(&last, p, &device) && !choose(p, &device, &chain, why, sizeof why)) {
-        last = {};
-        return fail(STATUS_UNSUPPORTED, "%s", why);
-    }
-    chain.down.x = tensors[0], chain.down.v = tensors[1], chain.down.t = workspace;
-    chain.up.t = workspace, chain.up.u = tensors[2], chain.up.y = tensors[3];
-    st = stream_down(&chain.down, p->dtype, &device, stream);
-    return st == STATUS_OK ? stream_up(&chain.up, p->dtype, &device, stream) : st;
 }
 
 const variant_t monarch_decode = {
@@ -195,9 +88,9 @@ const variant_t monarch_decode = {
     .baseline = false,
     .output_order = ORDER_KJ,
     .dtypes = DTYPE_BIT(DTYPE_BF16) | DTYPE_BIT(DTYPE_FP16),
-    .supports = supports_one,
+    .supports = stream_supports<shape_pairs>,
     .pack = pack_one,
-    .launch = launch_one,
+    .launch = stream_launch_plan<shape_pairs>,
 };
 
 const variant_t monarch_decode_chain = {
@@ -208,9 +101,9 @@ const variant_t monarch_decode_chain = {
     .baseline = false,
     .output_order = ORDER_KJ,
     .dtypes = DTYPE_BIT(DTYPE_BF16) | DTYPE_BIT(DTYPE_FP16),
-    .supports = supports_chain,
-    .intermediates = intermediates,
+    .supports = stream_supports<shape_chain>,
+    .intermediates = stream_intermediates<shape_chain>,
     .pack = pack_chain,
-    .workspace = workspace_bytes,
-    .launch = launch_chain,
+    .workspace = stream_workspace<shape_chain>,
+    .launch = stream_launch_plan<shape_chain>,
 };
