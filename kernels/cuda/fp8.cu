@@ -47,7 +47,7 @@ template <typename F> __device__ inline float over_block(float value, float *war
 
 /* NORM: the scale follows from the row's norm, not from its largest magnitude. */
 template <typename T, bool NORM>
-__global__ void __launch_bounds__(MOST_THREADS, 2)
+__global__ void __launch_bounds__(MOST_THREADS)
     quantise_rows(const T *x, uint8_t *codes, float *scales, int in_features, int64_t row_bytes) {
 #if __CUDA_ARCH__ >= 900
     __shared__ float warps[MOST_THREADS / WARP];
