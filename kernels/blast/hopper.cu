@@ -43,9 +43,9 @@ static sizes_t sizes_of(const problem_t *p, hopper_tiles_t tiles, int bytes) {
     static const double SEND_CLOCKS = 5, MIX_CLOCKS = 4, PAIR_CLOCKS = 2500; /* of a rank */
     static const double STORED_BYTES_A_CLOCK = 40;
     const double tokens = TILE_TOKENS, ranks = tiles.ranks, columns = tiles.columns;
-    s.mix_clocks = product_clocks(tokens, ranks, (double)(inputs * round_up(in_block, 64)), bytes) +
-                   SEND_CLOCKS * (double)inputs * ranks + MIX_CLOCKS * (double)b * ranks +
-                   PAIR_CLOCKS;
+    s.mix_clocks =
+        product_clocks(tokens, ranks, (double)(inputs * round_up(in_block, 128 / bytes)), bytes) +
+        SEND_CLOCKS * (double)inputs * ranks + MIX_CLOCKS * (double)b * ranks + PAIR_CLOCKS;
     s.last_clocks = product_clocks(tokens, columns, (double)round_up(p->rank, 32 / bytes), bytes) +
                     tokens * columns * 2 / STORED_BYTES_A_CLOCK;
     return s;

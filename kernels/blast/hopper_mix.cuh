@@ -59,11 +59,9 @@ __device__ inline void turn(uint32_t (&w)[4], int by) {
 /* The state of one consumer warpgroup. */
 template <typename T, typename S> struct mixer_t {
     using mixed_t = std::conditional_t<IS_FP8<T>, __nv_bfloat16, T>;
-    static constexpr bool LATE = IS_FP8<T>; /* Y is sent during the next product */
 
     float acc[S::RANKS / 2];
     uint32_t kept[S::INPUTS][S::UNITS][2]; /* pairs of Y in rows g and g + 8 */
-    uint4 unsent[S::UNITS / 2];            /* of the last product, for the other block */
     ring_t ring = {0, 0};
     const layout_t<S> &smem;
     const mix_args_t &args;
@@ -79,28 +77,19 @@ template <typename T, typename S> struct mixer_t {
         if (threadIdx.x % WARPGROUP == 0) mbarrier_arrive(smem.empty(slot));
     }
 
-    /* Starts acc (+)= a chunk of X_l V_l whose rows are WIDTH bytes. */
-    template <int WIDTH> __device__ void start_chunk(bool first) {
-        const uint64_t x =
-            wgmma_tile<WIDTH>(smem.x(ring.slot) + warpgroup * WARPGROUP_ROWS * WIDTH);
-        const uint64_t v = wgmma_tile<WIDTH>(smem.v(ring.slot));
-        wgmma_fence();
-#pragma unroll
-        for (int step = 0; step < WIDTH / 32; step++)
-            wgmma<T>(acc, wgmma_step(x, step), wgmma_step(v, step), !first || step > 0);
-    }
-
-    /* acc = X_l V_l. meanwhile() runs while the tensor cores have their first work. */
-    template <typename F> __device__ void product(F meanwhile) {
+    /* acc = X_l V_l. */
+    __device__ void product() {
         uint32_t previous = 0;
-        for (int c = 0; c < args.chunks.count; c++) {
+        for (int c = 0; c < args.chunks; c++) {
             mbarrier_wait(smem.full(ring.slot), ring.parity);
-            if (chunk_bytes<T>(args, c) == SWIZZLE)
-                start_chunk<SWIZZLE>(c == 0);
-            else
-                start_chunk<SWIZZLE / 2>(c == 0);
+            wgmma_fence();
+            const uint64_t x =
+                wgmma_tile<SWIZZLE>(smem.x(ring.slot) + warpgroup * WARPGROUP_ROWS * SWIZZLE);
+            const uint64_t v = wgmma_tile<SWIZZLE>(smem.v(ring.slot));
+#pragma unroll
+            for (int step = 0; step < SWIZZLE / 32; step++)
+                wgmma<T>(acc, wgmma_step(x, step), wgmma_step(v, step), c > 0 || step > 0);
             wgmma_commit();
-            if (c == 0) meanwhile();
             if constexpr (S::SLOTS > 3) {
                 wgmma_wait<1>();
                 if (c > 0) free_slot(previous);
@@ -128,43 +117,35 @@ template <typename T, typename S> struct mixer_t {
             to[i / 2][i % 2] = round_pair<mixed_t>(acc[2 * i], acc[2 * i + 1]);
     }
 
-    __device__ void keep_unsent() {
+    __device__ void send(uint32_t y, int input) {
         const bool swapped = lane & 8;
 #pragma unroll
-        for (int i = 0; i < S::UNITS / 2; i++) {
-            const float *const a = acc + (S::UNITS + 2 * i) * 4;
+        for (int unit = 0; unit < S::UNITS; unit += 2) {
+            const float *const a = acc + (S::UNITS + unit) * 4;
             const uint32_t w[4] = {round_pair<mixed_t>(a[0], a[1]), round_pair<mixed_t>(a[2], a[3]),
                                    round_pair<mixed_t>(a[4], a[5]),
                                    round_pair<mixed_t>(a[6], a[7])};
-            unsent[i] = make_uint4(swapped ? w[2] : w[0], swapped ? w[3] : w[1],
-                                   swapped ? w[0] : w[2], swapped ? w[1] : w[3]);
+            cluster_store(y + sent(input, unit),
+                          make_uint4(swapped ? w[2] : w[0], swapped ? w[3] : w[1],
+                                     swapped ? w[0] : w[2], swapped ? w[1] : w[3]));
         }
     }
 
-    __device__ void send(uint32_t y, int input, int round) const {
-        if (input == 0 && round > 0) mbarrier_wait(smem.y_read(warp), (round - 1) & 1);
-#pragma unroll
-        for (int i = 0; i < S::UNITS / 2; i++) cluster_store(y + sent(input, 2 * i), unsent[i]);
-    }
-
-    /* All Y_l of this block, kept and sent: in fp8, where products are short, during the next. */
+    /* All Y_l of this block, kept and sent. */
     __device__ void first_stage(int round) {
         const uint32_t y = cluster_address(smem.y(), half ^ 1);
 #pragma unroll
         for (int i = 0; i < S::INPUTS; i++) {
             if (i < inputs) {
-                product([&] {
-                    if (LATE && i > 0) send(y, i - 1, round);
-                });
+                product();
+                if (i == 0 && round > 0) mbarrier_wait(smem.y_read(warp), (round - 1) & 1);
                 keep(kept[i]);
-                keep_unsent();
-                if (!LATE) send(y, i, round);
+                send(y, i);
             } else {
 #pragma unroll
                 for (int j = 0; j < S::UNITS * 2; j++) kept[i][j / 2][j % 2] = 0;
             }
         }
-        if (LATE) send(y, inputs - 1, round);
         __syncwarp();
         if (lane == 0)
             mbarrier_arrive_cluster_release(cluster_address(smem.y_full(warp), half ^ 1));
@@ -366,8 +347,7 @@ template <typename S> __device__ inline void init_barriers(const layout_t<S> &sm
 
 template <typename T, typename S>
 __global__ void __launch_bounds__(STAGE_THREADS, 1)
-    blast_mix(const __grid_constant__ CUtensorMap x_map, const __grid_constant__ CUtensorMap x_last,
-              const __grid_constant__ mix_args_t args) {
+    blast_mix(const __grid_constant__ CUtensorMap x_map, const __grid_constant__ mix_args_t args) {
 #ifdef __CUDA_ARCH_FEAT_SM90_ALL
     extern __shared__ uint8_t raw[];
     const layout_t<S> smem = {(smem_address(raw) + SMEM_ALIGN - 1) & ~(SMEM_ALIGN - 1u)};
@@ -375,14 +355,13 @@ __global__ void __launch_bounds__(STAGE_THREADS, 1)
     dependents_launch();
     if (threadIdx.x == 0) {
         tma_prefetch(&x_map);
-        if (IS_FP8<T>) tma_prefetch(&x_last);
         init_barriers(smem);
     }
     cluster_sync();
     const int warpgroup = __shfl_sync(~0u, (int)threadIdx.x / WARPGROUP, 0);
     if (warpgroup == CONSUMERS) {
         registers_lower<40>();
-        if (threadIdx.x == CONSUMER_THREADS) produce<T>(smem, {&x_map, &x_last}, args, half);
+        if (threadIdx.x == CONSUMER_THREADS) produce<T>(smem, &x_map, args, half);
     } else {
         registers_raise<232>();
         mixer_t<T, S> mixer(smem, args, half, warpgroup);
@@ -399,35 +378,36 @@ __global__ void __launch_bounds__(STAGE_THREADS, 1)
 #endif
 }
 
-/* x_maps: of whole chunks, and of the last one. v, s: packed. */
+/* v, s: packed. */
 template <typename T, typename S>
-static status_t launch_mix(const problem_t *p, hopper_chunk_t chunk, const CUtensorMap (&x_maps)[2],
+static status_t launch_mix(const problem_t *p, hopper_chunk_t chunk, const CUtensorMap &x_map,
                            const void *v, const void *s, void *z, stream_t stream) {
     static uint64_t opted_in;
-    const int64_t rank_tiles = ceil_div(p->rank, S::RANKS);
-    const chunks_t chunks = chunks_of<T>(p);
-    const int64_t v_bytes = rank_tiles * p->blocks * chunks.row_bytes() * S::RANKS;
+    const int64_t rank_tiles = ceil_div(p->rank, S::RANKS), in_block = p->in_features / p->blocks;
+    const int64_t chunks = ceil_div(in_block, DEPTH<T>);
     int sms = 0;
     status_t st = device_sm_count(&sms);
     if (st == STATUS_OK) st = smem_opt_in((const void *)blast_mix<T, S>, S::SMEM, &opted_in);
     if (st != STATUS_OK) return st;
     const int64_t waves = ceil_div(rank_tiles * chunk.count, sms / PAIR);
-    const mix_args_t args = {.v = (const uint8_t *)v,
-                             .s = (const uint8_t *)s,
-                             .rank_scales = (const uint32_t *)((const uint8_t *)v + v_bytes),
-                             .z = (uint8_t *)z,
-                             .chunks = chunks,
-                             .blocks = (int)p->blocks,
-                             .in_block = (int)(p->in_features / p->blocks),
-                             .rank_tiles = (int)rank_tiles,
-                             .tiles = (int)rank_tiles * chunk.count,
-                             .ahead = waves == 1 ? AHEAD : 0,
-                             .first_tile = chunk.first,
-                             .token_tiles = chunk.count,
-                             .strips = chunk.strips,
-                             .k_stride = (int64_t)chunk.count * chunk.strips * STRIP_BYTES};
+    const mix_args_t args = {
+        .v = (const uint8_t *)v,
+        .s = (const uint8_t *)s,
+        .rank_scales =
+            (const uint32_t *)((const uint8_t *)v + rank_tiles * p->blocks * chunks * S::V_BYTES),
+        .z = (uint8_t *)z,
+        .blocks = (int)p->blocks,
+        .in_block = (int)in_block,
+        .chunks = (int)chunks,
+        .rank_tiles = (int)rank_tiles,
+        .tiles = (int)rank_tiles * chunk.count,
+        .ahead = waves == 1 ? AHEAD : 0,
+        .first_tile = chunk.first,
+        .token_tiles = chunk.count,
+        .strips = chunk.strips,
+        .k_stride = (int64_t)chunk.count * chunk.strips * STRIP_BYTES};
     return launch_overlapped(blast_mix<T, S>, ceil_div(args.tiles, waves) * PAIR, STAGE_THREADS,
-                             PAIR, S::SMEM, stream, x_maps[0], x_maps[1], args);
+                             PAIR, S::SMEM, stream, x_map, args);
 }
 
 #endif

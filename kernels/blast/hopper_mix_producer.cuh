@@ -15,8 +15,7 @@ struct mix_args_t {
     const uint8_t *v, *s;
     const uint32_t *rank_scales; /* of V in fp8: each a pair of the same bf16 */
     uint8_t *z;
-    chunks_t chunks;
-    int blocks, in_block, rank_tiles, tiles;
+    int blocks, in_block, chunks, rank_tiles, tiles;
     int ahead;                           /* inputs that L2 is filled ahead; 0: none */
     int first_tile, token_tiles, strips; /* of Z */
     int64_t k_stride;                    /* bytes */
@@ -25,11 +24,6 @@ struct mix_args_t {
 template <typename T> static constexpr bool IS_FP8 = sizeof(T) == 1;
 
 #ifdef __CUDA_ARCH_FEAT_SM90_ALL
-
-/* Of a row of X and V in chunk c. */
-template <typename T> __device__ inline int chunk_bytes(const mix_args_t &args, int c) {
-    return IS_FP8<T> && c + 1 == args.chunks.count ? args.chunks.last_bytes : SWIZZLE;
-}
 
 /* Addresses of a block's shared memory. */
 template <typename S> struct layout_t {
@@ -59,19 +53,14 @@ template <typename S> struct layout_t {
     }
 };
 
-/* X as boxes of all chunks but the last of an input, and of that one. */
-struct x_maps_t {
-    const CUtensorMap *whole, *last;
-};
-
 /* X and V of one input of a tile. */
 template <typename T, typename S> struct source_t {
     const uint8_t *v;
     int x_column, x_row;
 
     __device__ source_t(const mix_args_t &args, int tile, int l)
-        : v(args.v + ((int64_t)(tile % args.rank_tiles) * args.blocks + l) *
-                         (args.chunks.row_bytes() * S::RANKS)),
+        : v(args.v +
+            ((int64_t)(tile % args.rank_tiles) * args.blocks + l) * args.chunks * S::V_BYTES),
           x_column(l * args.in_block),
           x_row((args.first_tile + tile / args.rank_tiles) * TILE_TOKENS) {}
 
@@ -80,59 +69,53 @@ template <typename T, typename S> struct source_t {
      * would wait for DRAM. So each brings a share into L2 ahead.
      */
     __device__ void prefetch_x(const mix_args_t &args, const CUtensorMap *x_map, int tile) const {
-        for (int c = tile % args.rank_tiles; c < args.chunks.count; c += args.rank_tiles)
+        for (int c = tile % args.rank_tiles; c < args.chunks; c += args.rank_tiles)
             tma_prefetch_2d(x_map, x_column + c * DEPTH<T>, x_row);
     }
     __device__ void prefetch_v(const mix_args_t &args, int tile) const {
-        for (int c = tile / args.rank_tiles; c < args.chunks.count; c += args.token_tiles)
-            bulk_prefetch(v + c * S::V_BYTES, chunk_bytes<T>(args, c) * S::RANKS);
+        for (int c = tile / args.rank_tiles; c < args.chunks; c += args.token_tiles)
+            bulk_prefetch(v + c * S::V_BYTES, S::V_BYTES);
     }
 };
 
 /* Loads X, V and S of all tiles of this block; one thread. V is a constant, so the first slots get
  * it before the kernel ahead has ended. */
 template <typename T, typename S>
-__device__ void produce(const layout_t<S> &smem, const x_maps_t &x_maps, const mix_args_t &args,
+__device__ void produce(const layout_t<S> &smem, const CUtensorMap *x_map, const mix_args_t &args,
                         int half) {
     const inputs_t inputs = inputs_of(args.blocks, half);
-    const int chunks = args.chunks.count, first = blockIdx.x / PAIR;
-    const int early = min(inputs.count * chunks, S::SLOTS);
-    const auto load_v = [&](const source_t<T, S> &source, int c, int slot) {
-        const int bytes = chunk_bytes<T>(args, c);
-        mbarrier_arrive_expect(smem.full(slot), bytes * (TILE_TOKENS + S::RANKS));
-        bulk_load(smem.v(slot), source.v + c * S::V_BYTES, bytes * S::RANKS, smem.full(slot));
+    const int early = min(inputs.count * args.chunks, S::SLOTS), first = blockIdx.x / PAIR;
+    const auto load_v = [&](const uint8_t *v, int slot) {
+        mbarrier_arrive_expect(smem.full(slot), S::SLOT_BYTES);
+        bulk_load(smem.v(slot), v, S::V_BYTES, smem.full(slot));
     };
-    for (int slot = 0, l = inputs.first, c = 0; slot < early; slot++) {
-        load_v(source_t<T, S>(args, first, l), c, slot);
-        if (++c == chunks) l++, c = 0;
-    }
+    for (int slot = 0; slot < early; slot++)
+        load_v(source_t<T, S>(args, first, inputs.first).v + slot * S::V_BYTES, slot);
     /* L2 is where all kernels see the same memory: X may be fetched so far already now. */
     for (int i = 0; i < min(args.ahead, inputs.count); i++) {
         const source_t<T, S> source(args, first, inputs.first + i);
         source.prefetch_v(args, first);
-        if (!IS_FP8<T>) source.prefetch_x(args, x_maps.whole, first); /* fp8 was just written */
+        if (!IS_FP8<T>) source.prefetch_x(args, x_map, first); /* fp8 was just written */
     }
     dependency_wait();
     ring_t ring = {0, 1};
     for (int tile = first, done = 0; tile < args.tiles; tile += gridDim.x / PAIR) {
         for (int l = inputs.first; l < inputs.first + inputs.count; l++) {
             source_t<T, S> source(args, tile, l);
-            for (int c = 0; c < chunks; c++, done++) {
+            for (int c = 0; c < args.chunks; c++, done++) {
                 if (done >= early) {
                     mbarrier_wait(smem.empty(ring.slot), ring.parity);
-                    load_v(source, c, ring.slot);
+                    load_v(source.v + c * S::V_BYTES, ring.slot);
                 }
-                const bool last = chunk_bytes<T>(args, c) < SWIZZLE;
-                tma_load_2d(smem.x(ring.slot), last ? x_maps.last : x_maps.whole,
-                            source.x_column + c * DEPTH<T>, source.x_row, smem.full(ring.slot));
+                tma_load_2d(smem.x(ring.slot), x_map, source.x_column + c * DEPTH<T>, source.x_row,
+                            smem.full(ring.slot));
                 ring_advance<S::SLOTS>(ring);
                 /* The ring is as full as it gets: time to look ahead. */
                 const int next = l + args.ahead;
-                if (args.ahead == 0 || c + 1 != min(S::SLOTS, chunks) ||
+                if (args.ahead == 0 || c + 1 != min(S::SLOTS, args.chunks) ||
                     next >= inputs.first + inputs.count)
                     continue;
-                if (!IS_FP8<T>)
-                    source_t<T, S>(args, tile, next).prefetch_x(args, x_maps.whole, tile);
+                if (!IS_FP8<T>) source_t<T, S>(args, tile, next).prefetch_x(args, x_map, tile);
                 source_t<T, S>(args, tile, next).prefetch_v(args, tile);
             }
         }

@@ -14,22 +14,6 @@ static constexpr int SWIZZLE = 128; /* bytes of a row of X or V in a slot */
 /* Elements of such a row. */
 template <typename T> static constexpr int DEPTH = SWIZZLE / (int)sizeof(T);
 
-/* An input block of X, or of V, in slots: all but the last are SWIZZLE bytes wide. In fp8, where
- * what would be loaded in vain is more, the last one is half as wide if that is enough. */
-struct chunks_t {
-    int count, last_bytes;
-
-    __host__ __device__ int row_bytes() const { /* of all */
-        return (count - 1) * SWIZZLE + last_bytes;
-    }
-};
-
-template <typename T> static chunks_t chunks_of(const problem_t *p) {
-    const int bytes = (int)(p->in_features / p->blocks) * (int)sizeof(T), over = bytes % SWIZZLE;
-    return {(bytes + SWIZZLE - 1) / SWIZZLE,
-            sizeof(T) == 1 && over > 0 && over <= SWIZZLE / 2 ? SWIZZLE / 2 : SWIZZLE};
-}
-
 /* BLOCKS: most blocks, 8, 16 or 32. */
 template <int RANKS_, int BLOCKS_> struct mix_shape {
     static constexpr int RANKS = RANKS_, BLOCKS = BLOCKS_;

@@ -10,7 +10,8 @@ static const float LEAST = -100; /* power of two of a rank's scale */
 
 /* 16-bit elements of the tiles alone. */
 template <typename S> static int64_t v_elements(const problem_t *p) {
-    return round_up(p->rank, S::RANKS) * p->blocks * chunks_of<__nv_fp8_e4m3>(p).row_bytes() / 2;
+    return ceil_div(p->rank, S::RANKS) * p->blocks * ceil_div(p->in_features / p->blocks, SWIZZLE) *
+           S::V_BYTES / 2;
 }
 
 template <typename S> static int64_t s_elements(const problem_t *p) {
@@ -43,41 +44,35 @@ static float rank_norms(const problem_t *p, const uint16_t *src, float *norms) {
     return largest;
 }
 
-/* All of V_l in a rank tile. */
 template <typename S>
-static void pack_v_block(const problem_t *p, int64_t block, const float *norms, const uint16_t *src,
-                         uint8_t *to) {
+static void pack_v_tile(const problem_t *p, int64_t tile, const float *norms, const uint16_t *src,
+                        uint8_t *to) {
     const int64_t b = p->blocks, in_block = p->in_features / b, r = p->rank;
-    const int64_t l = block % b, rank0 = block / b * S::RANKS;
-    const chunks_t chunks = chunks_of<__nv_fp8_e4m3>(p);
+    const int64_t chunks = ceil_div(in_block, SWIZZLE), l = tile / chunks % b;
+    const int64_t in0 = tile % chunks * SWIZZLE, rank0 = tile / chunks / b * S::RANKS;
     for (int row = 0; row < S::RANKS; row++) {
         const int64_t rank = rank0 + rank_of_column<S>((int)b, (int)l, row);
-        for (int i = 0; i < chunks.row_bytes(); i++) {
-            const int c = i / SWIZZLE, vector = i % SWIZZLE / 16;
-            const int width = c + 1 < chunks.count ? SWIZZLE : chunks.last_bytes;
-            const int place = width == SWIZZLE ? swizzled_chunk<SWIZZLE>(row, vector)
-                                               : swizzled_chunk<SWIZZLE / 2>(row, vector);
+        for (int i = 0; i < SWIZZLE; i++) {
             uint8_t code = 0;
-            if (i < in_block && rank < r)
-                code = fp8_of(half_value(p->dtype, src, (l * in_block + i) * r + rank) *
+            if (in0 + i < in_block && rank < r)
+                code = fp8_of(half_value(p->dtype, src, (l * in_block + in0 + i) * r + rank) *
                               (FP8_MAX / norms[rank]));
-            to[c * S::V_BYTES + row * width + place * 16 + i % 16] = code;
+            to[row * SWIZZLE + swizzled_chunk<SWIZZLE>(row, i / 16) * 16 + i % 16] = code;
         }
     }
 }
 
 template <typename S>
 static int64_t pack_v(const problem_t *p, const uint16_t *src, uint16_t *dst) {
-    const int64_t elements = v_elements<S>(p);
-    const int64_t bytes = (int64_t)chunks_of<__nv_fp8_e4m3>(p).row_bytes() * S::RANKS;
+    const int64_t elements = v_elements<S>(p), tiles = elements * 2 / S::V_BYTES;
     const int64_t ranks = round_up(p->rank, S::RANKS), packed = elements + (ranks + 1) * 2;
     if (!dst) return packed;
     float *const norms = (float *)malloc(sizeof(float) * (size_t)p->rank);
     if (!norms) return packed;
     const float largest = rank_norms(p, src, norms);
 #pragma omp parallel for
-    for (int64_t block = 0; block < elements * 2 / bytes; block++)
-        pack_v_block<S>(p, block, norms, src, (uint8_t *)dst + block * bytes);
+    for (int64_t tile = 0; tile < tiles; tile++)
+        pack_v_tile<S>(p, tile, norms, src, (uint8_t *)dst + tile * S::V_BYTES);
     for (int64_t rank = 0; rank < ranks; rank++) {
         const float scale = rank < p->rank ? norms[rank] / largest : 1;
         dst[elements + 2 * rank] = dst[elements + 2 * rank + 1] =

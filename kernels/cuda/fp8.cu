@@ -45,6 +45,16 @@ template <typename F> __device__ inline float over_block(float value, float *war
     return value;
 }
 
+/* L2 is where all kernels see the same memory: X may be fetched so far before the kernel ahead has
+ * ended. */
+template <typename T> __device__ inline void prefetch_row(const T *row, int in_features) {
+    for (int i = 0; i < HELD; i++) {
+        const int at = (i * (int)blockDim.x + (int)threadIdx.x) * VECTOR;
+        if (at < in_features && threadIdx.x % LINE_VECTORS == 0)
+            asm volatile("prefetch.global.L2 [%0];" ::"l"(row + at));
+    }
+}
+
 /* NORM: the scale follows from the row's norm, not from its largest magnitude. */
 template <typename T, bool NORM>
 __global__ void __launch_bounds__(MOST_THREADS)
@@ -55,12 +65,7 @@ __global__ void __launch_bounds__(MOST_THREADS)
     uint4 held[HELD] = {};
     float bound = 0;
     dependents_launch();
-    /* L2 is where all kernels see the same memory: X may be fetched so far already now. */
-    for (int i = 0; i < HELD; i++) {
-        const int at = (i * (int)blockDim.x + (int)threadIdx.x) * VECTOR;
-        if (at < in_features && threadIdx.x % LINE_VECTORS == 0)
-            asm volatile("prefetch.global.L2 [%0];" ::"l"(row + at));
-    }
+    if constexpr (NORM) prefetch_row(row, in_features);
     dependency_wait();
 #pragma unroll
     for (int i = 0; i < HELD; i++) {
@@ -81,7 +86,8 @@ __global__ void __launch_bounds__(MOST_THREADS)
     for (int i = 0; i < HELD; i++) {
         const int at = (i * (int)blockDim.x + (int)threadIdx.x) * VECTOR;
         /* Widened again: kept since above, the values would take twice the registers. */
-        asm volatile("" : "+r"(held[i].x), "+r"(held[i].y), "+r"(held[i].z), "+r"(held[i].w));
+        if constexpr (NORM)
+            asm volatile("" : "+r"(held[i].x), "+r"(held[i].y), "+r"(held[i].z), "+r"(held[i].w));
         const float2 a = widen_pair<T>(held[i].x), b = widen_pair<T>(held[i].y);
         const float2 c = widen_pair<T>(held[i].z), d = widen_pair<T>(held[i].w);
         if (at < in_features)
