@@ -59,9 +59,12 @@ __device__ inline void turn(uint32_t (&w)[4], int by) {
 /* The state of one consumer warpgroup. */
 template <typename T, typename S> struct mixer_t {
     using mixed_t = std::conditional_t<IS_FP8<T>, __nv_bfloat16, T>;
+    /* Y is sent during the next product, not before it. */
+    static constexpr bool LATE = !IS_FP8<T>;
 
     float acc[S::RANKS / 2];
     uint32_t kept[S::INPUTS][S::UNITS][2]; /* pairs of Y in rows g and g + 8 */
+    uint4 unsent[S::UNITS / 2];            /* of the last product, for the other block */
     ring_t ring = {0, 0};
     const layout_t<S> &smem;
     const mix_args_t &args;
@@ -77,8 +80,8 @@ template <typename T, typename S> struct mixer_t {
         if (threadIdx.x % WARPGROUP == 0) mbarrier_arrive(smem.empty(slot));
     }
 
-    /* acc = X_l V_l. */
-    __device__ void product() {
+    /* acc = X_l V_l. meanwhile() runs while the tensor cores have their first work. */
+    template <typename F> __device__ void product(F meanwhile) {
         uint32_t previous = 0;
         for (int c = 0; c < args.chunks; c++) {
             mbarrier_wait(smem.full(ring.slot), ring.parity);
@@ -90,6 +93,7 @@ template <typename T, typename S> struct mixer_t {
             for (int step = 0; step < SWIZZLE / 32; step++)
                 wgmma<T>(acc, wgmma_step(x, step), wgmma_step(v, step), c > 0 || step > 0);
             wgmma_commit();
+            if (LATE && c == 0) meanwhile();
             if constexpr (S::SLOTS > 3) {
                 wgmma_wait<1>();
                 if (c > 0) free_slot(previous);
@@ -117,18 +121,23 @@ template <typename T, typename S> struct mixer_t {
             to[i / 2][i % 2] = round_pair<mixed_t>(acc[2 * i], acc[2 * i + 1]);
     }
 
-    __device__ void send(uint32_t y, int input) {
+    __device__ void keep_unsent() {
         const bool swapped = lane & 8;
 #pragma unroll
-        for (int unit = 0; unit < S::UNITS; unit += 2) {
-            const float *const a = acc + (S::UNITS + unit) * 4;
+        for (int i = 0; i < S::UNITS / 2; i++) {
+            const float *const a = acc + (S::UNITS + 2 * i) * 4;
             const uint32_t w[4] = {round_pair<mixed_t>(a[0], a[1]), round_pair<mixed_t>(a[2], a[3]),
                                    round_pair<mixed_t>(a[4], a[5]),
                                    round_pair<mixed_t>(a[6], a[7])};
-            cluster_store(y + sent(input, unit),
-                          make_uint4(swapped ? w[2] : w[0], swapped ? w[3] : w[1],
-                                     swapped ? w[0] : w[2], swapped ? w[1] : w[3]));
+            unsent[i] = make_uint4(swapped ? w[2] : w[0], swapped ? w[3] : w[1],
+                                   swapped ? w[0] : w[2], swapped ? w[1] : w[3]);
         }
+    }
+
+    __device__ void send(uint32_t y, int input, int round) const {
+        if (input == 0 && round > 0) mbarrier_wait(smem.y_read(warp), (round - 1) & 1);
+#pragma unroll
+        for (int i = 0; i < S::UNITS / 2; i++) cluster_store(y + sent(input, 2 * i), unsent[i]);
     }
 
     /* All Y_l of this block, kept and sent. */
@@ -137,15 +146,18 @@ template <typename T, typename S> struct mixer_t {
 #pragma unroll
         for (int i = 0; i < S::INPUTS; i++) {
             if (i < inputs) {
-                product();
-                if (i == 0 && round > 0) mbarrier_wait(smem.y_read(warp), (round - 1) & 1);
+                product([&] {
+                    if (i > 0) send(y, i - 1, round);
+                });
                 keep(kept[i]);
-                send(y, i);
+                keep_unsent();
+                if (!LATE) send(y, i, round);
             } else {
 #pragma unroll
                 for (int j = 0; j < S::UNITS * 2; j++) kept[i][j / 2][j % 2] = 0;
             }
         }
+        if (LATE) send(y, inputs - 1, round);
         __syncwarp();
         if (lane == 0)
             mbarrier_arrive_cluster_release(cluster_address(smem.y_full(warp), half ^ 1));

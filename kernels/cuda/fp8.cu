@@ -19,37 +19,53 @@ __device__ inline float larger(float magnitude, float value) {
     return out;
 }
 
+struct largest_t {
+    __device__ static float combine(float a, float b) {
+        return larger(a, b);
+    }
+};
+
+struct sum_t {
+    __device__ static float combine(float a, float b) {
+        return a + b;
+    }
+};
+
 /* Of all threads of the block, in the same order always; `warps` is room for a value a warp. */
-template <typename F> __device__ inline float over_block(float value, float *warps, F combine) {
+template <typename F> __device__ inline float over_block(float value, float *warps) {
 #pragma unroll
     for (int lanes = WARP / 2; lanes > 0; lanes /= 2)
-        value = combine(value, __shfl_xor_sync(~0u, value, lanes));
+        value = F::combine(value, __shfl_xor_sync(~0u, value, lanes));
     if (threadIdx.x % WARP == 0) warps[threadIdx.x / WARP] = value;
     __syncthreads();
     value = threadIdx.x % WARP < blockDim.x / WARP ? warps[threadIdx.x % WARP] : 0;
 #pragma unroll
     for (int lanes = WARP / 2; lanes > 0; lanes /= 2)
-        value = combine(value, __shfl_xor_sync(~0u, value, lanes));
+        value = F::combine(value, __shfl_xor_sync(~0u, value, lanes));
     return value;
 }
 
-/* NORM: a row's scale follows from its norm, which is found as largest * |row / largest|, so that
- * no square leaves the range of fp32. */
-template <typename T, bool NORM>
-__global__ void __launch_bounds__(MOST_THREADS)
-    quantise_rows(const T *x, uint8_t *codes, float *scales, int in_features, int64_t row_bytes) {
-#if __CUDA_ARCH__ >= 900
-    __shared__ float warps[2][MOST_THREADS / WARP];
-    const T *const row = x + (int64_t)blockIdx.x * in_features;
-    uint4 held[HELD] = {};
-    float largest = 0;
-    dependents_launch();
-    /* L2 is where all kernels see the same memory: X may be fetched so far already now. */
+/* L2 is where all kernels see the same memory: X may be fetched so far before the kernel ahead has
+ * ended. */
+template <typename T> __device__ inline void prefetch_row(const T *row, int in_features) {
     for (int i = 0; i < HELD; i++) {
         const int at = (i * (int)blockDim.x + (int)threadIdx.x) * VECTOR;
         if (at < in_features && threadIdx.x % LINE_VECTORS == 0)
             asm volatile("prefetch.global.L2 [%0];" ::"l"(row + at));
     }
+}
+
+/* NORM: the scale follows from the row's norm, not from its largest magnitude. */
+template <typename T, bool NORM>
+__global__ void __launch_bounds__(MOST_THREADS)
+    quantise_rows(const T *x, uint8_t *codes, float *scales, int in_features, int64_t row_bytes) {
+#if __CUDA_ARCH__ >= 900
+    __shared__ float warps[MOST_THREADS / WARP];
+    const T *const row = x + (int64_t)blockIdx.x * in_features;
+    uint4 held[HELD] = {};
+    float bound = 0;
+    dependents_launch();
+    if constexpr (NORM) prefetch_row(row, in_features);
     dependency_wait();
 #pragma unroll
     for (int i = 0; i < HELD; i++) {
@@ -60,26 +76,18 @@ __global__ void __launch_bounds__(MOST_THREADS)
     for (int i = 0; i < HELD; i++)
         for (const uint32_t pair : {held[i].x, held[i].y, held[i].z, held[i].w}) {
             const float2 two = widen_pair<T>(pair);
-            largest = larger(larger(largest, two.x), two.y);
+            bound = NORM ? fmaf(two.x, two.x, fmaf(two.y, two.y, bound))
+                         : larger(larger(bound, two.x), two.y);
         }
-    largest = over_block(largest, warps[0], [](float a, float b) { return larger(a, b); });
-    if constexpr (NORM) {
-        const float inverse = 1 / fmaxf(largest, 1e-30f);
-        float sum = 0;
-#pragma unroll
-        for (int i = 0; i < HELD; i++)
-            for (const uint32_t pair : {held[i].x, held[i].y, held[i].z, held[i].w}) {
-                const float2 two = widen_pair<T>(pair);
-                const float first = two.x * inverse, second = two.y * inverse;
-                sum += first * first + second * second;
-            }
-        largest *= sqrtf(over_block(sum, warps[1], [](float a, float b) { return a + b; }));
-    }
-    const float inverse = FP8_MAX / fmaxf(largest, 1e-30f); /* finite */
-    if (threadIdx.x == 0) scales[blockIdx.x] = largest * (1 / FP8_MAX);
+    bound = NORM ? sqrtf(over_block<sum_t>(bound, warps)) : over_block<largest_t>(bound, warps);
+    const float inverse = FP8_MAX / fmaxf(bound, 1e-30f); /* finite */
+    if (threadIdx.x == 0) scales[blockIdx.x] = bound * (1 / FP8_MAX);
 #pragma unroll
     for (int i = 0; i < HELD; i++) {
         const int at = (i * (int)blockDim.x + (int)threadIdx.x) * VECTOR;
+        /* Widened again: kept since above, the values would take twice the registers. */
+        if constexpr (NORM)
+            asm volatile("" : "+r"(held[i].x), "+r"(held[i].y), "+r"(held[i].z), "+r"(held[i].w));
         const float2 a = widen_pair<T>(held[i].x), b = widen_pair<T>(held[i].y);
         const float2 c = widen_pair<T>(held[i].z), d = widen_pair<T>(held[i].w);
         if (at < in_features)

@@ -54,7 +54,7 @@ static inline size_t fp8_rows_bytes(const problem_t *p) {
  * is a multiple of 8, at most FP8_ROW_MOST. */
 status_t fp8_quantise_rows(const problem_t *p, const void *x, fp8_rows_t to, stream_t stream);
 
-/* The same with scale = the row's norm / 448. */
+/* The same with scale = the row's norm / 448; its square has to be within the range of fp32. */
 status_t fp8_quantise_rows_by_norm(const problem_t *p, const void *x, fp8_rows_t to,
                                    stream_t stream);
 
