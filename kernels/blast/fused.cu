@@ -19,6 +19,10 @@ static const variant_t *const plans[] = {
     &blast_hopper_32x64,
     &blast_hopper_small128,
     &blast_hopper_small256,
+    &blast_hopper_cluster6x2,
+    &blast_hopper_cluster12x1,
+    &blast_hopper_cluster6x1,
+    &blast_hopper_cluster6x2_128,
     &blast_fused_sm80,
     NULL,
 };

@@ -1,0 +1,529 @@
+/*
+ * blast/fused on Hopper for small layers, which are a matter of latency: one kernel, in which the
+ * bytes and FLOPs of a tile of tokens are spread over a large cluster.
+ *
+ * A cluster of PARTS x GROUPS blocks owns TOKENS tokens and all outputs. The inputs are cut into
+ * PARTS parts, each inside of one input block l, and the ranks into GROUPS groups.
+ *
+ *   1. Block (part, group) computes Y of its part and group, a product like any other, and sends
+ *      each unit of 8 ranks, rounded, to the block of its group that mixes that unit.
+ *   2. It mixes its units, Z_k = sum of the parts' Y * s_lk for all k, and sends each Z_k to the
+ *      blocks that own columns of output block k.
+ *   3. It computes its columns, Y_k = Z_k U_k.
+ *
+ * Between the steps is a barrier of the cluster. One warp loads: weights before the kernel ahead
+ * has ended, as many as there is room for; X (TOKENS x 64) and V (RANKS x 64) into a ring of slots.
+ * Warpgroups take 64 tokens and half of the ranks, then half of the columns. Z lies where the ring
+ * was.
+ */
+#include <string.h>
+
+#include "kernels/blast/hopper.h"
+
+#include "kernels/blast/hopper_stages.h"
+#include "kernels/cuda/cluster.cuh"
+#include "kernels/cuda/launch.cuh"
+#include "kernels/cuda/tensor_map.h"
+#include "kernels/cuda/tma.cuh"
+#include "kernels/cuda/wgmma.cuh"
+
+static constexpr int DEPTH = 64, SWIZZLE = 128, STEPS = DEPTH / 16, VECTOR_BYTES = 16;
+static constexpr int MOST_SLOTS = 16, HALVES = 2;
+
+/* RANKS: of a group, padded. COLUMNS: of a block. */
+template <int TOKENS_, int PARTS_, int GROUPS_, int RANKS_, int COLUMNS_> struct cluster_shape {
+    static constexpr int TOKENS = TOKENS_, PARTS = PARTS_, GROUPS = GROUPS_;
+    static constexpr int RANKS = RANKS_, COLUMNS = COLUMNS_, BLOCKS = PARTS * GROUPS;
+    static constexpr int CONSUMER_THREADS = TOKENS / WARPGROUP_ROWS * HALVES * WARPGROUP;
+    static constexpr int THREADS = CONSUMER_THREADS + 32;
+    static constexpr int UNITS = RANKS / UNIT_RANKS, HALF_UNITS = UNITS / HALVES;
+    static constexpr int MIXED = (UNITS + PARTS - 1) / PARTS; /* units of a block, at most */
+    static constexpr int Z_STEPS = GROUPS * RANKS / 16, U_CHUNKS = Z_STEPS / STEPS;
+
+    static constexpr int X_BYTES = TOKENS * SWIZZLE, V_BYTES = RANKS * SWIZZLE;
+    static constexpr int SLOT_BYTES = X_BYTES + V_BYTES;
+    static constexpr int UNIT_BYTES = TOKENS * VECTOR_BYTES; /* 8 ranks of all tokens */
+    static constexpr int U_CHUNK_BYTES = COLUMNS * SWIZZLE, U_BYTES = U_CHUNKS * U_CHUNK_BYTES;
+    static constexpr int Y_BYTES = MIXED * PARTS * UNIT_BYTES;
+    static constexpr int Z_BYTES = GROUPS * UNITS * UNIT_BYTES;
+    static constexpr int BARRIERS_BYTES = (2 * MOST_SLOTS + 2) * MBARRIER_BYTES;
+    static constexpr int S_MOST = MIXED * PARTS * PARTS * UNIT_RANKS * 4;
+    static constexpr int S_ROOM = (BARRIERS_BYTES + S_MOST + 1023) / 1024 * 1024;
+    static constexpr int FIXED = SMEM_ALIGN + U_BYTES + Y_BYTES + S_ROOM;
+    static_assert(U_CHUNKS * STEPS == Z_STEPS && HALF_UNITS * HALVES == UNITS &&
+                  COLUMNS % 64 == 0 && Y_BYTES % SMEM_ALIGN == 0);
+};
+
+/* How a problem is cut up. */
+typedef struct {
+    int width, splits, chunks; /* of a part of the inputs; parts of an input block; K chunks */
+    int owners;                /* blocks of the cluster that own columns of one output block */
+    int slots, smem;
+} cut_t;
+
+template <typename S> static cut_t cut_of(const problem_t *p) {
+    static const int HALF_SMEM = 113 * 1024, ENOUGH = 5; /* so that two blocks share an SM */
+    cut_t cut = {.splits = S::PARTS / (int)p->blocks, .owners = S::BLOCKS / (int)p->blocks};
+    cut.width = (int)round_up(ceil_div(p->in_features / p->blocks, cut.splits), DEPTH);
+    cut.chunks = cut.width / DEPTH;
+    const int wanted = cut.chunks < MOST_SLOTS ? cut.chunks : MOST_SLOTS;
+    const int half = (HALF_SMEM - S::FIXED) / S::SLOT_BYTES;
+    const int whole = (STAGE_SMEM - S::FIXED) / S::SLOT_BYTES;
+    cut.slots = half >= (wanted < ENOUGH ? wanted : ENOUGH) ? half : whole;
+    if (cut.slots > wanted) cut.slots = wanted;
+    const int ring = cut.slots * S::SLOT_BYTES;
+    cut.smem = S::FIXED + (ring > S::Z_BYTES ? ring : S::Z_BYTES);
+    return cut;
+}
+
+template <typename S> static bool fits(const problem_t *p) {
+    const cut_t cut = cut_of<S>(p);
+    return cut.smem <= STAGE_SMEM && cut.slots >= (cut.chunks < 3 ? cut.chunks : 3);
+}
+
+/* ---- packed V: [group][part][chunk] tiles of RANKS x 64, K-major, 128-byte swizzle ---- */
+template <typename S>
+static int64_t pack_v(const problem_t *p, const uint16_t *src, uint16_t *dst) {
+    const cut_t cut = cut_of<S>(p);
+    const int64_t in_block = p->in_features / p->blocks, r = p->rank;
+    const int64_t tiles = S::BLOCKS * cut.chunks;
+    if (!dst) return tiles * S::RANKS * DEPTH;
+#pragma omp parallel for
+    for (int64_t tile = 0; tile < tiles; tile++) {
+        const int64_t block = tile / cut.chunks, part = block % S::PARTS;
+        const int64_t l = part / cut.splits, end = (part % cut.splits + 1) * cut.width;
+        const int64_t in0 = end - cut.width + tile % cut.chunks * DEPTH;
+        for (int row = 0; row < S::RANKS; row++) {
+            const int64_t rank = block / S::PARTS * S::RANKS + row;
+            uint16_t *const to = dst + (tile * S::RANKS + row) * DEPTH;
+            for (int i = 0; i < DEPTH; i++)
+                to[swizzled_chunk<SWIZZLE>(row, i / 8) * 8 + i % 8] =
+                    in0 + i < in_block && rank < r ? src[(l * in_block + in0 + i) * r + rank] : 0;
+        }
+    }
+    return tiles * S::RANKS * DEPTH;
+}
+
+static float widened(dtype_t dtype, uint16_t bits) {
+    if (dtype == DTYPE_FP16) return __half2float(__ushort_as_half(bits));
+    const uint32_t word = (uint32_t)bits << 16;
+    float value;
+    memcpy(&value, &word, sizeof value);
+    return value;
+}
+
+/* ---- packed S, as fp32: [block][unit that it mixes][part][k][8 ranks] ---- */
+template <typename S>
+static int64_t pack_s(const problem_t *p, const uint16_t *src, uint16_t *dst) {
+    const cut_t cut = cut_of<S>(p);
+    const int64_t b = p->blocks, r = p->rank;
+    const int64_t count = (int64_t)S::BLOCKS * S::MIXED * S::PARTS * b * UNIT_RANKS;
+    for (int64_t i = 0; dst && i < count; i++) {
+        const int64_t k = i / UNIT_RANKS % b, part = i / UNIT_RANKS / b % S::PARTS;
+        const int64_t mixed = i / UNIT_RANKS / b / S::PARTS % S::MIXED;
+        const int64_t block = i / UNIT_RANKS / b / S::PARTS / S::MIXED;
+        const int64_t unit = mixed * S::PARTS + block % S::PARTS;
+        const int64_t rank = block / S::PARTS * S::RANKS + unit * UNIT_RANKS + i % UNIT_RANKS;
+        const float value = unit < S::UNITS && rank < r
+                                ? widened(p->dtype, src[(part / cut.splits * b + k) * r + rank])
+                                : 0;
+        memcpy(dst + 2 * i, &value, sizeof value);
+    }
+    return 2 * count;
+}
+
+/* What the kernel needs to know of a problem. */
+struct cluster_args_t {
+    const uint8_t *v, *s, *u;
+    uint16_t *y;
+    int tokens, blocks, in_block, out_block, out_features, column_tiles;
+    cut_t cut;
+};
+
+#ifdef __CUDA_ARCH_FEAT_SM90_ALL
+
+/* Addresses of a block's shared memory. */
+template <typename S> struct layout_t {
+    uint32_t start;
+
+    __device__ uint32_t u(int chunk) const {
+        return start + chunk * S::U_CHUNK_BYTES;
+    }
+    /* Y of a part, of one of the units that this block mixes. */
+    __device__ uint32_t y(int mixed, int part) const {
+        return u(S::U_CHUNKS) + (mixed * S::PARTS + part) * S::UNIT_BYTES;
+    }
+    __device__ uint32_t s() const {
+        return y(S::MIXED, 0);
+    }
+    __device__ uint32_t s_full() const {
+        return s() + S::S_MOST;
+    }
+    __device__ uint32_t u_full() const {
+        return s_full() + MBARRIER_BYTES;
+    }
+    __device__ uint32_t full(int slot) const {
+        return s_full() + (2 + slot) * MBARRIER_BYTES;
+    }
+    __device__ uint32_t empty(int slot) const {
+        return full(MOST_SLOTS + slot);
+    }
+    __device__ uint32_t x(int slot) const {
+        return s() + S::S_ROOM + slot * S::SLOT_BYTES;
+    }
+    __device__ uint32_t v(int slot) const {
+        return x(slot) + S::X_BYTES;
+    }
+    __device__ uint32_t z(int unit) const {
+        return x(0) + unit * S::UNIT_BYTES;
+    }
+};
+
+/* One block of the cluster, one thread of it. */
+template <typename T, typename S> struct cluster_t {
+    const layout_t<S> &smem;
+    const cluster_args_t &args;
+    const int block, part, group, token0; /* of the cluster; first token */
+    const int warpgroup, half, row0;      /* row0: of the warp */
+    const int lane;
+
+    __device__ cluster_t(const layout_t<S> &layout, const cluster_args_t &arguments)
+        : smem(layout), args(arguments), block((int)cluster_rank()), part(block % S::PARTS),
+          group(block / S::PARTS), token0((int)blockIdx.x / S::BLOCKS * S::TOKENS),
+          warpgroup(__shfl_sync(~0u, (int)threadIdx.x / WARPGROUP, 0)), half(warpgroup % HALVES),
+          row0(warpgroup / HALVES * WARPGROUP_ROWS + (int)threadIdx.x % WARPGROUP / 32 * 16),
+          lane((int)threadIdx.x % 32) {}
+
+    __device__ int x_column(int chunk) const {
+        return part / args.cut.splits * args.in_block + part % args.cut.splits * args.cut.width +
+               chunk * DEPTH;
+    }
+
+    __device__ void load_v(int chunk, int slot) const {
+        mbarrier_arrive_expect(smem.full(slot), S::SLOT_BYTES);
+        bulk_load(smem.v(slot), args.v + (int64_t)(block * args.cut.chunks + chunk) * S::V_BYTES,
+                  S::V_BYTES, smem.full(slot));
+    }
+
+    /* What does not depend on the kernel ahead; and X as far as L2, where all kernels see the same
+     * memory. */
+    __device__ void load_weights(const CUtensorMap *x_map) const {
+        for (int slot = 0; slot < args.cut.slots; slot++) load_v(slot, slot);
+        for (int c = group; c < args.cut.chunks; c += S::GROUPS)
+            tma_prefetch_2d(x_map, x_column(c), token0);
+        const int s_bytes = S::MIXED * S::PARTS * args.blocks * UNIT_RANKS * 4;
+        mbarrier_arrive_expect(smem.s_full(), s_bytes);
+        bulk_load(smem.s(), args.s + block * s_bytes, s_bytes, smem.s_full());
+        const int tile = block / args.cut.owners * args.column_tiles +
+                         min(block % args.cut.owners, args.column_tiles - 1);
+        mbarrier_arrive_expect(smem.u_full(), S::U_BYTES);
+        bulk_load(smem.u(0), args.u + (int64_t)tile * S::U_BYTES, S::U_BYTES, smem.u_full());
+    }
+
+    __device__ void load_inputs(const CUtensorMap *x_map) const {
+        for (int c = 0, slot = 0, parity = 1; c < args.cut.chunks; c++) {
+            if (c >= args.cut.slots) {
+                mbarrier_wait(smem.empty(slot), parity);
+                load_v(c, slot);
+            }
+            tma_load_2d(smem.x(slot), x_map, x_column(c), token0, smem.full(slot));
+            if (++slot == args.cut.slots) slot = 0, parity ^= 1;
+        }
+    }
+
+    __device__ void first_stage(float (&y)[S::RANKS / 4]) const {
+        for (int c = 0, slot = 0, parity = 0, previous = 0; c < args.cut.chunks; c++) {
+            mbarrier_wait(smem.full(slot), parity);
+            wgmma_fence();
+            const uint64_t x =
+                wgmma_tile<SWIZZLE>(smem.x(slot) + warpgroup / HALVES * WARPGROUP_ROWS * SWIZZLE);
+            const uint64_t v =
+                wgmma_tile<SWIZZLE>(smem.v(slot) + half * (S::RANKS / HALVES) * SWIZZLE);
+#pragma unroll
+            for (int step = 0; step < STEPS; step++)
+                wgmma<T>(y, wgmma_step(x, step), wgmma_step(v, step), c > 0 || step > 0);
+            wgmma_commit();
+            wgmma_wait<1>();
+            if (c > 0 && threadIdx.x % WARPGROUP == 0) mbarrier_arrive(smem.empty(previous));
+            previous = slot;
+            if (++slot == args.cut.slots) slot = 0, parity ^= 1;
+        }
+        wgmma_wait<0>();
+        registers_fence(y);
+    }
+
+    /* To the blocks of this group that mix: 8 x 8 matrices down the tokens. A warp's store is one
+     * of them. */
+    __device__ void send(const float (&y)[S::RANKS / 4]) const {
+        const uint32_t row = (row0 + lane / 4) * VECTOR_BYTES + lane % 4 * 4;
+#pragma unroll
+        for (int i = 0; i < S::HALF_UNITS; i++) {
+            const int unit = half * S::HALF_UNITS + i;
+            const uint32_t to = cluster_address(smem.y(unit / S::PARTS, part) + row,
+                                                group * S::PARTS + unit % S::PARTS);
+            cluster_store(to, round_pair<T>(y[4 * i], y[4 * i + 1]));
+            cluster_store(to + 8 * VECTOR_BYTES, round_pair<T>(y[4 * i + 2], y[4 * i + 3]));
+        }
+    }
+
+    __device__ static void add_scaled(float (&z)[8], float4 y, float4 s, float4 s_above) {
+        const uint32_t words[4] = {__float_as_uint(y.x), __float_as_uint(y.y), __float_as_uint(y.z),
+                                   __float_as_uint(y.w)};
+        const float scales[8] = {s.x, s.y, s.z, s.w, s_above.x, s_above.y, s_above.z, s_above.w};
+#pragma unroll
+        for (int i = 0; i < 4; i++) {
+            const float2 pair = widen_pair<T>(words[i]);
+            z[2 * i] += scales[2 * i] * pair.x;
+            z[2 * i + 1] += scales[2 * i + 1] * pair.y;
+        }
+    }
+
+    /* A thread takes one token; TURNS threads share it, by units and by k. */
+    __device__ void mix() const {
+        constexpr int TURNS = S::CONSUMER_THREADS / S::TOKENS;
+        constexpr int SPREAD = TURNS % S::MIXED == 0 ? S::MIXED : 1;
+        const int token = (int)threadIdx.x % S::TOKENS, turn = (int)threadIdx.x / S::TOKENS;
+#pragma unroll
+        for (int first = 0; first < S::MIXED; first += SPREAD) {
+            const int mixed = first + turn % SPREAD, unit = mixed * S::PARTS + part;
+            if (unit >= S::UNITS) continue;
+            float4 y[S::PARTS];
+#pragma unroll
+            for (int i = 0; i < S::PARTS; i++)
+                y[i] = shared_load(smem.y(mixed, i) + token * VECTOR_BYTES);
+            for (int k = turn / SPREAD; k < args.blocks; k += TURNS / SPREAD) {
+                float z[8] = {};
+#pragma unroll
+                for (int i = 0; i < S::PARTS; i++) {
+                    const uint32_t s =
+                        smem.s() + ((mixed * S::PARTS + i) * args.blocks + k) * (UNIT_RANKS * 4);
+                    add_scaled(z, y[i], shared_load(s), shared_load(s + VECTOR_BYTES));
+                }
+                const uint4 words =
+                    make_uint4(round_pair<T>(z[0], z[1]), round_pair<T>(z[2], z[3]),
+                               round_pair<T>(z[4], z[5]), round_pair<T>(z[6], z[7]));
+                const uint32_t to = smem.z(group * S::UNITS + unit) + token * VECTOR_BYTES;
+                for (int i = 0; i < args.cut.owners; i++)
+                    cluster_store(cluster_address(to, k * args.cut.owners + i), words);
+            }
+        }
+    }
+
+    __device__ void last_stage(float (&acc)[S::COLUMNS / 4]) const {
+        const uint32_t rows = warpgroup / HALVES * WARPGROUP_ROWS * VECTOR_BYTES;
+        wgmma_fence();
+#pragma unroll
+        for (int step = 0; step < S::Z_STEPS; step++) {
+            const uint64_t z =
+                wgmma_tile_plain(smem.z(2 * step) + rows, S::UNIT_BYTES, 8 * VECTOR_BYTES);
+            const uint64_t u =
+                wgmma_tile<SWIZZLE>(smem.u(step / STEPS) + half * (S::COLUMNS / HALVES) * SWIZZLE);
+            wgmma<T>(acc, z, wgmma_step(u, step % STEPS), step > 0);
+        }
+        wgmma_commit();
+        wgmma_wait<0>();
+        registers_fence(acc);
+    }
+
+    /* U's columns are in groups of 32 as hopper_last.cu packs them. */
+    __device__ void store(const float (&acc)[S::COLUMNS / 4]) const {
+        const int column0 =
+            block % args.cut.owners * S::COLUMNS + half * (S::COLUMNS / HALVES) + lane % 4 * 8;
+#pragma unroll
+        for (int below = 0; below < 2; below++) { /* rows g and g + 8 */
+            const int row = token0 + row0 + lane / 4 + below * 8;
+            if (row >= args.tokens) continue;
+            uint16_t *const y = args.y + (int64_t)row * args.out_features +
+                                block / args.cut.owners * args.out_block;
+            const float *const a = acc + below * 2;
+#pragma unroll
+            for (int c = 0; c < S::COLUMNS / HALVES; c += 32)
+                if (column0 + c < args.out_block)
+                    store_vector(y + column0 + c,
+                                 make_uint4(round_pair<T>(a[c / 2], a[c / 2 + 1]),
+                                            round_pair<T>(a[c / 2 + 4], a[c / 2 + 5]),
+                                            round_pair<T>(a[c / 2 + 8], a[c / 2 + 9]),
+                                            round_pair<T>(a[c / 2 + 12], a[c / 2 + 13])));
+        }
+    }
+
+    __device__ void compute() const {
+        float y[S::RANKS / 4], acc[S::COLUMNS / 4];
+        first_stage(y);
+        cluster_wait(); /* all blocks have started */
+        send(y);
+        cluster_sync(); /* Y is there, and nobody needs the ring any more */
+        mbarrier_wait(smem.s_full(), 0);
+        mix();
+        fence_async_proxy_cluster();
+        cluster_sync(); /* Z is there */
+        fence_async_proxy_cluster();
+        mbarrier_wait(smem.u_full(), 0);
+        last_stage(acc);
+        store(acc);
+    }
+};
+
+#endif
+
+template <typename T, typename S>
+__global__ void __launch_bounds__(S::THREADS, S::TOKENS == 64 && S::COLUMNS <= 256 ? 2 : 1)
+    blast_cluster(const __grid_constant__ CUtensorMap x_map,
+                  const __grid_constant__ cluster_args_t args) {
+#ifdef __CUDA_ARCH_FEAT_SM90_ALL
+    extern __shared__ uint8_t raw[];
+    const layout_t<S> smem = {(smem_address(raw) + SMEM_ALIGN - 1) & ~(SMEM_ALIGN - 1u)};
+    const cluster_t<T, S> cluster(smem, args);
+    dependents_launch();
+    if (threadIdx.x == S::CONSUMER_THREADS) {
+        tma_prefetch(&x_map);
+        mbarrier_init(smem.s_full(), 1);
+        mbarrier_init(smem.u_full(), 1);
+        for (int i = 0; i < args.cut.slots; i++) {
+            mbarrier_init(smem.full(i), 1);
+            mbarrier_init(smem.empty(i), S::CONSUMER_THREADS / WARPGROUP);
+        }
+        mbarrier_init_done();
+    }
+    __syncthreads();
+    cluster_arrive();
+    if (threadIdx.x < S::CONSUMER_THREADS) {
+        cluster.compute();
+    } else {
+        if (threadIdx.x == S::CONSUMER_THREADS) {
+            cluster.load_weights(&x_map);
+            dependency_wait();
+            cluster.load_inputs(&x_map);
+        }
+        cluster_wait();
+        cluster_sync();
+        cluster_sync();
+    }
+#else
+    __trap();
+#endif
+}
+
+/* Once a kernel and device: clusters of more than 8 blocks, all of the SM's memory as shared. */
+static status_t allow_cluster(const void *kernel, uint64_t *done) {
+    int device = 0;
+    CUDA(cudaGetDevice(&device));
+    if (device < 64 && *done >> device & 1) return STATUS_OK;
+    CUDA(cudaFuncSetAttribute(kernel, cudaFuncAttributeNonPortableClusterSizeAllowed, 1));
+    CUDA(cudaFuncSetAttribute(kernel, cudaFuncAttributePreferredSharedMemoryCarveout,
+                              cudaSharedmemCarveoutMaxShared));
+    return smem_opt_in(kernel, STAGE_SMEM, done);
+}
+
+template <typename T, typename S>
+static status_t launch_shape(const problem_t *p, void *const *tensors, stream_t stream) {
+    static uint64_t allowed;
+    const int64_t in_block = p->in_features / p->blocks, out_block = p->out_features / p->blocks;
+    const cluster_args_t args = {.v = (const uint8_t *)tensors[1],
+                                 .s = (const uint8_t *)tensors[2],
+                                 .u = (const uint8_t *)tensors[3],
+                                 .y = (uint16_t *)tensors[4],
+                                 .tokens = (int)p->tokens,
+                                 .blocks = (int)p->blocks,
+                                 .in_block = (int)in_block,
+                                 .out_block = (int)out_block,
+                                 .out_features = (int)p->out_features,
+                                 .column_tiles = (int)ceil_div(out_block, S::COLUMNS),
+                                 .cut = cut_of<S>(p)};
+    CUtensorMap x_map;
+    status_t st = tensor_map_2d(&x_map, p->dtype, tensors[0], p->tokens, p->in_features,
+                                p->in_features, S::TOKENS, DEPTH, SWIZZLE);
+    if (st == STATUS_OK) st = allow_cluster((const void *)blast_cluster<T, S>, &allowed);
+    if (st != STATUS_OK) return st;
+    return launch_overlapped(blast_cluster<T, S>, ceil_div(p->tokens, S::TOKENS) * S::BLOCKS,
+                             S::THREADS, S::BLOCKS, args.cut.smem, stream, x_map, args);
+}
+
+/* A plan: tokens and blocks of a cluster. The rest follows from the problem. */
+template <int TOKENS, int PARTS, int GROUPS> struct plan {
+    static constexpr int BLOCKS = PARTS * GROUPS;
+    static constexpr int UNIT_COLUMNS = 768 / BLOCKS; /* 768, 2304 and 3072 outputs fit */
+    static constexpr int MOST_RANKS = 192, MOST_COLUMNS = 4 * UNIT_COLUMNS;
+
+    template <int RANKS, typename F> static auto with_ranks(const problem_t *p, F f) {
+        const int64_t columns = columns_of(p);
+        if (columns <= UNIT_COLUMNS)
+            return f
+                .template operator()<cluster_shape<TOKENS, PARTS, GROUPS, RANKS, UNIT_COLUMNS>>();
+        if (columns <= 3 * UNIT_COLUMNS)
+            return f.template
+            operator()<cluster_shape<TOKENS, PARTS, GROUPS, RANKS, 3 * UNIT_COLUMNS>>();
+        return f.template operator()<cluster_shape<TOKENS, PARTS, GROUPS, RANKS, MOST_COLUMNS>>();
+    }
+
+    /* Calls f.template operator()<shape>(). */
+    template <typename F> static auto with_shape(const problem_t *p, F f) {
+        return p->rank <= 128 ? with_ranks<128 / GROUPS>(p, f)
+                              : with_ranks<MOST_RANKS / GROUPS>(p, f);
+    }
+
+    static int64_t columns_of(const problem_t *p) {
+        return ceil_div(p->out_features / p->blocks, BLOCKS / p->blocks);
+    }
+
+    static bool supports(const problem_t *p, const device_info_t *device, char *why,
+                         size_t why_len) {
+        static const int64_t WAVES = 2;
+        if (!supports_hopper(device, why, why_len)) return false;
+        const int64_t b = p->blocks;
+        if (PARTS % b || b < 2)
+            snprintf(why, why_len, "blocks do not divide %d, and are not 1", PARTS);
+        else if (p->rank <= 64 || p->rank > MOST_RANKS)
+            snprintf(why, why_len, "takes ranks of 65 to %d", MOST_RANKS);
+        else if (columns_of(p) > MOST_COLUMNS)
+            snprintf(why, why_len, "more than %d columns a block", MOST_COLUMNS);
+        else if (p->in_features / b % 8 || p->out_features / b % 8)
+            snprintf(why, why_len, "in or out features of a block are not a multiple of 8");
+        else if (!with_shape(p, [&]<typename S>() { return fits<S>(p); }))
+            snprintf(why, why_len, "weights of a block do not fit into shared memory");
+        else if (p->tokens < 65)
+            snprintf(why, why_len, "tiles are %d tokens, too many for %lld", TOKENS,
+                     (long long)p->tokens);
+        else if (ceil_div(p->tokens, TOKENS) * BLOCKS > WAVES * device->cores)
+            snprintf(why, why_len, "more than %d waves of tiles", (int)WAVES);
+        else
+            return true;
+        return false;
+    }
+
+    static int64_t pack(const problem_t *p, int tensor, const void *src, void *dst) {
+        const uint16_t *const from = (const uint16_t *)src;
+        uint16_t *const to = (uint16_t *)dst;
+        return with_shape(p, [&]<typename S>() {
+            return tensor == 1   ? pack_v<S>(p, from, to)
+                   : tensor == 2 ? pack_s<S>(p, from, to)
+                                 : hopper_pack_u(p, {.columns = S::COLUMNS}, from, to);
+        });
+    }
+
+    static status_t launch(const problem_t *p, void *const *tensors, void *, stream_t stream) {
+        return with_shape(p, [&]<typename S>() {
+            return p->dtype == DTYPE_BF16 ? launch_shape<__nv_bfloat16, S>(p, tensors, stream)
+                                          : launch_shape<__half, S>(p, tensors, stream);
+        });
+    }
+};
+
+#define CLUSTER_PLAN(NAME, TOKENS, PARTS, GROUPS)                                                  \
+    extern const variant_t blast_hopper_cluster##NAME = {                                          \
+        .structure = "blast",                                                                      \
+        .name = "hopper_cluster" #NAME,                                                            \
+        .summary = "one kernel, " #TOKENS " tokens a cluster of " #PARTS " x " #GROUPS " blocks",  \
+        .device = DEVICE_CUDA,                                                                     \
+        .baseline = false,                                                                         \
+        .output_order = ORDER_KJ,                                                                  \
+        .dtypes = DTYPE_BIT(DTYPE_BF16) | DTYPE_BIT(DTYPE_FP16),                                   \
+        .supports = plan<TOKENS, PARTS, GROUPS>::supports,                                         \
+        .pack = plan<TOKENS, PARTS, GROUPS>::pack,                                                 \
+        .launch = plan<TOKENS, PARTS, GROUPS>::launch,                                             \
+    };
+
+CLUSTER_PLAN(6x2, 64, 6, 2)
+CLUSTER_PLAN(12x1, 64, 12, 1)
+CLUSTER_PLAN(6x1, 64, 6, 1)
+CLUSTER_PLAN(6x2_128, 128, 6, 2)
