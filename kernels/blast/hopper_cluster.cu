@@ -16,8 +16,6 @@
  * Warpgroups take 64 tokens and half of the ranks, then half of the columns. Z lies where the ring
  * was.
  */
-#include <string.h>
-
 #include "kernels/blast/hopper.h"
 
 #include "kernels/blast/hopper_stages.h"
@@ -47,9 +45,13 @@ template <int TOKENS_, int PARTS_, int GROUPS_, int RANKS_, int COLUMNS_> struct
     static constexpr int Y_BYTES = MIXED * PARTS * UNIT_BYTES;
     static constexpr int Z_BYTES = GROUPS * UNITS * UNIT_BYTES;
     static constexpr int BARRIERS_BYTES = (2 * MOST_SLOTS + 2) * MBARRIER_BYTES;
-    static constexpr int S_MOST = MIXED * PARTS * PARTS * UNIT_RANKS * 4;
-    static constexpr int S_ROOM = (BARRIERS_BYTES + S_MOST + 1023) / 1024 * 1024;
-    static constexpr int FIXED = SMEM_ALIGN + U_BYTES + Y_BYTES + S_ROOM;
+    static constexpr int N_TILES = PARTS == 16 ? 2 : 1; /* of 8 k */
+    /* Clusters take one tile of tokens after the other, and keep the weights. */
+    static constexpr bool RESIDENT = PARTS == 16;
+    static constexpr int S_RANK_BYTES = N_TILES * 256;
+    static constexpr int S_BYTES = MIXED * UNIT_RANKS * S_RANK_BYTES;
+    static constexpr int S_ROOM = (BARRIERS_BYTES + S_BYTES + 1023) / 1024 * 1024;
+    static constexpr int FIXED = SMEM_ALIGN + U_BYTES + Y_BYTES + S_ROOM + (RESIDENT ? Z_BYTES : 0);
     static_assert(U_CHUNKS * STEPS == Z_STEPS && HALF_UNITS * HALVES == UNITS &&
                   COLUMNS % 64 == 0 && Y_BYTES % SMEM_ALIGN == 0);
 };
@@ -72,13 +74,14 @@ template <typename S> static cut_t cut_of(const problem_t *p) {
     cut.slots = half >= (wanted < ENOUGH ? wanted : ENOUGH) ? half : whole;
     if (cut.slots > wanted) cut.slots = wanted;
     const int ring = cut.slots * S::SLOT_BYTES;
-    cut.smem = S::FIXED + (ring > S::Z_BYTES ? ring : S::Z_BYTES);
+    cut.smem = S::FIXED + (S::RESIDENT || ring > S::Z_BYTES ? ring : S::Z_BYTES);
     return cut;
 }
 
 template <typename S> static bool fits(const problem_t *p) {
     const cut_t cut = cut_of<S>(p);
-    return cut.smem <= STAGE_SMEM && cut.slots >= (cut.chunks < 3 ? cut.chunks : 3);
+    return ceil_div(p->rank, DEPTH) == S::U_CHUNKS && cut.smem <= STAGE_SMEM &&
+           cut.slots >= (cut.chunks < 3 || S::RESIDENT ? cut.chunks : 3);
 }
 
 /* ---- packed V: [group][part][chunk] tiles of RANKS x 64, K-major, 128-byte swizzle ---- */
@@ -104,39 +107,31 @@ static int64_t pack_v(const problem_t *p, const uint16_t *src, uint16_t *dst) {
     return tiles * S::RANKS * DEPTH;
 }
 
-static float widened(dtype_t dtype, uint16_t bits) {
-    if (dtype == DTYPE_FP16) return __half2float(__ushort_as_half(bits));
-    const uint32_t word = (uint32_t)bits << 16;
-    float value;
-    memcpy(&value, &word, sizeof value);
-    return value;
-}
-
-/* ---- packed S, as fp32: [block][unit that it mixes][part][k][8 ranks] ---- */
+/* ---- packed S: [block][unit that it mixes][rank][k / 8][lane][word]: B operands of mma.m16n8k16,
+ * the parts along K ---- */
 template <typename S>
 static int64_t pack_s(const problem_t *p, const uint16_t *src, uint16_t *dst) {
     const cut_t cut = cut_of<S>(p);
-    const int64_t b = p->blocks, r = p->rank;
-    const int64_t count = (int64_t)S::BLOCKS * S::MIXED * S::PARTS * b * UNIT_RANKS;
-    for (int64_t i = 0; dst && i < count; i++) {
-        const int64_t k = i / UNIT_RANKS % b, part = i / UNIT_RANKS / b % S::PARTS;
-        const int64_t mixed = i / UNIT_RANKS / b / S::PARTS % S::MIXED;
-        const int64_t block = i / UNIT_RANKS / b / S::PARTS / S::MIXED;
-        const int64_t unit = mixed * S::PARTS + block % S::PARTS;
-        const int64_t rank = block / S::PARTS * S::RANKS + unit * UNIT_RANKS + i % UNIT_RANKS;
-        const float value = unit < S::UNITS && rank < r
-                                ? widened(p->dtype, src[(part / cut.splits * b + k) * r + rank])
-                                : 0;
-        memcpy(dst + 2 * i, &value, sizeof value);
+    const int64_t b = p->blocks, r = p->rank, block_elements = S::S_BYTES / 2;
+    for (int64_t i = 0; dst && i < S::BLOCKS * block_elements; i++) {
+        const int64_t block = i / block_elements, lane = i / 4 % 32;
+        const int64_t part = lane % 4 * 2 + i % 2 + i / 2 % 2 * 8;
+        const int64_t k = i / 128 % S::N_TILES * 8 + lane / 4;
+        const int64_t row = i / 128 / S::N_TILES % (S::MIXED * UNIT_RANKS);
+        const int64_t unit = row / UNIT_RANKS * S::PARTS + block % S::PARTS;
+        const int64_t rank = block / S::PARTS * S::RANKS + unit * UNIT_RANKS + row % UNIT_RANKS;
+        dst[i] = part < S::PARTS && k < b && unit < S::UNITS && rank < r
+                     ? src[(part / cut.splits * b + k) * r + rank]
+                     : (uint16_t)0;
     }
-    return 2 * count;
+    return S::BLOCKS * block_elements;
 }
 
 /* What the kernel needs to know of a problem. */
 struct cluster_args_t {
     const uint8_t *v, *s, *u;
     uint16_t *y;
-    int tokens, blocks, in_block, out_block, out_features, column_tiles;
+    int tokens, tiles, blocks, in_block, out_block, out_features, column_tiles;
     cut_t cut;
 };
 
@@ -157,7 +152,7 @@ template <typename S> struct layout_t {
         return y(S::MIXED, 0);
     }
     __device__ uint32_t s_full() const {
-        return s() + S::S_MOST;
+        return s() + S::S_BYTES;
     }
     __device__ uint32_t u_full() const {
         return s_full() + MBARRIER_BYTES;
@@ -169,27 +164,35 @@ template <typename S> struct layout_t {
         return full(MOST_SLOTS + slot);
     }
     __device__ uint32_t x(int slot) const {
-        return s() + S::S_ROOM + slot * S::SLOT_BYTES;
+        return z(0) + (S::RESIDENT ? S::Z_BYTES : 0) + slot * S::SLOT_BYTES;
     }
     __device__ uint32_t v(int slot) const {
         return x(slot) + S::X_BYTES;
     }
     __device__ uint32_t z(int unit) const {
-        return x(0) + unit * S::UNIT_BYTES;
+        return s() + S::S_ROOM + unit * S::UNIT_BYTES;
     }
 };
+
+__device__ inline uint2 shared_load_8(uint32_t smem) {
+    uint2 v;
+    asm volatile("ld.shared.v2.b32 {%0, %1}, [%2];" : "=r"(v.x), "=r"(v.y) : "r"(smem) : "memory");
+    return v;
+}
 
 /* One block of the cluster, one thread of it. */
 template <typename T, typename S> struct cluster_t {
     const layout_t<S> &smem;
     const cluster_args_t &args;
-    const int block, part, group, token0; /* of the cluster; first token */
-    const int warpgroup, half, row0;      /* row0: of the warp */
+    const int block, part, group;    /* of the cluster */
+    const int first, clusters;       /* tile of tokens; from one to the next */
+    const int warpgroup, half, row0; /* row0: of the warp */
     const int lane;
 
     __device__ cluster_t(const layout_t<S> &layout, const cluster_args_t &arguments)
         : smem(layout), args(arguments), block((int)cluster_rank()), part(block % S::PARTS),
-          group(block / S::PARTS), token0((int)blockIdx.x / S::BLOCKS * S::TOKENS),
+          group(block / S::PARTS), first((int)blockIdx.x / S::BLOCKS),
+          clusters((int)gridDim.x / S::BLOCKS),
           warpgroup(__shfl_sync(~0u, (int)threadIdx.x / WARPGROUP, 0)), half(warpgroup % HALVES),
           row0(warpgroup / HALVES * WARPGROUP_ROWS + (int)threadIdx.x % WARPGROUP / 32 * 16),
           lane((int)threadIdx.x % 32) {}
@@ -210,10 +213,9 @@ template <typename T, typename S> struct cluster_t {
     __device__ void load_weights(const CUtensorMap *x_map) const {
         for (int slot = 0; slot < args.cut.slots; slot++) load_v(slot, slot);
         for (int c = group; c < args.cut.chunks; c += S::GROUPS)
-            tma_prefetch_2d(x_map, x_column(c), token0);
-        const int s_bytes = S::MIXED * S::PARTS * args.blocks * UNIT_RANKS * 4;
-        mbarrier_arrive_expect(smem.s_full(), s_bytes);
-        bulk_load(smem.s(), args.s + block * s_bytes, s_bytes, smem.s_full());
+            tma_prefetch_2d(x_map, x_column(c), first * S::TOKENS);
+        mbarrier_arrive_expect(smem.s_full(), S::S_BYTES);
+        bulk_load(smem.s(), args.s + block * S::S_BYTES, S::S_BYTES, smem.s_full());
         const int tile = block / args.cut.owners * args.column_tiles +
                          min(block % args.cut.owners, args.column_tiles - 1);
         mbarrier_arrive_expect(smem.u_full(), S::U_BYTES);
@@ -221,18 +223,23 @@ template <typename T, typename S> struct cluster_t {
     }
 
     __device__ void load_inputs(const CUtensorMap *x_map) const {
-        for (int c = 0, slot = 0, parity = 1; c < args.cut.chunks; c++) {
-            if (c >= args.cut.slots) {
-                mbarrier_wait(smem.empty(slot), parity);
-                load_v(c, slot);
+        for (int tile = first, slot = 0, parity = 1; tile < args.tiles; tile += clusters)
+            for (int c = 0; c < args.cut.chunks; c++) {
+                if (tile > first || c >= args.cut.slots) {
+                    mbarrier_wait(smem.empty(slot), parity);
+                    if (S::RESIDENT)
+                        mbarrier_arrive_expect(smem.full(slot), S::X_BYTES);
+                    else
+                        load_v(c, slot);
+                }
+                tma_load_2d(smem.x(slot), x_map, x_column(c), tile * S::TOKENS, smem.full(slot));
+                if (++slot == args.cut.slots) slot = 0, parity ^= 1;
             }
-            tma_load_2d(smem.x(slot), x_map, x_column(c), token0, smem.full(slot));
-            if (++slot == args.cut.slots) slot = 0, parity ^= 1;
-        }
     }
 
-    __device__ void first_stage(float (&y)[S::RANKS / 4]) const {
-        for (int c = 0, slot = 0, parity = 0, previous = 0; c < args.cut.chunks; c++) {
+    __device__ void first_stage(float (&y)[S::RANKS / 4], int &slot, int &parity) const {
+        int previous = 0;
+        for (int c = 0; c < args.cut.chunks; c++) {
             mbarrier_wait(smem.full(slot), parity);
             wgmma_fence();
             const uint64_t x =
@@ -250,12 +257,19 @@ template <typename T, typename S> struct cluster_t {
         }
         wgmma_wait<0>();
         registers_fence(y);
+        if (S::RESIDENT && threadIdx.x % WARPGROUP == 0) mbarrier_arrive(smem.empty(previous));
+    }
+
+    /* Tokens of a unit of Y change places in eights, so that a warp's reads in mix() use all banks.
+     */
+    __device__ static int y_row(int token, int part) {
+        return token ^ part / 2 % 4 * 2;
     }
 
     /* To the blocks of this group that mix: 8 x 8 matrices down the tokens. A warp's store is one
      * of them. */
     __device__ void send(const float (&y)[S::RANKS / 4]) const {
-        const uint32_t row = (row0 + lane / 4) * VECTOR_BYTES + lane % 4 * 4;
+        const uint32_t row = y_row(row0 + lane / 4, part) * VECTOR_BYTES + lane % 4 * 4;
 #pragma unroll
         for (int i = 0; i < S::HALF_UNITS; i++) {
             const int unit = half * S::HALF_UNITS + i;
@@ -266,45 +280,77 @@ template <typename T, typename S> struct cluster_t {
         }
     }
 
-    __device__ static void add_scaled(float (&z)[8], float4 y, float4 s, float4 s_above) {
-        const uint32_t words[4] = {__float_as_uint(y.x), __float_as_uint(y.y), __float_as_uint(y.z),
-                                   __float_as_uint(y.w)};
-        const float scales[8] = {s.x, s.y, s.z, s.w, s_above.x, s_above.y, s_above.z, s_above.w};
+    /* Y of the parts of two K halves, of tokens g and g + 8: eight ranks each. */
+    __device__ void load_y(uint4 (&y)[2][2][2], int mixed, int token) const {
 #pragma unroll
-        for (int i = 0; i < 4; i++) {
-            const float2 pair = widen_pair<T>(words[i]);
-            z[2 * i] += scales[2 * i] * pair.x;
-            z[2 * i + 1] += scales[2 * i + 1] * pair.y;
+        for (int i = 0; i < 8; i++) {
+            const int above = i / 4, below = i / 2 % 2; /* parts + 8, tokens + 8 */
+            if (above * 8 >= S::PARTS) {
+                y[above][below][i % 2] = make_uint4(0, 0, 0, 0);
+                continue;
+            }
+            /* Parts beyond the last have no weight in S. */
+            const int l = min(above * 8 + lane % 4 * 2, S::PARTS - 2) + i % 2;
+            const float4 v =
+                shared_load(smem.y(mixed, l) + y_row(token + below * 8, l) * VECTOR_BYTES);
+            y[above][below][i % 2] = make_uint4(__float_as_uint(v.x), __float_as_uint(v.y),
+                                                __float_as_uint(v.z), __float_as_uint(v.w));
         }
     }
 
-    /* A thread takes one token; TURNS threads share it, by units and by k. */
-    __device__ void mix() const {
-        constexpr int TURNS = S::CONSUMER_THREADS / S::TOKENS;
-        constexpr int SPREAD = TURNS % S::MIXED == 0 ? S::MIXED : 1;
-        const int token = (int)threadIdx.x % S::TOKENS, turn = (int)threadIdx.x / S::TOKENS;
+    __device__ static uint32_t word_of(uint4 v, int i) {
+        return i == 0 ? v.x : i == 1 ? v.y : i == 2 ? v.z : v.w;
+    }
+
+    /* For each rank a product (16 tokens x parts) (parts x k). */
+    __device__ void mix_unit(uint32_t (&z)[S::N_TILES][4][4], const uint4 (&y)[2][2][2],
+                             uint32_t s) const {
 #pragma unroll
-        for (int first = 0; first < S::MIXED; first += SPREAD) {
-            const int mixed = first + turn % SPREAD, unit = mixed * S::PARTS + part;
-            if (unit >= S::UNITS) continue;
-            float4 y[S::PARTS];
+        for (int pair = 0; pair < UNIT_RANKS / 2; pair++) {
+            float sums[2][S::N_TILES][4] = {};
 #pragma unroll
-            for (int i = 0; i < S::PARTS; i++)
-                y[i] = shared_load(smem.y(mixed, i) + token * VECTOR_BYTES);
-            for (int k = turn / SPREAD; k < args.blocks; k += TURNS / SPREAD) {
-                float z[8] = {};
+            for (int element = 0; element < 2; element++) {
+                const unsigned halves = element ? 0x7632 : 0x5410;
+                uint32_t a[4];
 #pragma unroll
-                for (int i = 0; i < S::PARTS; i++) {
-                    const uint32_t s =
-                        smem.s() + ((mixed * S::PARTS + i) * args.blocks + k) * (UNIT_RANKS * 4);
-                    add_scaled(z, y[i], shared_load(s), shared_load(s + VECTOR_BYTES));
+                for (int i = 0; i < 4; i++)
+                    a[i] = __byte_perm(word_of(y[i / 2][i % 2][0], pair),
+                                       word_of(y[i / 2][i % 2][1], pair), halves);
+#pragma unroll
+                for (int n = 0; n < S::N_TILES; n++) {
+                    const uint2 b = shared_load_8(s + (2 * pair + element) * S::S_RANK_BYTES +
+                                                  n * 256 + lane * 8);
+                    const uint32_t words[2] = {b.x, b.y};
+                    mma_16816<T>(sums[element][n], a, words);
                 }
-                const uint4 words =
-                    make_uint4(round_pair<T>(z[0], z[1]), round_pair<T>(z[2], z[3]),
-                               round_pair<T>(z[4], z[5]), round_pair<T>(z[6], z[7]));
-                const uint32_t to = smem.z(group * S::UNITS + unit) + token * VECTOR_BYTES;
-                for (int i = 0; i < args.cut.owners; i++)
-                    cluster_store(cluster_address(to, k * args.cut.owners + i), words);
+            }
+#pragma unroll
+            for (int i = 0; i < S::N_TILES * 4; i++)
+                z[i / 4][i % 4][pair] = round_pair<T>(sums[0][i / 4][i % 4], sums[1][i / 4][i % 4]);
+        }
+    }
+
+    /* A warp takes 16 tokens of a unit. */
+    __device__ void mix() const {
+        constexpr int TASKS = S::TOKENS / 16 * S::MIXED;
+        for (int task = (int)threadIdx.x / 32; task < TASKS; task += S::CONSUMER_THREADS / 32) {
+            const int mixed = task % S::MIXED, unit = mixed * S::PARTS + part;
+            const int token = task / S::MIXED * 16 + lane / 4;
+            uint4 y[2][2][2];
+            uint32_t z[S::N_TILES][4][4];
+            if (unit >= S::UNITS) continue;
+            load_y(y, mixed, token);
+            mix_unit(z, y, smem.s() + mixed * UNIT_RANKS * S::S_RANK_BYTES);
+            const uint32_t to = smem.z(group * S::UNITS + unit) + token * VECTOR_BYTES;
+#pragma unroll
+            for (int i = 0; i < S::N_TILES * 4; i++) {
+                const int k = i / 4 * 8 + lane % 4 * 2 + i % 2;
+                const uint32_t(&w)[4] = z[i / 4][i % 4];
+                if (k >= args.blocks) continue;
+                for (int owner = 0; owner < args.cut.owners; owner++)
+                    cluster_store(cluster_address(to + i % 4 / 2 * (8 * VECTOR_BYTES),
+                                                  k * args.cut.owners + owner),
+                                  make_uint4(w[0], w[1], w[2], w[3]));
             }
         }
     }
@@ -326,12 +372,12 @@ template <typename T, typename S> struct cluster_t {
     }
 
     /* U's columns are in groups of 32 as hopper_last.cu packs them. */
-    __device__ void store(const float (&acc)[S::COLUMNS / 4]) const {
+    __device__ void store(const float (&acc)[S::COLUMNS / 4], int tile) const {
         const int column0 =
             block % args.cut.owners * S::COLUMNS + half * (S::COLUMNS / HALVES) + lane % 4 * 8;
 #pragma unroll
         for (int below = 0; below < 2; below++) { /* rows g and g + 8 */
-            const int row = token0 + row0 + lane / 4 + below * 8;
+            const int row = tile * S::TOKENS + row0 + lane / 4 + below * 8;
             if (row >= args.tokens) continue;
             uint16_t *const y = args.y + (int64_t)row * args.out_features +
                                 block / args.cut.owners * args.out_block;
@@ -348,26 +394,31 @@ template <typename T, typename S> struct cluster_t {
     }
 
     __device__ void compute() const {
-        float y[S::RANKS / 4], acc[S::COLUMNS / 4];
-        first_stage(y);
-        cluster_wait(); /* all blocks have started */
-        send(y);
-        cluster_sync(); /* Y is there, and nobody needs the ring any more */
-        mbarrier_wait(smem.s_full(), 0);
-        mix();
-        fence_async_proxy_cluster();
-        cluster_sync(); /* Z is there */
-        fence_async_proxy_cluster();
-        mbarrier_wait(smem.u_full(), 0);
-        last_stage(acc);
-        store(acc);
+        int slot = 0, parity = 0;
+        for (int tile = first; tile < args.tiles; tile += clusters) {
+            float y[S::RANKS / 4], acc[S::COLUMNS / 4];
+            first_stage(y, slot, parity);
+            if (tile == first) cluster_wait(); /* all blocks have started */
+            send(y);
+            cluster_sync(); /* Y is there, and nobody needs the ring or Z any more */
+            if (tile == first) mbarrier_wait(smem.s_full(), 0);
+            mix();
+            fence_async_proxy_cluster();
+            cluster_sync(); /* Z is there, and nobody needs Y any more */
+            fence_async_proxy_cluster();
+            if (tile == first) mbarrier_wait(smem.u_full(), 0);
+            last_stage(acc);
+            store(acc, tile);
+            if (!S::RESIDENT) break;
+        }
     }
 };
 
 #endif
 
 template <typename T, typename S>
-__global__ void __launch_bounds__(S::THREADS, S::TOKENS == 64 && S::COLUMNS <= 256 ? 2 : 1)
+__global__ void __launch_bounds__(S::THREADS,
+                                  S::TOKENS == 64 && S::COLUMNS <= 256 && !S::RESIDENT ? 2 : 1)
     blast_cluster(const __grid_constant__ CUtensorMap x_map,
                   const __grid_constant__ cluster_args_t args) {
 #ifdef __CUDA_ARCH_FEAT_SM90_ALL
@@ -396,8 +447,10 @@ __global__ void __launch_bounds__(S::THREADS, S::TOKENS == 64 && S::COLUMNS <= 2
             cluster.load_inputs(&x_map);
         }
         cluster_wait();
-        cluster_sync();
-        cluster_sync();
+        for (int tile = cluster.first; tile < args.tiles; tile += cluster.clusters) {
+            cluster_sync();
+            cluster_sync();
+        }
     }
 #else
     __trap();
@@ -415,6 +468,22 @@ static status_t allow_cluster(const void *kernel, uint64_t *done) {
     return smem_opt_in(kernel, STAGE_SMEM, done);
 }
 
+/* Clusters that fit at once. */
+static status_t most_clusters(const void *kernel, int threads, int blocks, int smem, int *out) {
+    cudaLaunchAttribute attribute = {};
+    attribute.id = cudaLaunchAttributeClusterDimension;
+    attribute.val.clusterDim = {(unsigned)blocks, 1, 1};
+    cudaLaunchConfig_t config = {};
+    config.gridDim = (unsigned)blocks;
+    config.blockDim = (unsigned)threads;
+    config.dynamicSmemBytes = (size_t)smem;
+    config.attrs = &attribute;
+    config.numAttrs = 1;
+    CUDA(cudaOccupancyMaxActiveClusters(out, kernel, &config));
+    if (*out < 1) return fail(STATUS_UNSUPPORTED, "clusters of %d blocks do not fit", blocks);
+    return STATUS_OK;
+}
+
 template <typename T, typename S>
 static status_t launch_shape(const problem_t *p, void *const *tensors, stream_t stream) {
     static uint64_t allowed;
@@ -424,6 +493,7 @@ static status_t launch_shape(const problem_t *p, void *const *tensors, stream_t 
                                  .u = (const uint8_t *)tensors[3],
                                  .y = (uint16_t *)tensors[4],
                                  .tokens = (int)p->tokens,
+                                 .tiles = (int)ceil_div(p->tokens, S::TOKENS),
                                  .blocks = (int)p->blocks,
                                  .in_block = (int)in_block,
                                  .out_block = (int)out_block,
@@ -435,25 +505,38 @@ static status_t launch_shape(const problem_t *p, void *const *tensors, stream_t 
                                 p->in_features, S::TOKENS, DEPTH, SWIZZLE);
     if (st == STATUS_OK) st = allow_cluster((const void *)blast_cluster<T, S>, &allowed);
     if (st != STATUS_OK) return st;
-    return launch_overlapped(blast_cluster<T, S>, ceil_div(p->tokens, S::TOKENS) * S::BLOCKS,
-                             S::THREADS, S::BLOCKS, args.cut.smem, stream, x_map, args);
+    static int most;
+    int clusters = args.tiles;
+    if (S::RESIDENT && most == 0)
+        st = most_clusters((const void *)blast_cluster<T, S>, S::THREADS, S::BLOCKS, args.cut.smem,
+                           &most);
+    if (st != STATUS_OK) return st;
+    if (S::RESIDENT) clusters = (int)ceil_div(clusters, ceil_div(clusters, most));
+    return launch_overlapped(blast_cluster<T, S>, (int64_t)clusters * S::BLOCKS, S::THREADS,
+                             S::BLOCKS, args.cut.smem, stream, x_map, args);
 }
 
 /* A plan: tokens and blocks of a cluster. The rest follows from the problem. */
 template <int TOKENS, int PARTS, int GROUPS> struct plan {
     static constexpr int BLOCKS = PARTS * GROUPS;
-    static constexpr int UNIT_COLUMNS = 768 / BLOCKS; /* 768, 2304 and 3072 outputs fit */
-    static constexpr int MOST_RANKS = 192, MOST_COLUMNS = 4 * UNIT_COLUMNS;
+    static constexpr int UNIT_COLUMNS =
+        BLOCKS == 16 ? 64 : 768 / BLOCKS; /* 768, 2304 and 3072 outputs fit */
+    static constexpr int MOST_RANKS = BLOCKS == 16 ? 256 : 192,
+                         MOST_COLUMNS = BLOCKS == 16 ? 128 : 4 * UNIT_COLUMNS;
 
     template <int RANKS, typename F> static auto with_ranks(const problem_t *p, F f) {
         const int64_t columns = columns_of(p);
-        if (columns <= UNIT_COLUMNS)
+        if constexpr (BLOCKS == 16)
+            return f.template operator()<cluster_shape<TOKENS, PARTS, GROUPS, RANKS, 128>>();
+        else if (columns <= UNIT_COLUMNS)
             return f
                 .template operator()<cluster_shape<TOKENS, PARTS, GROUPS, RANKS, UNIT_COLUMNS>>();
-        if (columns <= 3 * UNIT_COLUMNS)
+        else if (columns <= 3 * UNIT_COLUMNS)
             return f.template
             operator()<cluster_shape<TOKENS, PARTS, GROUPS, RANKS, 3 * UNIT_COLUMNS>>();
-        return f.template operator()<cluster_shape<TOKENS, PARTS, GROUPS, RANKS, MOST_COLUMNS>>();
+        else
+            return f
+                .template operator()<cluster_shape<TOKENS, PARTS, GROUPS, RANKS, MOST_COLUMNS>>();
     }
 
     /* Calls f.template operator()<shape>(). */
@@ -471,7 +554,7 @@ template <int TOKENS, int PARTS, int GROUPS> struct plan {
         static const int64_t WAVES = 2;
         if (!supports_hopper(device, why, why_len)) return false;
         const int64_t b = p->blocks;
-        if (PARTS % b || b < 2)
+        if (b > (BLOCKS == 16 ? 16 : 8) || PARTS % b || b < 2)
             snprintf(why, why_len, "blocks do not divide %d, and are not 1", PARTS);
         else if (p->rank <= 64 || p->rank > MOST_RANKS)
             snprintf(why, why_len, "takes ranks of 65 to %d", MOST_RANKS);
@@ -484,7 +567,7 @@ template <int TOKENS, int PARTS, int GROUPS> struct plan {
         else if (p->tokens < 65)
             snprintf(why, why_len, "tiles are %d tokens, too many for %lld", TOKENS,
                      (long long)p->tokens);
-        else if (ceil_div(p->tokens, TOKENS) * BLOCKS > WAVES * device->cores)
+        else if (BLOCKS < 16 && ceil_div(p->tokens, TOKENS) * BLOCKS > WAVES * device->cores)
             snprintf(why, why_len, "more than %d waves of tiles", (int)WAVES);
         else
             return true;
@@ -527,3 +610,4 @@ CLUSTER_PLAN(6x2, 64, 6, 2)
 CLUSTER_PLAN(12x1, 64, 12, 1)
 CLUSTER_PLAN(6x1, 64, 6, 1)
 CLUSTER_PLAN(6x2_128, 128, 6, 2)
+CLUSTER_PLAN(16x1, 64, 16, 1)
