@@ -22,7 +22,6 @@ static const variant_t *const plans[] = {
     &blast_hopper_cluster6x2,
     &blast_hopper_cluster12x1,
     &blast_hopper_cluster6x1,
-    &blast_hopper_cluster6x2_128,
     &blast_hopper_cluster16x1,
     &blast_fused_sm80,
     NULL,

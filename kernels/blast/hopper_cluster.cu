@@ -41,12 +41,12 @@ template <typename S> struct layout_t {
     __device__ uint32_t u(int chunk) const {
         return start + chunk * S::U_CHUNK_BYTES;
     }
-    /* Y of a part, of one of the units that this block mixes. */
+    /* Y of a part, of one of the units that this block mixes; later Z of a k, to be sent. */
     __device__ uint32_t y(int mixed, int part) const {
-        return u(S::U_CHUNKS) + (mixed * S::PARTS + part) * S::UNIT_BYTES;
+        return u(S::U_CHUNKS) + (part * S::MIXED + mixed) * S::UNIT_BYTES;
     }
     __device__ uint32_t s() const {
-        return y(S::MIXED, 0);
+        return y(0, S::PARTS);
     }
     __device__ uint32_t s_full() const {
         return s() + S::S_BYTES;
@@ -54,8 +54,14 @@ template <typename S> struct layout_t {
     __device__ uint32_t u_full() const {
         return s_full() + MBARRIER_BYTES;
     }
+    __device__ uint32_t y_full() const {
+        return s_full() + 2 * MBARRIER_BYTES;
+    }
+    __device__ uint32_t z_full() const {
+        return s_full() + 3 * MBARRIER_BYTES;
+    }
     __device__ uint32_t full(int slot) const {
-        return s_full() + (2 + slot) * MBARRIER_BYTES;
+        return s_full() + (4 + slot) * MBARRIER_BYTES;
     }
     __device__ uint32_t empty(int slot) const {
         return full(MOST_SLOTS + slot);
@@ -70,12 +76,6 @@ template <typename S> struct layout_t {
         return s() + S::S_ROOM + unit * S::UNIT_BYTES;
     }
 };
-
-__device__ inline uint2 shared_load_8(uint32_t smem) {
-    uint2 v;
-    asm volatile("ld.shared.v2.b32 {%0, %1}, [%2];" : "=r"(v.x), "=r"(v.y) : "r"(smem) : "memory");
-    return v;
-}
 
 /* One block of the cluster, one thread of it. */
 template <typename T, typename S> struct cluster_t {
@@ -105,10 +105,25 @@ template <typename T, typename S> struct cluster_t {
                   S::V_BYTES, smem.full(slot));
     }
 
+    __device__ void init_barriers() const {
+        for (uint32_t barrier = smem.s_full(); barrier < smem.full(0); barrier += MBARRIER_BYTES)
+            mbarrier_init(barrier, 1);
+#pragma unroll 1
+        for (int i = 0; i < args.cut.slots; i++) {
+            mbarrier_init(smem.full(i), 1);
+            mbarrier_init(smem.empty(i), S::CONSUMER_THREADS / WARPGROUP);
+        }
+        mbarrier_init_done();
+        expect_y();
+        expect_z();
+    }
+
     /* What does not depend on the kernel ahead; and X as far as L2, where all kernels see the same
      * memory. */
     __device__ void load_weights(const CUtensorMap *x_map) const {
+#pragma unroll 1
         for (int slot = 0; slot < args.cut.slots; slot++) load_v(slot, slot);
+#pragma unroll 1
         for (int c = group; c < args.cut.chunks; c += S::GROUPS)
             tma_prefetch_2d(x_map, x_column(c), first * S::TOKENS);
         mbarrier_arrive_expect(smem.s_full(), S::S_BYTES);
@@ -119,23 +134,41 @@ template <typename T, typename S> struct cluster_t {
         bulk_load(smem.u(0), args.u + (int64_t)tile * S::U_BYTES, S::U_BYTES, smem.u_full());
     }
 
+    /* Of the first tile of tokens. */
     __device__ void load_inputs(const CUtensorMap *x_map) const {
-        for (int tile = first, slot = 0, parity = 1; tile < args.tiles; tile += clusters)
-            for (int c = 0; c < args.cut.chunks; c++) {
-                if (tile > first || c >= args.cut.slots) {
-                    mbarrier_wait(smem.empty(slot), parity);
-                    if (S::RESIDENT)
-                        mbarrier_arrive_expect(smem.full(slot), S::X_BYTES);
-                    else
-                        load_v(c, slot);
-                }
-                tma_load_2d(smem.x(slot), x_map, x_column(c), tile * S::TOKENS, smem.full(slot));
-                if (++slot == args.cut.slots) slot = 0, parity ^= 1;
+        int slot = 0, parity = 1;
+#pragma unroll 1
+        for (int c = 0; c < args.cut.chunks; c++) {
+            if (c >= args.cut.slots) {
+                mbarrier_wait(smem.empty(slot), parity);
+                load_v(c, slot);
             }
+            tma_load_2d(smem.x(slot), x_map, x_column(c), first * S::TOKENS, smem.full(slot));
+            if (++slot == args.cut.slots) slot = 0, parity ^= 1;
+        }
+    }
+
+    /* Of another one, where V stays. */
+    __device__ void load_next_inputs(const CUtensorMap *x_map, int tile) const {
+#pragma unroll 1
+        for (int c = 0; c < args.cut.chunks; c++) {
+            mbarrier_arrive_expect(smem.full(c), S::X_BYTES);
+            tma_load_2d(smem.x(c), x_map, x_column(c), tile * S::TOKENS, smem.full(c));
+        }
+    }
+
+    /* Y and Z come from all blocks, by copies whose bytes are announced here. */
+    __device__ void expect_y() const {
+        mbarrier_arrive_expect(smem.y_full(), units_of<S>(part) * S::PARTS * S::UNIT_BYTES);
+    }
+
+    __device__ void expect_z() const {
+        mbarrier_arrive_expect(smem.z_full(), S::Z_BYTES);
     }
 
     __device__ void first_stage(float (&y)[S::RANKS / 4], int &slot, int &parity) const {
         int previous = 0;
+#pragma unroll 1
         for (int c = 0; c < args.cut.chunks; c++) {
             mbarrier_wait(smem.full(slot), parity);
             wgmma_fence();
@@ -154,26 +187,41 @@ template <typename T, typename S> struct cluster_t {
         }
         wgmma_wait<0>();
         registers_fence(y);
-        if (S::RESIDENT && threadIdx.x % WARPGROUP == 0) mbarrier_arrive(smem.empty(previous));
     }
 
-    /* Tokens of a unit of Y change places in eights, so that a warp's reads in mix() use all banks.
-     */
-    __device__ static int y_row(int token, int part) {
+    __device__ static void consumers_sync() {
+        named_barrier_sync(1, S::CONSUMER_THREADS);
+    }
+
+    /* Tokens of a unit of Y, and of Z, change places in eights, so that a warp's accesses in mix()
+     * use all banks. */
+    __device__ static int place(int token, int part) {
         return token ^ part / 2 % 4 * 2;
     }
 
-    /* To the blocks of this group that mix: 8 x 8 matrices down the tokens. A warp's store is one
-     * of them. */
-    __device__ void send(const float (&y)[S::RANKS / 4]) const {
-        const uint32_t row = y_row(row0 + lane / 4, part) * VECTOR_BYTES + lane % 4 * 4;
+    /* Y, rounded, where Z will be: 8 x 8 matrices down the tokens. A warp's store is one. */
+    __device__ void stage_y(const float (&y)[S::RANKS / 4]) const {
+        const uint32_t to = smem.z(half * S::HALF_UNITS) +
+                            place(row0 + lane / 4, part) * VECTOR_BYTES + lane % 4 * 4;
 #pragma unroll
         for (int i = 0; i < S::HALF_UNITS; i++) {
-            const int unit = half * S::HALF_UNITS + i;
-            const uint32_t to = cluster_address(smem.y(unit / S::PARTS, part) + row,
-                                                group * S::PARTS + unit % S::PARTS);
-            cluster_store(to, round_pair<T>(y[4 * i], y[4 * i + 1]));
-            cluster_store(to + 8 * VECTOR_BYTES, round_pair<T>(y[4 * i + 2], y[4 * i + 3]));
+            const uint32_t unit = to + i * S::UNIT_BYTES;
+            shared_store(unit, round_pair<T>(y[4 * i], y[4 * i + 1]));
+            shared_store(unit + 8 * VECTOR_BYTES, round_pair<T>(y[4 * i + 2], y[4 * i + 3]));
+        }
+        fence_async_proxy();
+    }
+
+    /* To the blocks of this group that mix. */
+    __device__ void send_y() const {
+        if (lane) return;
+#pragma unroll 1
+        for (int i = (int)threadIdx.x / 32; i < S::PARTS; i += S::WARPS) {
+            const int to = group * S::PARTS + i;
+            if (units_of<S>(i) > 0)
+                bulk_copy_cluster(cluster_address(smem.y(0, part), to), smem.z(i * S::MIXED),
+                                  units_of<S>(i) * S::UNIT_BYTES,
+                                  cluster_address(smem.y_full(), to));
         }
     }
 
@@ -189,7 +237,7 @@ template <typename T, typename S> struct cluster_t {
             /* Parts beyond the last have no weight in S. */
             const int l = min(above * 8 + lane % 4 * 2, S::PARTS - 2) + i % 2;
             const float4 v =
-                shared_load(smem.y(mixed, l) + y_row(token + below * 8, l) * VECTOR_BYTES);
+                shared_load(smem.y(mixed, l) + place(token + below * 8, l) * VECTOR_BYTES);
             y[above][below][i % 2] = make_uint4(__float_as_uint(v.x), __float_as_uint(v.y),
                                                 __float_as_uint(v.z), __float_as_uint(v.w));
         }
@@ -197,6 +245,17 @@ template <typename T, typename S> struct cluster_t {
 
     __device__ static uint32_t word_of(uint4 v, int i) {
         return i == 0 ? v.x : i == 1 ? v.y : i == 2 ? v.z : v.w;
+    }
+
+    __device__ static void load_scales(uint32_t (&words)[2], uint32_t s) {
+        words[1] = 0;
+        if constexpr (S::S_WORDS == 2)
+            asm volatile("ld.shared.v2.b32 {%0, %1}, [%2];"
+                         : "=r"(words[0]), "=r"(words[1])
+                         : "r"(s)
+                         : "memory");
+        else
+            asm volatile("ld.shared.b32 %0, [%1];" : "=r"(words[0]) : "r"(s) : "memory");
     }
 
     /* For each rank a product (16 tokens x parts) (parts x k). */
@@ -215,9 +274,9 @@ template <typename T, typename S> struct cluster_t {
                                        word_of(y[i / 2][i % 2][1], pair), halves);
 #pragma unroll
                 for (int n = 0; n < S::N_TILES; n++) {
-                    const uint2 b = shared_load_8(s + (2 * pair + element) * S::S_RANK_BYTES +
-                                                  n * 256 + lane * 8);
-                    const uint32_t words[2] = {b.x, b.y};
+                    uint32_t words[2];
+                    load_scales(words, s + (2 * pair + element) * S::S_RANK_BYTES +
+                                           (n * 32 + lane) * (S::S_WORDS * 4));
                     mma_16816<T>(sums[element][n], a, words);
                 }
             }
@@ -227,28 +286,41 @@ template <typename T, typename S> struct cluster_t {
         }
     }
 
-    /* A warp takes 16 tokens of a unit. */
+    /* A warp takes 16 tokens of a unit, and puts their Z of all k where their Y was. */
     __device__ void mix() const {
         constexpr int TASKS = S::TOKENS / 16 * S::MIXED;
-        for (int task = (int)threadIdx.x / 32; task < TASKS; task += S::CONSUMER_THREADS / 32) {
-            const int mixed = task % S::MIXED, unit = mixed * S::PARTS + part;
-            const int token = task / S::MIXED * 16 + lane / 4;
+#pragma unroll 1
+        for (int task = (int)threadIdx.x / 32; task < TASKS; task += S::WARPS) {
+            const int mixed = task % S::MIXED, token = task / S::MIXED * 16 + lane / 4;
             uint4 y[2][2][2];
             uint32_t z[S::N_TILES][4][4];
-            if (unit >= S::UNITS) continue;
+            if (mixed >= units_of<S>(part)) continue;
             load_y(y, mixed, token);
             mix_unit(z, y, smem.s() + mixed * UNIT_RANKS * S::S_RANK_BYTES);
-            const uint32_t to = smem.z(group * S::UNITS + unit) + token * VECTOR_BYTES;
+            __syncwarp(); /* all lanes have their Y */
 #pragma unroll
             for (int i = 0; i < S::N_TILES * 4; i++) {
                 const int k = i / 4 * 8 + lane % 4 * 2 + i % 2;
                 const uint32_t(&w)[4] = z[i / 4][i % 4];
-                if (k >= args.blocks) continue;
-                for (int owner = 0; owner < args.cut.owners; owner++)
-                    cluster_store(cluster_address(to + i % 4 / 2 * (8 * VECTOR_BYTES),
-                                                  k * args.cut.owners + owner),
-                                  make_uint4(w[0], w[1], w[2], w[3]));
+                if (k < args.blocks)
+                    shared_store(smem.y(mixed, k) + place(token + i % 4 / 2 * 8, k) * VECTOR_BYTES,
+                                 make_float4(__uint_as_float(w[0]), __uint_as_float(w[1]),
+                                             __uint_as_float(w[2]), __uint_as_float(w[3])));
             }
+        }
+        fence_async_proxy();
+    }
+
+    /* To the blocks that own columns of output block k. */
+    __device__ void send_z() const {
+        const int units = units_of<S>(part);
+        if (lane || units == 0) return;
+#pragma unroll 1
+        for (int i = (int)threadIdx.x / 32; i < S::BLOCKS; i += S::WARPS) {
+            const int to = (i + block) % S::BLOCKS; /* not all to the same block at once */
+            bulk_copy_cluster(cluster_address(smem.z(group * S::UNITS + part * S::MIXED), to),
+                              smem.y(0, to / args.cut.owners), units * S::UNIT_BYTES,
+                              cluster_address(smem.z_full(), to));
         }
     }
 
@@ -270,14 +342,14 @@ template <typename T, typename S> struct cluster_t {
 
     /* U's columns are in groups of 32 as hopper_last.cu packs them. */
     __device__ void store(const float (&acc)[S::COLUMNS / 4], int tile) const {
+        const int k = block / args.cut.owners;
         const int column0 =
             block % args.cut.owners * S::COLUMNS + half * (S::COLUMNS / HALVES) + lane % 4 * 8;
 #pragma unroll
         for (int below = 0; below < 2; below++) { /* rows g and g + 8 */
-            const int row = tile * S::TOKENS + row0 + lane / 4 + below * 8;
+            const int row = tile * S::TOKENS + place(row0 + lane / 4, k) + below * 8;
             if (row >= args.tokens) continue;
-            uint16_t *const y = args.y + (int64_t)row * args.out_features +
-                                block / args.cut.owners * args.out_block;
+            uint16_t *const y = args.y + (int64_t)row * args.out_features + k * args.out_block;
             const float *const a = acc + below * 2;
 #pragma unroll
             for (int c = 0; c < S::COLUMNS / HALVES; c += 32)
@@ -290,24 +362,38 @@ template <typename T, typename S> struct cluster_t {
         }
     }
 
-    __device__ void compute() const {
+    /* What may be overwritten when is what the cluster's barrier says: all blocks arrive twice a
+     * tile, when their Y has come (no ring is in use, no copy of Y under way) and when their Z has.
+     */
+    __device__ void compute(const CUtensorMap *x_map) const {
         int slot = 0, parity = 0;
         float y[S::RANKS / 4], acc[S::COLUMNS / 4];
         first_stage(y, slot, parity);
-        for (int tile = first; tile < args.tiles; tile += clusters) {
-            if (tile == first) cluster_wait(); /* all blocks have started */
-            send(y);
-            cluster_sync(); /* Y is there, and nobody needs the ring or Z any more */
+        cluster_wait(); /* all blocks have started */
+#pragma unroll 1
+        for (int tile = first, phase = 0; tile < args.tiles; tile += clusters, phase ^= 1) {
+            const bool more = S::RESIDENT && tile + clusters < args.tiles;
+            consumers_sync(); /* X, and Z of the tile before, have been read */
+            if (more && threadIdx.x == 0) load_next_inputs(x_map, tile + clusters);
+            stage_y(y);
+            consumers_sync();
+            send_y();
+            mbarrier_wait(smem.y_full(), phase);
+            if (more && threadIdx.x == 0) expect_y();
+            cluster_arrive_relaxed();
             if (tile == first) mbarrier_wait(smem.s_full(), 0);
             mix();
-            fence_async_proxy_cluster();
-            cluster_arrive();
-            if (S::RESIDENT && tile + clusters < args.tiles) first_stage(y, slot, parity);
-            cluster_wait(); /* Z is there, and nobody needs Y any more */
-            fence_async_proxy_cluster();
+            cluster_wait();
+            consumers_sync();
+            send_z();
+            if (more) first_stage(y, slot, parity);
+            mbarrier_wait(smem.z_full(), phase);
+            if (more && threadIdx.x == 0) expect_z();
+            cluster_arrive_relaxed();
             if (tile == first) mbarrier_wait(smem.u_full(), 0);
             last_stage(acc);
             store(acc, tile);
+            cluster_wait();          /* no copy from here is under way */
             if (!S::RESIDENT) break; /* one tile */
         }
     }
@@ -327,29 +413,24 @@ __global__ void __launch_bounds__(S::THREADS,
     dependents_launch();
     if (threadIdx.x == S::CONSUMER_THREADS) {
         tma_prefetch(&x_map);
-        mbarrier_init(smem.s_full(), 1);
-        mbarrier_init(smem.u_full(), 1);
-        for (int i = 0; i < args.cut.slots; i++) {
-            mbarrier_init(smem.full(i), 1);
-            mbarrier_init(smem.empty(i), S::CONSUMER_THREADS / WARPGROUP);
-        }
-        mbarrier_init_done();
+        cluster.init_barriers();
+        cluster.load_weights(&x_map);
     }
     __syncthreads();
-    cluster_arrive();
+    cluster_arrive_relaxed();
     if (threadIdx.x < S::CONSUMER_THREADS) {
-        cluster.compute();
+        cluster.compute(&x_map);
     } else {
         if (threadIdx.x == S::CONSUMER_THREADS) {
-            cluster.load_weights(&x_map);
             dependency_wait();
             cluster.load_inputs(&x_map);
         }
         cluster_wait();
-        for (int tile = cluster.first; tile < args.tiles; tile += cluster.clusters) {
-            cluster_sync();
-            cluster_sync();
-        }
+        for (int tile = cluster.first; tile < args.tiles; tile += cluster.clusters)
+            for (int i = 0; i < 2; i++) {
+                cluster_arrive_relaxed();
+                cluster_wait();
+            }
     }
 #else
     __trap();
@@ -508,5 +589,4 @@ template <int TOKENS, int PARTS, int GROUPS> struct plan {
 CLUSTER_PLAN(6x2, 64, 6, 2)
 CLUSTER_PLAN(12x1, 64, 12, 1)
 CLUSTER_PLAN(6x1, 64, 6, 1)
-CLUSTER_PLAN(6x2_128, 128, 6, 2)
 CLUSTER_PLAN(16x1, 64, 16, 1)

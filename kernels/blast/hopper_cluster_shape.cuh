@@ -16,7 +16,7 @@ template <int TOKENS_, int PARTS_, int GROUPS_, int RANKS_, int COLUMNS_> struct
     static constexpr int TOKENS = TOKENS_, PARTS = PARTS_, GROUPS = GROUPS_;
     static constexpr int RANKS = RANKS_, COLUMNS = COLUMNS_, BLOCKS = PARTS * GROUPS;
     static constexpr int CONSUMER_THREADS = TOKENS / WARPGROUP_ROWS * HALVES * WARPGROUP;
-    static constexpr int THREADS = CONSUMER_THREADS + 32;
+    static constexpr int THREADS = CONSUMER_THREADS + 32, WARPS = CONSUMER_THREADS / 32;
     static constexpr int UNITS = RANKS / UNIT_RANKS, HALF_UNITS = UNITS / HALVES;
     static constexpr int MIXED = (UNITS + PARTS - 1) / PARTS; /* units of a block, at most */
     static constexpr int Z_STEPS = GROUPS * RANKS / 16, U_CHUNKS = Z_STEPS / STEPS;
@@ -27,17 +27,24 @@ template <int TOKENS_, int PARTS_, int GROUPS_, int RANKS_, int COLUMNS_> struct
     static constexpr int U_CHUNK_BYTES = COLUMNS * SWIZZLE, U_BYTES = U_CHUNKS * U_CHUNK_BYTES;
     static constexpr int Y_BYTES = MIXED * PARTS * UNIT_BYTES;
     static constexpr int Z_BYTES = GROUPS * UNITS * UNIT_BYTES;
-    static constexpr int BARRIERS_BYTES = (2 * MOST_SLOTS + 2) * MBARRIER_BYTES;
+    static constexpr int BARRIERS_BYTES = (2 * MOST_SLOTS + 4) * MBARRIER_BYTES;
     static constexpr int N_TILES = PARTS == 16 ? 2 : 1; /* of 8 k */
     /* Clusters take one tile of tokens after the other, and keep the weights. */
     static constexpr bool RESIDENT = PARTS == 16;
-    static constexpr int S_RANK_BYTES = N_TILES * 256;
+    static constexpr int S_WORDS = PARTS > 8 ? 2 : 1; /* of a lane: of a B operand, 0 the rest */
+    static constexpr int S_RANK_BYTES = N_TILES * S_WORDS * 128;
     static constexpr int S_BYTES = MIXED * UNIT_RANKS * S_RANK_BYTES;
     static constexpr int S_ROOM = (BARRIERS_BYTES + S_BYTES + 1023) / 1024 * 1024;
     static constexpr int FIXED = SMEM_ALIGN + U_BYTES + Y_BYTES + S_ROOM + (RESIDENT ? Z_BYTES : 0);
     static_assert(U_CHUNKS * STEPS == Z_STEPS && HALF_UNITS * HALVES == UNITS &&
                   COLUMNS % 64 == 0 && Y_BYTES % SMEM_ALIGN == 0);
 };
+
+/* Units that a part's block mixes, of its group: from part * MIXED on. */
+template <typename S> __host__ __device__ constexpr int units_of(int part) {
+    const int left = S::UNITS - part * S::MIXED;
+    return left < 0 ? 0 : left < S::MIXED ? left : S::MIXED;
+}
 
 /* How a problem is cut up. */
 typedef struct {
@@ -47,14 +54,14 @@ typedef struct {
 } cut_t;
 
 template <typename S> static cut_t cut_of(const problem_t *p) {
-    static const int HALF_SMEM = 113 * 1024, ENOUGH = 5; /* so that two blocks share an SM */
+    static const int HALF_SMEM = 113 * 1024; /* so that two blocks share an SM */
     cut_t cut = {.splits = S::PARTS / (int)p->blocks, .owners = S::BLOCKS / (int)p->blocks};
     cut.width = (int)round_up(ceil_div(p->in_features / p->blocks, cut.splits), DEPTH);
     cut.chunks = cut.width / DEPTH;
     const int wanted = cut.chunks < MOST_SLOTS ? cut.chunks : MOST_SLOTS;
     const int half = (HALF_SMEM - S::FIXED) / S::SLOT_BYTES;
     const int whole = (STAGE_SMEM - S::FIXED) / S::SLOT_BYTES;
-    cut.slots = half >= (wanted < ENOUGH ? wanted : ENOUGH) ? half : whole;
+    cut.slots = half >= wanted ? half : whole;
     if (cut.slots > wanted) cut.slots = wanted;
     const int ring = cut.slots * S::SLOT_BYTES;
     cut.smem = S::FIXED + (S::RESIDENT || ring > S::Z_BYTES ? ring : S::Z_BYTES);
@@ -97,11 +104,11 @@ static int64_t pack_s(const problem_t *p, const uint16_t *src, uint16_t *dst) {
     const cut_t cut = cut_of<S>(p);
     const int64_t b = p->blocks, r = p->rank, block_elements = S::S_BYTES / 2;
     for (int64_t i = 0; dst && i < S::BLOCKS * block_elements; i++) {
-        const int64_t block = i / block_elements, lane = i / 4 % 32;
-        const int64_t part = lane % 4 * 2 + i % 2 + i / 2 % 2 * 8;
-        const int64_t k = i / 128 % S::N_TILES * 8 + lane / 4;
-        const int64_t row = i / 128 / S::N_TILES % (S::MIXED * UNIT_RANKS);
-        const int64_t unit = row / UNIT_RANKS * S::PARTS + block % S::PARTS;
+        const int64_t block = i / block_elements, word = i / 2 % S::S_WORDS;
+        const int64_t lane = i / 2 / S::S_WORDS % 32, part = lane % 4 * 2 + i % 2 + word * 8;
+        const int64_t n_tile = i / 64 / S::S_WORDS, k = n_tile % S::N_TILES * 8 + lane / 4;
+        const int64_t row = n_tile / S::N_TILES % (S::MIXED * UNIT_RANKS);
+        const int64_t unit = block % S::PARTS * S::MIXED + row / UNIT_RANKS;
         const int64_t rank = block / S::PARTS * S::RANKS + unit * UNIT_RANKS + row % UNIT_RANKS;
         dst[i] = part < S::PARTS && k < b && unit < S::UNITS && rank < r
                      ? src[(part / cut.splits * b + k) * r + rank]
