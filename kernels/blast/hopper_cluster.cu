@@ -2,7 +2,7 @@
  * blast/fused on Hopper for small layers, which are a matter of latency: one kernel, in which the
  * bytes and FLOPs of a tile of tokens are spread over a large cluster.
  *
- * A cluster of PARTS x GROUPS blocks owns TOKENS tokens and all outputs. The inputs are cut into
+ * A cluster of PARTS x GROUPS blocks owns 64 tokens and all outputs. The inputs are cut into
  * PARTS parts, each inside of one input block l, and the ranks into GROUPS groups.
  *
  *   1. Block (part, group) computes Y of its part and group, a product like any other, and sends
@@ -11,10 +11,13 @@
  *      blocks that own columns of output block k.
  *   3. It computes its columns, Y_k = Z_k U_k.
  *
- * Between the steps is a barrier of the cluster. One warp loads: weights before the kernel ahead
- * has ended, as many as there is room for; X (TOKENS x 64) and V (RANKS x 64) into a ring of slots.
- * Warpgroups take 64 tokens and half of the ranks, then half of the columns. Z lies where the ring
- * was.
+ * What is sent announces itself on a barrier in the memory of the block that it goes to. Where Z
+ * comes to lie the ring was; the cluster's barrier, which nobody waits for long, says when that is
+ * over. It is the one that orders nothing in memory: the other costs more than the exchange.
+ *
+ * One warp loads: weights before the kernel ahead has ended, as many as there is room for; X
+ * (64 tokens x 64) and V (RANKS x 64) into a ring of slots. Each of two warpgroups takes half of
+ * the ranks, then half of the columns. What a block does: hopper_cluster_block.cuh.
  */
 #include "kernels/blast/hopper.h"
 
@@ -22,8 +25,7 @@
 #include "kernels/cuda/tensor_map.h"
 
 template <typename T, typename S>
-__global__ void __launch_bounds__(S::THREADS,
-                                  S::TOKENS == 64 && S::COLUMNS <= 256 && !S::RESIDENT ? 2 : 1)
+__global__ void __launch_bounds__(S::THREADS, S::COLUMNS <= 256 ? 2 : 1)
     blast_cluster(const __grid_constant__ CUtensorMap x_map,
                   const __grid_constant__ cluster_args_t args) {
 #ifdef __CUDA_ARCH_FEAT_SM90_ALL
@@ -39,18 +41,17 @@ __global__ void __launch_bounds__(S::THREADS,
     __syncthreads();
     cluster_arrive_relaxed();
     if (threadIdx.x < S::CONSUMER_THREADS) {
-        cluster.compute(&x_map);
+        cluster.compute();
     } else {
         if (threadIdx.x == S::CONSUMER_THREADS) {
             dependency_wait();
             cluster.load_inputs(&x_map);
         }
         cluster_wait();
-        for (int tile = cluster.first; tile < args.tiles; tile += cluster.clusters)
-            for (int i = 0; i < 2; i++) {
-                cluster_arrive_relaxed();
-                cluster_wait();
-            }
+        for (int i = 0; i < 2; i++) {
+            cluster_arrive_relaxed();
+            cluster_wait();
+        }
     }
 #else
     __trap();
@@ -68,22 +69,6 @@ static status_t allow_cluster(const void *kernel, uint64_t *done) {
     return smem_opt_in(kernel, STAGE_SMEM, done);
 }
 
-/* Clusters that fit at once. */
-static status_t most_clusters(const void *kernel, int threads, int blocks, int smem, int *out) {
-    cudaLaunchAttribute attribute = {};
-    attribute.id = cudaLaunchAttributeClusterDimension;
-    attribute.val.clusterDim = {(unsigned)blocks, 1, 1};
-    cudaLaunchConfig_t config = {};
-    config.gridDim = (unsigned)blocks;
-    config.blockDim = (unsigned)threads;
-    config.dynamicSmemBytes = (size_t)smem;
-    config.attrs = &attribute;
-    config.numAttrs = 1;
-    CUDA(cudaOccupancyMaxActiveClusters(out, kernel, &config));
-    if (*out < 1) return fail(STATUS_UNSUPPORTED, "clusters of %d blocks do not fit", blocks);
-    return STATUS_OK;
-}
-
 template <typename T, typename S>
 static status_t launch_shape(const problem_t *p, void *const *tensors, stream_t stream) {
     static uint64_t allowed;
@@ -93,7 +78,6 @@ static status_t launch_shape(const problem_t *p, void *const *tensors, stream_t 
                                  .u = (const uint8_t *)tensors[3],
                                  .y = (uint16_t *)tensors[4],
                                  .tokens = (int)p->tokens,
-                                 .tiles = (int)ceil_div(p->tokens, S::TOKENS),
                                  .blocks = (int)p->blocks,
                                  .in_block = (int)in_block,
                                  .out_block = (int)out_block,
@@ -102,41 +86,26 @@ static status_t launch_shape(const problem_t *p, void *const *tensors, stream_t 
                                  .cut = cut_of<S>(p)};
     CUtensorMap x_map;
     status_t st = tensor_map_2d(&x_map, p->dtype, tensors[0], p->tokens, p->in_features,
-                                p->in_features, S::TOKENS, DEPTH, SWIZZLE);
+                                p->in_features, TOKENS, DEPTH, SWIZZLE);
     if (st == STATUS_OK) st = allow_cluster((const void *)blast_cluster<T, S>, &allowed);
     if (st != STATUS_OK) return st;
-    static int most;
-    int clusters = args.tiles;
-    if (S::RESIDENT && most == 0)
-        st = most_clusters((const void *)blast_cluster<T, S>, S::THREADS, S::BLOCKS, args.cut.smem,
-                           &most);
-    if (st != STATUS_OK) return st;
-    if (S::RESIDENT) clusters = (int)ceil_div(clusters, ceil_div(clusters, most));
-    return launch_overlapped(blast_cluster<T, S>, (int64_t)clusters * S::BLOCKS, S::THREADS,
-                             S::BLOCKS, args.cut.smem, stream, x_map, args);
+    return launch_overlapped(blast_cluster<T, S>, ceil_div(p->tokens, TOKENS) * S::BLOCKS,
+                             S::THREADS, S::BLOCKS, args.cut.smem, stream, x_map, args);
 }
 
-/* A plan: tokens and blocks of a cluster. The rest follows from the problem. */
-template <int TOKENS, int PARTS, int GROUPS> struct plan {
+/* A plan: the blocks of a cluster. The rest follows from the problem. */
+template <int PARTS, int GROUPS> struct plan {
     static constexpr int BLOCKS = PARTS * GROUPS;
-    static constexpr int UNIT_COLUMNS =
-        BLOCKS == 16 ? 64 : 768 / BLOCKS; /* 768, 2304 and 3072 outputs fit */
-    static constexpr int MOST_RANKS = BLOCKS == 16 ? 256 : 192,
-                         MOST_COLUMNS = BLOCKS == 16 ? 128 : 4 * UNIT_COLUMNS;
+    static constexpr int UNIT_COLUMNS = 768 / BLOCKS; /* 768, 2304 and 3072 outputs fit */
+    static constexpr int MOST_RANKS = 192, MOST_COLUMNS = 4 * UNIT_COLUMNS, MOST_BLOCKS = 8;
 
     template <int RANKS, typename F> static auto with_ranks(const problem_t *p, F f) {
         const int64_t columns = columns_of(p);
-        if constexpr (BLOCKS == 16)
-            return f.template operator()<cluster_shape<TOKENS, PARTS, GROUPS, RANKS, 128>>();
-        else if (columns <= UNIT_COLUMNS)
-            return f
-                .template operator()<cluster_shape<TOKENS, PARTS, GROUPS, RANKS, UNIT_COLUMNS>>();
-        else if (columns <= 3 * UNIT_COLUMNS)
-            return f.template
-            operator()<cluster_shape<TOKENS, PARTS, GROUPS, RANKS, 3 * UNIT_COLUMNS>>();
-        else
-            return f
-                .template operator()<cluster_shape<TOKENS, PARTS, GROUPS, RANKS, MOST_COLUMNS>>();
+        if (columns <= UNIT_COLUMNS)
+            return f.template operator()<cluster_shape<PARTS, GROUPS, RANKS, UNIT_COLUMNS>>();
+        if (columns <= 3 * UNIT_COLUMNS)
+            return f.template operator()<cluster_shape<PARTS, GROUPS, RANKS, 3 * UNIT_COLUMNS>>();
+        return f.template operator()<cluster_shape<PARTS, GROUPS, RANKS, MOST_COLUMNS>>();
     }
 
     /* Calls f.template operator()<shape>(). */
@@ -150,13 +119,16 @@ template <int TOKENS, int PARTS, int GROUPS> struct plan {
         return ceil_div(p->out_features / p->blocks, BLOCKS / p->blocks);
     }
 
+    static int blocks_an_sm(const problem_t *p) {
+        return with_shape(p, [&]<typename S>() { return cut_of<S>(p).smem; }) > HALF_SMEM ? 1 : 2;
+    }
+
     static bool supports(const problem_t *p, const device_info_t *device, char *why,
                          size_t why_len) {
-        static const int64_t WAVES = 2;
         if (!supports_hopper(device, why, why_len)) return false;
         const int64_t b = p->blocks;
-        if (b > (BLOCKS == 16 ? 16 : 8) || PARTS % b || b < 2)
-            snprintf(why, why_len, "blocks do not divide %d, and are not 1", PARTS);
+        if (b < 2 || b > MOST_BLOCKS || PARTS % b)
+            snprintf(why, why_len, "takes 2 to %d blocks that divide %d", MOST_BLOCKS, PARTS);
         else if (p->rank > MOST_RANKS)
             snprintf(why, why_len, "the rank is above %d", MOST_RANKS);
         else if (columns_of(p) > MOST_COLUMNS)
@@ -168,8 +140,8 @@ template <int TOKENS, int PARTS, int GROUPS> struct plan {
         else if (p->tokens < 65)
             snprintf(why, why_len, "tiles are %d tokens, too many for %lld", TOKENS,
                      (long long)p->tokens);
-        else if (BLOCKS < 16 && ceil_div(p->tokens, TOKENS) * BLOCKS > WAVES * device->cores)
-            snprintf(why, why_len, "more than %d waves of tiles", (int)WAVES);
+        else if (ceil_div(p->tokens, TOKENS) * BLOCKS > device->cores * blocks_an_sm(p))
+            snprintf(why, why_len, "more than one wave of tiles");
         else
             return true;
         return false;
@@ -193,21 +165,20 @@ template <int TOKENS, int PARTS, int GROUPS> struct plan {
     }
 };
 
-#define CLUSTER_PLAN(NAME, TOKENS, PARTS, GROUPS)                                                  \
+#define CLUSTER_PLAN(NAME, PARTS, GROUPS)                                                          \
     extern const variant_t blast_hopper_cluster##NAME = {                                          \
         .structure = "blast",                                                                      \
         .name = "hopper_cluster" #NAME,                                                            \
-        .summary = "one kernel, " #TOKENS " tokens a cluster of " #PARTS " x " #GROUPS " blocks",  \
+        .summary = "one kernel, 64 tokens a cluster of " #PARTS " x " #GROUPS " blocks",           \
         .device = DEVICE_CUDA,                                                                     \
         .baseline = false,                                                                         \
         .output_order = ORDER_KJ,                                                                  \
         .dtypes = DTYPE_BIT(DTYPE_BF16) | DTYPE_BIT(DTYPE_FP16),                                   \
-        .supports = plan<TOKENS, PARTS, GROUPS>::supports,                                         \
-        .pack = plan<TOKENS, PARTS, GROUPS>::pack,                                                 \
-        .launch = plan<TOKENS, PARTS, GROUPS>::launch,                                             \
+        .supports = plan<PARTS, GROUPS>::supports,                                                 \
+        .pack = plan<PARTS, GROUPS>::pack,                                                         \
+        .launch = plan<PARTS, GROUPS>::launch,                                                     \
     };
 
-CLUSTER_PLAN(6x2, 64, 6, 2)
-CLUSTER_PLAN(12x1, 64, 12, 1)
-CLUSTER_PLAN(6x1, 64, 6, 1)
-CLUSTER_PLAN(16x1, 64, 16, 1)
+CLUSTER_PLAN(6x2, 6, 2)
+CLUSTER_PLAN(12x1, 12, 1)
+CLUSTER_PLAN(6x1, 6, 1)

@@ -10,7 +10,7 @@
 struct cluster_args_t {
     const uint8_t *v, *s, *u;
     uint16_t *y;
-    int tokens, tiles, blocks, in_block, out_block, out_features, column_tiles;
+    int tokens, blocks, in_block, out_block, out_features, column_tiles;
     cut_t cut;
 };
 
@@ -49,7 +49,7 @@ template <typename S> struct layout_t {
         return full(MOST_SLOTS + slot);
     }
     __device__ uint32_t x(int slot) const {
-        return z(0) + (S::RESIDENT ? S::Z_BYTES : 0) + slot * S::SLOT_BYTES;
+        return z(0) + slot * S::SLOT_BYTES;
     }
     __device__ uint32_t v(int slot) const {
         return x(slot) + S::X_BYTES;
@@ -63,18 +63,15 @@ template <typename S> struct layout_t {
 template <typename T, typename S> struct cluster_t {
     const layout_t<S> &smem;
     const cluster_args_t &args;
-    const int block, part, group;    /* of the cluster */
-    const int first, clusters;       /* tile of tokens; from one to the next */
-    const int warpgroup, half, row0; /* row0: of the warp */
-    const int lane;
+    const int block, part, group; /* of the cluster */
+    const int token0;             /* its first */
+    const int half, row0, lane;   /* which warpgroup; first row of the warp */
 
     __device__ cluster_t(const layout_t<S> &layout, const cluster_args_t &arguments)
         : smem(layout), args(arguments), block((int)cluster_rank()), part(block % S::PARTS),
-          group(block / S::PARTS), first((int)blockIdx.x / S::BLOCKS),
-          clusters((int)gridDim.x / S::BLOCKS),
-          warpgroup(__shfl_sync(~0u, (int)threadIdx.x / WARPGROUP, 0)), half(warpgroup % HALVES),
-          row0(warpgroup / HALVES * WARPGROUP_ROWS + (int)threadIdx.x % WARPGROUP / 32 * 16),
-          lane((int)threadIdx.x % 32) {}
+          group(block / S::PARTS), token0((int)blockIdx.x / S::BLOCKS * TOKENS),
+          half(__shfl_sync(~0u, (int)threadIdx.x / WARPGROUP, 0)),
+          row0((int)threadIdx.x % WARPGROUP / 32 * 16), lane((int)threadIdx.x % 32) {}
 
     __device__ int x_column(int chunk) const {
         return part / args.cut.splits * args.in_block + part % args.cut.splits * args.cut.width +
@@ -96,8 +93,9 @@ template <typename T, typename S> struct cluster_t {
             mbarrier_init(smem.empty(i), S::CONSUMER_THREADS / WARPGROUP);
         }
         mbarrier_init_done();
-        expect_y();
-        expect_z();
+        /* Y and Z will come from all blocks. */
+        mbarrier_arrive_expect(smem.y_full(), units_of<S>(part) * S::PARTS * S::UNIT_BYTES);
+        mbarrier_arrive_expect(smem.z_full(), S::Z_BYTES);
     }
 
     /* What does not depend on the kernel ahead; and X as far as L2, where all kernels see the same
@@ -107,7 +105,7 @@ template <typename T, typename S> struct cluster_t {
         for (int slot = 0; slot < args.cut.slots; slot++) load_v(slot, slot);
 #pragma unroll 1
         for (int c = group; c < args.cut.chunks; c += S::GROUPS)
-            tma_prefetch_2d(x_map, x_column(c), first * S::TOKENS);
+            tma_prefetch_2d(x_map, x_column(c), token0);
         mbarrier_arrive_expect(smem.s_full(), S::S_BYTES);
         bulk_load(smem.s(), args.s + block * S::S_BYTES, S::S_BYTES, smem.s_full());
         const int tile = block / args.cut.owners * args.column_tiles +
@@ -116,7 +114,6 @@ template <typename T, typename S> struct cluster_t {
         bulk_load(smem.u(0), args.u + (int64_t)tile * S::U_BYTES, S::U_BYTES, smem.u_full());
     }
 
-    /* Of the first tile of tokens. */
     __device__ void load_inputs(const CUtensorMap *x_map) const {
         int slot = 0, parity = 1;
 #pragma unroll 1
@@ -125,37 +122,18 @@ template <typename T, typename S> struct cluster_t {
                 mbarrier_wait(smem.empty(slot), parity);
                 load_v(c, slot);
             }
-            tma_load_2d(smem.x(slot), x_map, x_column(c), first * S::TOKENS, smem.full(slot));
+            tma_load_2d(smem.x(slot), x_map, x_column(c), token0, smem.full(slot));
             if (++slot == args.cut.slots) slot = 0, parity ^= 1;
         }
     }
 
-    /* Of another one, where V stays. */
-    __device__ void load_next_inputs(const CUtensorMap *x_map, int tile) const {
-#pragma unroll 1
-        for (int c = 0; c < args.cut.chunks; c++) {
-            mbarrier_arrive_expect(smem.full(c), S::X_BYTES);
-            tma_load_2d(smem.x(c), x_map, x_column(c), tile * S::TOKENS, smem.full(c));
-        }
-    }
-
-    /* Y and Z come from all blocks, by copies whose bytes are announced here. */
-    __device__ void expect_y() const {
-        mbarrier_arrive_expect(smem.y_full(), units_of<S>(part) * S::PARTS * S::UNIT_BYTES);
-    }
-
-    __device__ void expect_z() const {
-        mbarrier_arrive_expect(smem.z_full(), S::Z_BYTES);
-    }
-
-    __device__ void first_stage(float (&y)[S::RANKS / 4], int &slot, int &parity) const {
-        int previous = 0;
+    __device__ void first_stage(float (&y)[S::RANKS / 4]) const {
+        int slot = 0, parity = 0, previous = 0;
 #pragma unroll 1
         for (int c = 0; c < args.cut.chunks; c++) {
             mbarrier_wait(smem.full(slot), parity);
             wgmma_fence();
-            const uint64_t x =
-                wgmma_tile<SWIZZLE>(smem.x(slot) + warpgroup / HALVES * WARPGROUP_ROWS * SWIZZLE);
+            const uint64_t x = wgmma_tile<SWIZZLE>(smem.x(slot));
             const uint64_t v =
                 wgmma_tile<SWIZZLE>(smem.v(slot) + half * (S::RANKS / HALVES) * SWIZZLE);
 #pragma unroll
@@ -181,20 +159,28 @@ template <typename T, typename S> struct cluster_t {
         return token ^ part / 2 % 4 * 2;
     }
 
-    /* Y, rounded, where Z will be: 8 x 8 matrices down the tokens. A warp's store is one. */
+    /* Y, rounded, where Z will be, or to the blocks of this group that mix: 8 x 8 matrices down the
+     * tokens. A warp's store is one. */
     __device__ void stage_y(const float (&y)[S::RANKS / 4]) const {
-        const uint32_t to = smem.z(half * S::HALF_UNITS) +
-                            place(row0 + lane / 4, part) * VECTOR_BYTES + lane % 4 * 4;
+        const uint32_t row = place(row0 + lane / 4, part) * VECTOR_BYTES + lane % 4 * 4;
 #pragma unroll
         for (int i = 0; i < S::HALF_UNITS; i++) {
-            const uint32_t unit = to + i * S::UNIT_BYTES;
-            shared_store(unit, round_pair<T>(y[4 * i], y[4 * i + 1]));
-            shared_store(unit + 8 * VECTOR_BYTES, round_pair<T>(y[4 * i + 2], y[4 * i + 3]));
+            const int unit = half * S::HALF_UNITS + i, to = group * S::PARTS + unit / S::MIXED;
+            const uint32_t upper = round_pair<T>(y[4 * i], y[4 * i + 1]);
+            const uint32_t lower = round_pair<T>(y[4 * i + 2], y[4 * i + 3]);
+            if constexpr (S::DIRECT) {
+                const uint32_t there = cluster_address(smem.y(unit % S::MIXED, part) + row, to);
+                const uint32_t barrier = cluster_address(smem.y_full(), to);
+                cluster_store_async(there, upper, barrier);
+                cluster_store_async(there + 8 * VECTOR_BYTES, lower, barrier);
+            } else {
+                shared_store(smem.z(unit) + row, upper);
+                shared_store(smem.z(unit) + row + 8 * VECTOR_BYTES, lower);
+            }
         }
-        fence_async_proxy();
     }
 
-    /* To the blocks of this group that mix. */
+    /* What was staged. */
     __device__ void send_y() const {
         if (lane) return;
 #pragma unroll 1
@@ -241,59 +227,67 @@ template <typename T, typename S> struct cluster_t {
     }
 
     /* For each rank a product (16 tokens x parts) (parts x k). */
-    __device__ void mix_unit(uint32_t (&z)[S::N_TILES][4][4], const uint4 (&y)[2][2][2],
-                             uint32_t s) const {
+    __device__ void mix_unit(uint32_t (&z)[4][4], const uint4 (&y)[2][2][2], uint32_t s) const {
 #pragma unroll
         for (int pair = 0; pair < UNIT_RANKS / 2; pair++) {
-            float sums[2][S::N_TILES][4] = {};
+            float sums[2][4] = {};
 #pragma unroll
             for (int element = 0; element < 2; element++) {
                 const unsigned halves = element ? 0x7632 : 0x5410;
-                uint32_t a[4];
+                uint32_t a[4], b[2];
 #pragma unroll
                 for (int i = 0; i < 4; i++)
                     a[i] = __byte_perm(word_of(y[i / 2][i % 2][0], pair),
                                        word_of(y[i / 2][i % 2][1], pair), halves);
-#pragma unroll
-                for (int n = 0; n < S::N_TILES; n++) {
-                    uint32_t words[2];
-                    load_scales(words, s + (2 * pair + element) * S::S_RANK_BYTES +
-                                           (n * 32 + lane) * (S::S_WORDS * 4));
-                    mma_16816<T>(sums[element][n], a, words);
-                }
+                load_scales(b,
+                            s + (2 * pair + element) * S::S_RANK_BYTES + lane * (S::S_WORDS * 4));
+                mma_16816<T>(sums[element], a, b);
             }
 #pragma unroll
-            for (int i = 0; i < S::N_TILES * 4; i++)
-                z[i / 4][i % 4][pair] = round_pair<T>(sums[0][i / 4][i % 4], sums[1][i / 4][i % 4]);
+            for (int i = 0; i < 4; i++) z[i][pair] = round_pair<T>(sums[0][i], sums[1][i]);
         }
     }
 
-    /* A warp takes 16 tokens of a unit, and puts their Z of all k where their Y was. */
+    /* Z_k of two pairs of tokens to the blocks that own columns of output block k, or where Y was.
+     */
+    __device__ void put_z(const uint32_t (&z)[4][4], int mixed, int token) const {
+#pragma unroll
+        for (int i = 0; i < 4; i++) {
+            const int k = lane % 4 * 2 + i % 2;
+            const uint32_t row = place(token + i / 2 * 8, k) * VECTOR_BYTES;
+            if (k >= args.blocks) continue;
+            if constexpr (S::DIRECT) {
+                const uint32_t to = smem.z(group * S::UNITS + part * S::MIXED + mixed) + row;
+#pragma unroll 1
+                for (int owner = k * args.cut.owners; owner < (k + 1) * args.cut.owners; owner++)
+                    cluster_store_async(cluster_address(to, owner),
+                                        make_uint4(z[i][0], z[i][1], z[i][2], z[i][3]),
+                                        cluster_address(smem.z_full(), owner));
+            } else {
+                shared_store(smem.y(mixed, k) + row,
+                             make_float4(__uint_as_float(z[i][0]), __uint_as_float(z[i][1]),
+                                         __uint_as_float(z[i][2]), __uint_as_float(z[i][3])));
+            }
+        }
+    }
+
+    /* A warp takes 16 tokens of a unit. */
     __device__ void mix() const {
-        constexpr int TASKS = S::TOKENS / 16 * S::MIXED;
+        constexpr int TASKS = TOKENS / 16 * S::MIXED;
 #pragma unroll 1
         for (int task = (int)threadIdx.x / 32; task < TASKS; task += S::WARPS) {
             const int mixed = task % S::MIXED, token = task / S::MIXED * 16 + lane / 4;
             uint4 y[2][2][2];
-            uint32_t z[S::N_TILES][4][4];
+            uint32_t z[4][4];
             if (mixed >= units_of<S>(part)) continue;
             load_y(y, mixed, token);
             mix_unit(z, y, smem.s() + mixed * UNIT_RANKS * S::S_RANK_BYTES);
             __syncwarp(); /* all lanes have their Y */
-#pragma unroll
-            for (int i = 0; i < S::N_TILES * 4; i++) {
-                const int k = i / 4 * 8 + lane % 4 * 2 + i % 2;
-                const uint32_t(&w)[4] = z[i / 4][i % 4];
-                if (k < args.blocks)
-                    shared_store(smem.y(mixed, k) + place(token + i % 4 / 2 * 8, k) * VECTOR_BYTES,
-                                 make_float4(__uint_as_float(w[0]), __uint_as_float(w[1]),
-                                             __uint_as_float(w[2]), __uint_as_float(w[3])));
-            }
+            put_z(z, mixed, token);
         }
-        fence_async_proxy();
     }
 
-    /* To the blocks that own columns of output block k. */
+    /* What was put where Y was. */
     __device__ void send_z() const {
         const int units = units_of<S>(part);
         if (lane || units == 0) return;
@@ -307,12 +301,10 @@ template <typename T, typename S> struct cluster_t {
     }
 
     __device__ void last_stage(float (&acc)[S::COLUMNS / 4]) const {
-        const uint32_t rows = warpgroup / HALVES * WARPGROUP_ROWS * VECTOR_BYTES;
         wgmma_fence();
 #pragma unroll
         for (int step = 0; step < S::Z_STEPS; step++) {
-            const uint64_t z =
-                wgmma_tile_plain(smem.z(2 * step) + rows, S::UNIT_BYTES, 8 * VECTOR_BYTES);
+            const uint64_t z = wgmma_tile_plain(smem.z(2 * step), S::UNIT_BYTES, 8 * VECTOR_BYTES);
             const uint64_t u =
                 wgmma_tile<SWIZZLE>(smem.u(step / STEPS) + half * (S::COLUMNS / HALVES) * SWIZZLE);
             wgmma<T>(acc, z, wgmma_step(u, step % STEPS), step > 0);
@@ -323,13 +315,13 @@ template <typename T, typename S> struct cluster_t {
     }
 
     /* U's columns are in groups of 32 as hopper_last.cu packs them. */
-    __device__ void store(const float (&acc)[S::COLUMNS / 4], int tile) const {
+    __device__ void store(const float (&acc)[S::COLUMNS / 4]) const {
         const int k = block / args.cut.owners;
         const int column0 =
             block % args.cut.owners * S::COLUMNS + half * (S::COLUMNS / HALVES) + lane % 4 * 8;
 #pragma unroll
         for (int below = 0; below < 2; below++) { /* rows g and g + 8 */
-            const int row = tile * S::TOKENS + place(row0 + lane / 4, k) + below * 8;
+            const int row = token0 + place(row0 + lane / 4, k) + below * 8;
             if (row >= args.tokens) continue;
             uint16_t *const y = args.y + (int64_t)row * args.out_features + k * args.out_block;
             const float *const a = acc + below * 2;
@@ -344,40 +336,48 @@ template <typename T, typename S> struct cluster_t {
         }
     }
 
-    /* What may be overwritten when is what the cluster's barrier says: all blocks arrive twice a
-     * tile, when their Y has come (no ring is in use, no copy of Y under way) and when their Z has.
-     */
-    __device__ void compute(const CUtensorMap *x_map) const {
-        int slot = 0, parity = 0;
-        float y[S::RANKS / 4], acc[S::COLUMNS / 4];
-        first_stage(y, slot, parity);
-        cluster_wait(); /* all blocks have started */
-#pragma unroll 1
-        for (int tile = first, phase = 0; tile < args.tiles; tile += clusters, phase ^= 1) {
-            const bool more = S::RESIDENT && tile + clusters < args.tiles;
-            consumers_sync(); /* X, and Z of the tile before, have been read */
-            if (more && threadIdx.x == 0) load_next_inputs(x_map, tile + clusters);
-            stage_y(y);
+    __device__ void exchange_y(const float (&y)[S::RANKS / 4]) const {
+        if constexpr (!S::DIRECT) consumers_sync(); /* the ring has been read */
+        stage_y(y);
+        if constexpr (!S::DIRECT) {
+            fence_async_proxy();
             consumers_sync();
             send_y();
-            mbarrier_wait(smem.y_full(), phase);
-            if (more && threadIdx.x == 0) expect_y();
-            cluster_arrive_relaxed();
-            if (tile == first) mbarrier_wait(smem.s_full(), 0);
+        }
+        mbarrier_wait(smem.y_full(), 0);
+    }
+
+    /* Between arrival and wait: see compute(). */
+    __device__ void exchange_z() const {
+        if constexpr (S::DIRECT) {
+            cluster_wait();
             mix();
+        } else {
+            mix();
+            fence_async_proxy();
             cluster_wait();
             consumers_sync();
             send_z();
-            if (more) first_stage(y, slot, parity);
-            mbarrier_wait(smem.z_full(), phase);
-            if (more && threadIdx.x == 0) expect_z();
-            cluster_arrive_relaxed();
-            if (tile == first) mbarrier_wait(smem.u_full(), 0);
-            last_stage(acc);
-            store(acc, tile);
-            cluster_wait();          /* no copy from here is under way */
-            if (!S::RESIDENT) break; /* one tile */
         }
+        mbarrier_wait(smem.z_full(), 0);
+        if constexpr (S::DIRECT) fence_async_proxy(); /* ordinary writes, for wgmma */
+    }
+
+    /* What may be overwritten when is what the cluster's barrier says: all blocks arrive when their
+     * Y has come (no ring is in use, no copy of Y under way) and when their Z has. */
+    __device__ void compute() const {
+        float y[S::RANKS / 4], acc[S::COLUMNS / 4];
+        first_stage(y);
+        cluster_wait(); /* all blocks have started */
+        exchange_y(y);
+        cluster_arrive_relaxed();
+        mbarrier_wait(smem.s_full(), 0);
+        exchange_z();
+        cluster_arrive_relaxed();
+        mbarrier_wait(smem.u_full(), 0);
+        last_stage(acc);
+        store(acc);
+        cluster_wait(); /* no copy from here is under way */
     }
 };
 

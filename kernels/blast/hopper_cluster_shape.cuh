@@ -9,13 +9,15 @@
 #include "kernels/cuda/wgmma.cuh"
 
 static constexpr int DEPTH = 64, SWIZZLE = 128, STEPS = DEPTH / 16, VECTOR_BYTES = 16;
-static constexpr int MOST_SLOTS = 16, HALVES = 2;
+static constexpr int TOKENS = WARPGROUP_ROWS, MOST_SLOTS = 16;
+static constexpr int HALVES = CONSUMERS;     /* of the ranks, of the columns */
+static constexpr int HALF_SMEM = 113 * 1024; /* so that two blocks share an SM */
 
 /* RANKS: of a group, padded. COLUMNS: of a block. */
-template <int TOKENS_, int PARTS_, int GROUPS_, int RANKS_, int COLUMNS_> struct cluster_shape {
-    static constexpr int TOKENS = TOKENS_, PARTS = PARTS_, GROUPS = GROUPS_;
+template <int PARTS_, int GROUPS_, int RANKS_, int COLUMNS_> struct cluster_shape {
+    static constexpr int PARTS = PARTS_, GROUPS = GROUPS_;
     static constexpr int RANKS = RANKS_, COLUMNS = COLUMNS_, BLOCKS = PARTS * GROUPS;
-    static constexpr int CONSUMER_THREADS = TOKENS / WARPGROUP_ROWS * HALVES * WARPGROUP;
+    static constexpr int CONSUMER_THREADS = HALVES * WARPGROUP;
     static constexpr int THREADS = CONSUMER_THREADS + 32, WARPS = CONSUMER_THREADS / 32;
     static constexpr int UNITS = RANKS / UNIT_RANKS, HALF_UNITS = UNITS / HALVES;
     static constexpr int MIXED = (UNITS + PARTS - 1) / PARTS; /* units of a block, at most */
@@ -28,14 +30,13 @@ template <int TOKENS_, int PARTS_, int GROUPS_, int RANKS_, int COLUMNS_> struct
     static constexpr int Y_BYTES = MIXED * PARTS * UNIT_BYTES;
     static constexpr int Z_BYTES = GROUPS * UNITS * UNIT_BYTES;
     static constexpr int BARRIERS_BYTES = (2 * MOST_SLOTS + 4) * MBARRIER_BYTES;
-    static constexpr int N_TILES = PARTS == 16 ? 2 : 1; /* of 8 k */
-    /* Clusters take one tile of tokens after the other, and keep the weights. */
-    static constexpr bool RESIDENT = PARTS == 16;
+    /* Y and Z go from registers to other blocks; otherwise by way of own shared memory. */
+    static constexpr bool DIRECT = GROUPS > 1;
     static constexpr int S_WORDS = PARTS > 8 ? 2 : 1; /* of a lane: of a B operand, 0 the rest */
-    static constexpr int S_RANK_BYTES = N_TILES * S_WORDS * 128;
+    static constexpr int S_RANK_BYTES = S_WORDS * 128;
     static constexpr int S_BYTES = MIXED * UNIT_RANKS * S_RANK_BYTES;
     static constexpr int S_ROOM = (BARRIERS_BYTES + S_BYTES + 1023) / 1024 * 1024;
-    static constexpr int FIXED = SMEM_ALIGN + U_BYTES + Y_BYTES + S_ROOM + (RESIDENT ? Z_BYTES : 0);
+    static constexpr int FIXED = SMEM_ALIGN + U_BYTES + Y_BYTES + S_ROOM;
     static_assert(U_CHUNKS * STEPS == Z_STEPS && HALF_UNITS * HALVES == UNITS &&
                   COLUMNS % 64 == 0 && Y_BYTES % SMEM_ALIGN == 0);
 };
@@ -54,7 +55,6 @@ typedef struct {
 } cut_t;
 
 template <typename S> static cut_t cut_of(const problem_t *p) {
-    static const int HALF_SMEM = 113 * 1024; /* so that two blocks share an SM */
     cut_t cut = {.splits = S::PARTS / (int)p->blocks, .owners = S::BLOCKS / (int)p->blocks};
     cut.width = (int)round_up(ceil_div(p->in_features / p->blocks, cut.splits), DEPTH);
     cut.chunks = cut.width / DEPTH;
@@ -64,14 +64,14 @@ template <typename S> static cut_t cut_of(const problem_t *p) {
     cut.slots = half >= wanted ? half : whole;
     if (cut.slots > wanted) cut.slots = wanted;
     const int ring = cut.slots * S::SLOT_BYTES;
-    cut.smem = S::FIXED + (S::RESIDENT || ring > S::Z_BYTES ? ring : S::Z_BYTES);
+    cut.smem = S::FIXED + (ring > S::Z_BYTES ? ring : S::Z_BYTES);
     return cut;
 }
 
 template <typename S> static bool fits(const problem_t *p) {
     const cut_t cut = cut_of<S>(p);
     return ceil_div(p->rank, DEPTH) == S::U_CHUNKS && cut.smem <= STAGE_SMEM &&
-           cut.slots >= (cut.chunks < 3 || S::RESIDENT ? cut.chunks : 3);
+           cut.slots >= (cut.chunks < 3 ? cut.chunks : 3);
 }
 
 /* ---- packed V: [group][part][chunk] tiles of RANKS x 64, K-major, 128-byte swizzle ---- */
@@ -97,8 +97,8 @@ static int64_t pack_v(const problem_t *p, const uint16_t *src, uint16_t *dst) {
     return tiles * S::RANKS * DEPTH;
 }
 
-/* ---- packed S: [block][unit that it mixes][rank][k / 8][lane][word]: B operands of mma.m16n8k16,
- * the parts along K ---- */
+/* ---- packed S: [block][unit that it mixes][rank][lane][word]: B operands of mma.m16n8k16, the
+ * parts along K; the second word is left out where it is 0 ---- */
 template <typename S>
 static int64_t pack_s(const problem_t *p, const uint16_t *src, uint16_t *dst) {
     const cut_t cut = cut_of<S>(p);
@@ -106,8 +106,7 @@ static int64_t pack_s(const problem_t *p, const uint16_t *src, uint16_t *dst) {
     for (int64_t i = 0; dst && i < S::BLOCKS * block_elements; i++) {
         const int64_t block = i / block_elements, word = i / 2 % S::S_WORDS;
         const int64_t lane = i / 2 / S::S_WORDS % 32, part = lane % 4 * 2 + i % 2 + word * 8;
-        const int64_t n_tile = i / 64 / S::S_WORDS, k = n_tile % S::N_TILES * 8 + lane / 4;
-        const int64_t row = n_tile / S::N_TILES % (S::MIXED * UNIT_RANKS);
+        const int64_t k = lane / 4, row = i / 64 / S::S_WORDS % (S::MIXED * UNIT_RANKS);
         const int64_t unit = block % S::PARTS * S::MIXED + row / UNIT_RANKS;
         const int64_t rank = block / S::PARTS * S::RANKS + unit * UNIT_RANKS + row % UNIT_RANKS;
         dst[i] = part < S::PARTS && k < b && unit < S::UNITS && rank < r

@@ -80,6 +80,23 @@ __device__ inline void cluster_store(uint32_t smem, uint32_t word) {
     asm volatile("st.shared::cluster.b32 [%0], %1;" ::"r"(smem), "r"(word) : "memory");
 }
 
+/* Stores to the shared memory of any block that complete, like a bulk copy, on that block's
+ * barrier; all addresses from cluster_address(). After mbarrier_wait() there the words may be read,
+ * by wgmma after fence_async_proxy(). */
+__device__ inline void cluster_store_async(uint32_t smem, uint32_t word, uint32_t barrier) {
+    asm volatile("st.async.weak.shared::cluster.mbarrier::complete_tx::bytes.b32 [%0], %1, "
+                 "[%2];" ::"r"(smem),
+                 "r"(word), "r"(barrier)
+                 : "memory");
+}
+
+__device__ inline void cluster_store_async(uint32_t smem, uint4 v, uint32_t barrier) {
+    asm volatile("st.async.weak.shared::cluster.mbarrier::complete_tx::bytes.v4.b32 [%0], "
+                 "{%1, %2, %3, %4}, [%5];" ::"r"(smem),
+                 "r"(v.x), "r"(v.y), "r"(v.z), "r"(v.w), "r"(barrier)
+                 : "memory");
+}
+
 /* As mbarrier_arrive_cluster(), for ordinary stores of this thread, and those that it has seen. */
 __device__ inline void mbarrier_arrive_cluster_release(uint32_t barrier) {
     asm volatile("mbarrier.arrive.release.cluster.shared::cluster.b64 _, [%0];" ::"r"(barrier)
