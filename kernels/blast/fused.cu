@@ -9,6 +9,9 @@
 
 static const variant_t *const plans[] = {
     &blast_decode,
+    &blast_hopper_cluster6x2,
+    &blast_hopper_cluster6x1,
+    &blast_hopper_cluster12x1,
     &blast_hopper_128x256,
     &blast_hopper_128x192,
     &blast_hopper_96x256,
@@ -17,8 +20,6 @@ static const variant_t *const plans[] = {
     &blast_hopper_64x256,
     &blast_hopper_32x128,
     &blast_hopper_32x64,
-    &blast_hopper_small128,
-    &blast_hopper_small256,
     &blast_fused_sm80,
     NULL,
 };

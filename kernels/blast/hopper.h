@@ -10,7 +10,7 @@ extern "C" {
 
 extern const variant_t blast_hopper_128x256, blast_hopper_128x192, blast_hopper_96x256,
     blast_hopper_96x232, blast_hopper_96x128, blast_hopper_64x256, blast_hopper_32x128,
-    blast_hopper_32x64, blast_hopper_small128, blast_hopper_small256;
+    blast_hopper_32x64, blast_hopper_cluster6x2, blast_hopper_cluster12x1, blast_hopper_cluster6x1;
 
 #ifdef __cplusplus
 }

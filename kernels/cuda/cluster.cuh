@@ -34,6 +34,12 @@ __device__ inline void cluster_arrive() {
     asm volatile("barrier.cluster.arrive;" ::: "memory");
 }
 
+/* cluster_arrive() that orders nothing in memory: cheaper, as the other waits for all writes of the
+ * thread to reach the whole GPU. Enough where barriers in shared memory say that data has come. */
+__device__ inline void cluster_arrive_relaxed() {
+    asm volatile("barrier.cluster.arrive.relaxed;" ::: "memory");
+}
+
 __device__ inline void cluster_wait() {
     asm volatile("barrier.cluster.wait;" ::: "memory");
 }
@@ -72,6 +78,23 @@ __device__ inline void cluster_store(uint32_t smem, uint4 v) {
 /* The same for 4 bytes. */
 __device__ inline void cluster_store(uint32_t smem, uint32_t word) {
     asm volatile("st.shared::cluster.b32 [%0], %1;" ::"r"(smem), "r"(word) : "memory");
+}
+
+/* Stores to the shared memory of any block that complete, like a bulk copy, on that block's
+ * barrier; all addresses from cluster_address(). After mbarrier_wait() there the words may be read,
+ * by wgmma after fence_async_proxy(). */
+__device__ inline void cluster_store_async(uint32_t smem, uint32_t word, uint32_t barrier) {
+    asm volatile("st.async.weak.shared::cluster.mbarrier::complete_tx::bytes.b32 [%0], %1, "
+                 "[%2];" ::"r"(smem),
+                 "r"(word), "r"(barrier)
+                 : "memory");
+}
+
+__device__ inline void cluster_store_async(uint32_t smem, uint4 v, uint32_t barrier) {
+    asm volatile("st.async.weak.shared::cluster.mbarrier::complete_tx::bytes.v4.b32 [%0], "
+                 "{%1, %2, %3, %4}, [%5];" ::"r"(smem),
+                 "r"(v.x), "r"(v.y), "r"(v.z), "r"(v.w), "r"(barrier)
+                 : "memory");
 }
 
 /* As mbarrier_arrive_cluster(), for ordinary stores of this thread, and those that it has seen. */
