@@ -102,9 +102,9 @@ static void draw(buffer_t *b, const view_t *view, int64_t sequences, double spre
     b->size = view->whole ? 4 : dtype_size(dtype);
     b->count = sequences * view->rows * view->stride;
     b->values = malloc((size_t)b->count * sizeof *b->values);
-    b->bits = malloc((size_t)(b->count + 2 * GUARD) * sizeof(float));
+    b->bits = malloc((size_t)(b->count + 2 * GUARD) * b->size);
     assert_true(b->values && b->bits);
-    memset(b->bits, 0xFF, (size_t)(b->count + 2 * GUARD) * sizeof(float));
+    memset(b->bits, 0xFF, (size_t)(b->count + 2 * GUARD) * b->size);
     char *inner = b->bits + GUARD * b->size;
     for (int64_t i = 0; i < b->count; i++) {
         const double unit = 2.0 * rand() / RAND_MAX - 1;
@@ -122,7 +122,7 @@ static void draw(buffer_t *b, const view_t *view, int64_t sequences, double spre
 /* Not yet written: NaN everywhere. */
 static void blank(buffer_t *b, const view_t *view, int64_t sequences, dtype_t dtype) {
     draw(b, view, sequences, 1, dtype);
-    memset(b->bits, 0xFF, (size_t)(b->count + 2 * GUARD) * sizeof(float));
+    memset(b->bits, 0xFF, (size_t)(b->count + 2 * GUARD) * b->size);
     memset(b->values, 0xFF, (size_t)b->count * sizeof *b->values);
 }
 
