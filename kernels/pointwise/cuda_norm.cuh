@@ -177,7 +177,8 @@ __global__ void __launch_bounds__(norm_most_threads(CHUNKS), norm_least_blocks(K
         const float variance = block_sum(squares, of_warp[turn ^= 1]) / (float)shape.width;
         norm_store(p, shared, here, shape.width, mean, rsqrtf(variance + p.eps), s);
         if (row >= shape.all_rows) return;
-        if (KIND == NORM_MODULATE && at.sequence != here.sequence) shared.load(p, at, shape.width);
+        if (KIND == NORM_MODULATE && (by_row || at.sequence != here.sequence))
+            shared.load(p, at, shape.width);
     }
 }
 
