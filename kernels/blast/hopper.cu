@@ -86,7 +86,7 @@ static bool supports_tiles(const problem_t *p, const device_info_t *device, hopp
     } else if (bytes == 1 && (in_block % 16 || p->in_features > FP8_ROW_MOST)) {
         snprintf(why, why_len, "fp8 takes input blocks of a multiple of 16, %d features at most",
                  FP8_ROW_MOST);
-    } else if (p->tokens < 65) {
+    } else if (p->tokens < 17) {
         snprintf(why, why_len, "tiles are %d tokens, too many for %lld", TILE_TOKENS,
                  (long long)p->tokens);
     } else if (p->tokens > INT32_MAX / 2 || p->in_features > INT32_MAX / 2 ||
