@@ -556,14 +556,16 @@ static status_t note_step(void *arg, int index, stream_t stream) {
 
 static void test_profile(void **state) {
     (void)state;
-    int seen[2 * STEPS + 1] = {0};
-    double us[STEPS] = {-1, -1, -1, -1, -1}, launch_us = -1;
-    ASSERT_OK(device->ops->profile(device, note_step, seen, STEPS, us, &launch_us));
-    assert_float_equal(launch_us, 0, 0);
+    int seen[2 * STEPS + 2] = {0};
+    double us[2 * STEPS];
+    for (int i = 0; i < 2 * STEPS; i++) us[i] = -1;
+    ASSERT_OK(device->ops->profile(device, note_step, seen, STEPS, 1, us));
     assert_int_equal(seen[0], STEPS);
-    for (int i = 0; i < STEPS; i++) assert_true(seen[1 + i] == i && us[i] >= 0);
-    assert_int_equal(device->ops->profile(device, note_step, seen, STEPS, us, &launch_us),
-                     STATUS_DEVICE);
+    for (int i = 0; i < STEPS; i++) assert_true(seen[1 + i] == i && us[i] >= 0 && us[STEPS] == -1);
+    seen[0] = 0;
+    assert_int_equal(device->ops->profile(device, note_step, seen, STEPS, 2, us), STATUS_DEVICE);
+    assert_int_equal(seen[0], STEPS + 4); /* it ends with the step that fails */
+    assert_true(us[STEPS] >= 0 && us[2 * STEPS - 1] == -1);
 }
 
 static int open_device(void **state) {
