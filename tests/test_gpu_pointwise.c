@@ -62,10 +62,11 @@ static const spec_t SPECS[] = {
     {"embedding", 1, 1, 1, 1, 0, 1, 1, {50, 4096}},
     {"embedding", 3, 2, 1, 1, 0, 3, 1, {50, 31, 9}, .past = 7},
     {"gelu", 2, 13, 3072, 1, 0, 1, 1, {0}, .in_place = true},
-    {"gelu", 1, 2100, 2064, 1, 0, 1, 1, {1}, .in_place = true}, /* large: two chunks a thread */
+    {"gelu", 1, 2100, 2064, 1, 0, 1, 1, {1}, .in_place = true},
     {"gelu", 1, 3, 9, 1, 0, 0, 1, {1}},
     {"layernorm", 2, 3, 768, 3, 0, 7, 2, {1e-5}},
-    {"layernorm", 1, 301, 768, 3, 0, 7, 1, {1e-5}, .in_place = true}, /* rows of a warp */
+    {"layernorm", 1, 3001, 768, 3, 0, 7, 1, {1e-5}, .in_place = true}, /* several rows a block */
+    {"layernorm", 2, 5000, 40, 3, 0, 7, 2, {1e-5}},                    /* a row is one warp's */
     {"layernorm", 2, 150, 1152, 1, 0, 3, 2, {1e-12}},
     {"layernorm", 1, 5, 1000, 3, 0, 3, 2, {1e-5}, .sliced = true},
     {"layernorm", 3, 100, 257, 3, 0, 7, 2, {1e-5}},
@@ -73,12 +74,14 @@ static const spec_t SPECS[] = {
     {"modulate", 2, 130, 1152, 31, 22, 1, 2, {1e-6}},
     {"modulate", 2, 13, 32, 31, 22, 1, 2, {1e-6}, .sliced = true},
     {"modulate", 1, 3, 30, 7, 6, 0, 1, {1e-6}},
+    {"modulate", 2, 700, 128, 31, 2, 1, 2, {1e-6}}, /* a scale and a gate for each row */
+    {"modulate", 3, 2000, 64, 31, 22, 1, 2, {1e-6}, .in_place = true}, /* several rows a block */
     {"patch_embedding", 2, 16, 768, 1, 0, 7, 1, {0}},
     {"patch_embedding", 1, 64, 1152, 1, 0, 3, 1, {0}},
     {"patches", 2, 1, 3 * 32 * 32, 1, 0, 0, 1, {3, 32, 16}},
     {"patches", 2, 1, 4 * 16 * 16, 1, 0, 0, 1, {4, 16, 2}},
     {"rmsnorm", 1, 1, 4096, 3, 0, 1, 2, {1e-6}, .in_place = true}, /* a decoded token */
-    {"rmsnorm", 2, 150, 4096, 3, 0, 1, 2, {1e-6}},
+    {"rmsnorm", 2, 350, 4096, 3, 0, 1, 2, {1e-6}},
     {"rmsnorm", 1, 300, 2048, 1, 0, 1, 1, {1e-5}},
     {"rmsnorm", 1, 2, 20000, 3, 0, 1, 2, {1e-5}},
     {"rmsnorm", 1, 300, 99, 3, 0, 1, 2, {1e-5}},
@@ -102,9 +105,9 @@ static void draw(buffer_t *b, const view_t *view, int64_t sequences, double spre
     b->size = view->whole ? 4 : dtype_size(dtype);
     b->count = sequences * view->rows * view->stride;
     b->values = malloc((size_t)b->count * sizeof *b->values);
-    b->bits = malloc((size_t)(b->count + 2 * GUARD) * sizeof(float));
+    b->bits = malloc((size_t)(b->count + 2 * GUARD) * b->size);
     assert_true(b->values && b->bits);
-    memset(b->bits, 0xFF, (size_t)(b->count + 2 * GUARD) * sizeof(float));
+    memset(b->bits, 0xFF, (size_t)(b->count + 2 * GUARD) * b->size);
     char *inner = b->bits + GUARD * b->size;
     for (int64_t i = 0; i < b->count; i++) {
         const double unit = 2.0 * rand() / RAND_MAX - 1;
@@ -122,7 +125,7 @@ static void draw(buffer_t *b, const view_t *view, int64_t sequences, double spre
 /* Not yet written: NaN everywhere. */
 static void blank(buffer_t *b, const view_t *view, int64_t sequences, dtype_t dtype) {
     draw(b, view, sequences, 1, dtype);
-    memset(b->bits, 0xFF, (size_t)(b->count + 2 * GUARD) * sizeof(float));
+    memset(b->bits, 0xFF, (size_t)(b->count + 2 * GUARD) * b->size);
     memset(b->values, 0xFF, (size_t)b->count * sizeof *b->values);
 }
 

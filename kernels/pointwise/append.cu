@@ -25,7 +25,7 @@ __global__ void __launch_bounds__(MAP_THREADS) copy_rows(const append_t<T> p) {
 template <typename T, int N> static status_t launch_chunks(const call_t *c, stream_t stream) {
     append_t<T> p = {};
     const view_t *x = &c->in[0];
-    const status_t st = map_shape(c->batch, x->rows, x->width / N, INT32_MAX / 2, &p.shape);
+    const status_t st = map_shape(c->batch, x->rows, x->width / N, &p.shape);
     if (st != STATUS_OK) return st;
     for (int i = 0; i < c->outputs; i++) {
         p.in[i] = rows_of<const T>(&c->in[i]);

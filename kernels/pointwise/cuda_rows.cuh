@@ -125,8 +125,7 @@ __device__ inline uint32_t divide(uint32_t value, const divider_t &by) {
 
 /* ---- one chunk after the other ---- */
 
-enum { MAP_THREADS = 256, MAP_CHUNKS = 2 };
-static const int64_t MAP_LARGE = 132 * 2048; /* chunks that fill a GPU with one a thread */
+enum { MAP_THREADS = 256 };
 
 struct map_shape_t {
     uint32_t chunks;
@@ -141,72 +140,46 @@ __device__ inline place_on_row_t place_of_chunk(uint32_t chunk, const map_shape_
 }
 
 /*
- * op.compute<N>(at, v) gives the N elements of a chunk. All of a thread's chunks are computed
- * before the first is stored, so that their loads are under way together; an output may be an
- * input.
+ * op.compute<N>(at, v) gives the N elements of a chunk; a thread has one. With two or four of them,
+ * whose loads would be under way together, large tensors took 5 and 20 % longer.
  */
-template <typename T, int N, int CHUNKS, typename OP>
+template <typename T, int N, typename OP>
 __global__ void __launch_bounds__(MAP_THREADS)
     map_chunks(const OP op, const rows_t<T> out, const map_shape_t shape) {
-    const uint32_t first = blockIdx.x * (CHUNKS * MAP_THREADS) + threadIdx.x;
-    place_on_row_t at[CHUNKS];
-    float v[CHUNKS][N];
-#pragma unroll
-    for (int i = 0; i < CHUNKS; i++) at[i] = place_of_chunk<N>(first + i * MAP_THREADS, shape);
+    const uint32_t chunk = blockIdx.x * MAP_THREADS + threadIdx.x;
+    const place_on_row_t at = place_of_chunk<N>(chunk, shape);
+    float v[N];
     dependents_launch();
     dependency_wait();
-#pragma unroll
-    for (int i = 0; i < CHUNKS; i++)
-        if (first + i * MAP_THREADS < shape.chunks) op.template compute<N>(at[i], v[i]);
-#pragma unroll
-    for (int i = 0; i < CHUNKS; i++)
-        if (first + i * MAP_THREADS < shape.chunks) store_chunk(address_of(out, at[i]), v[i]);
+    if (chunk >= shape.chunks) return;
+    op.compute(at, v);
+    store_chunk(address_of(out, at), v);
 }
 
-/* The chunks of `rows` x `width` of each sequence; room is how many more are counted up to. */
-static inline status_t map_shape(int64_t batch, int64_t rows, int64_t per_row, int64_t room,
-                                 map_shape_t *out) {
+/* The chunks of `rows` x `per_row` of each of `batch` sequences. */
+static inline status_t map_shape(int64_t batch, int64_t rows, int64_t per_row, map_shape_t *out) {
     const int64_t chunks = batch * rows * per_row;
     *out = {(uint32_t)chunks, divider_of((uint32_t)per_row), divider_of((uint32_t)rows)};
-    if (chunks <= INT32_MAX - room) return STATUS_OK;
-    return fail(STATUS_UNSUPPORTED, "pointwise operators take up to 2^31 chunks, not %lld",
+    if (chunks <= 1 << 30) return STATUS_OK;
+    return fail(STATUS_UNSUPPORTED, "pointwise operators take up to 2^30 chunks, not %lld",
                 (long long)chunks);
 }
 
-/* Launches the kernel over `rows` x `width` of each sequence. */
-template <typename T, int N, int CHUNKS, typename OP>
-static status_t launch_map(const OP &op, const rows_t<T> &out, int64_t batch, int64_t rows,
-                           int64_t width, stream_t stream) {
-    constexpr int64_t PER_BLOCK = CHUNKS * MAP_THREADS;
+/* Launches the kernel over the first output of a call. */
+template <int N, typename T, typename OP>
+static status_t launch_map(const call_t *call, const OP &op, stream_t stream) {
+    const view_t *out = &call->out[0];
     map_shape_t shape;
-    const status_t st = map_shape(batch, rows, width / N, PER_BLOCK, &shape);
+    const status_t st = map_shape(call->batch, out->rows, out->width / N, &shape);
     if (st != STATUS_OK) return st;
-    return launch_overlapped(map_chunks<T, N, CHUNKS, OP>, ceil_div(shape.chunks, PER_BLOCK),
-                             MAP_THREADS, 1, 0, stream, op, out, shape);
+    return launch_overlapped(map_chunks<T, N, OP>, ceil_div(shape.chunks, MAP_THREADS), MAP_THREADS,
+                             1, 0, stream, op, rows_of<T>(out), shape);
 }
 
 /* The same by chunks of 8 where the views allow it. */
 template <typename T, typename OP>
-static status_t map_rows(const OP &op, const rows_t<T> &out, int64_t batch, int64_t rows,
-                         int64_t width, bool by_chunks, stream_t stream) {
-    if (!by_chunks) return launch_map<T, 1, 1>(op, out, batch, rows, width, stream);
-    if (batch * rows * width / CHUNK < 2 * MAP_LARGE)
-        return launch_map<T, CHUNK, 1>(op, out, batch, rows, width, stream);
-    return launch_map<T, CHUNK, MAP_CHUNKS>(op, out, batch, rows, width, stream);
-}
-
-/* All of the first output of a call. */
-template <typename T, typename OP>
 static status_t map_output(const call_t *call, const OP &op, bool by_chunks, stream_t stream) {
-    const view_t *out = &call->out[0];
-    return map_rows(op, rows_of<T>(out), call->batch, out->rows, out->width, by_chunks, stream);
-}
-
-/* All of it element by element, for operators that know no chunks. */
-template <typename T, typename OP>
-static status_t map_elements(const call_t *call, const OP &op, stream_t stream) {
-    const view_t *out = &call->out[0];
-    return launch_map<T, 1, 1>(op, rows_of<T>(out), call->batch, out->rows, out->width, stream);
+    return by_chunks ? launch_map<CHUNK, T>(call, op, stream) : launch_map<1, T>(call, op, stream);
 }
 
 #endif

@@ -13,11 +13,11 @@ __device__ static float gelu_tanh(float v) {
 
 /* erf by 7.1.26 of Abramowitz and Stegun. */
 __device__ static float gelu_erf(float v) {
-    const float z = fabsf(v) * 0.70710678f, t = __fdividef(1.0f, 1.0f + 0.3275911f * z);
+    const float z = fabsf(v) * 0.70710678f, t = fast_inverse(1.0f + 0.3275911f * z);
     const float tail =
         ((((1.061405429f * t - 1.453152027f) * t + 1.421413741f) * t - 0.284496736f) * t +
          0.254829592f) *
-        t * __expf(-z * z);
+        t * fast_exp(-z * z);
     /* 1 + erf(v / sqrt 2), without cancellation where it is nearly 0 */
     return 0.5f * v * (v < 0 ? tail : 2.0f - tail);
 }

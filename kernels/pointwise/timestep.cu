@@ -21,7 +21,7 @@ struct timestep_t {
 template <typename T> static status_t launch_dtype(const call_t *c, stream_t stream) {
     const timestep_t op = {rows_of<const int32_t>(&c->in[T_INPUT]),
                            (const float *)c->weight[FREQUENCIES].data, (int)(c->out[0].width / 2)};
-    return map_elements<T>(c, op, stream);
+    return launch_map<1, T>(c, op, stream);
 }
 
 static status_t launch(const call_t *c, stream_t stream) {

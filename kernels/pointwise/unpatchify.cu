@@ -27,7 +27,7 @@ template <typename T> static status_t launch_dtype(const call_t *c, stream_t str
     const unpatchify_t<T> op = {rows_of<const T>(&c->in[X]), weight_of<const T>(&c->weight[BIAS]),
                                 (int)c->number[CHANNELS], (int)c->number[SIZE],
                                 (int)c->number[PATCH]};
-    return map_elements<T>(c, op, stream);
+    return launch_map<1, T>(c, op, stream);
 }
 
 static status_t launch(const call_t *c, stream_t stream) {
