@@ -150,12 +150,13 @@ static void node_ran(uint64_t id, uint64_t start_ns, uint64_t end_ns, bool is_ke
     node->is_kernel = is_kernel;
 }
 
+/* Records of the oldest CUPTI that is supported: later ones only add to their end. */
 static void read_record(const CUpti_Activity *record) {
     if (record->kind == CUPTI_ACTIVITY_KIND_CONCURRENT_KERNEL) {
-        const auto *r = (const CUpti_ActivityKernel10 *)record;
+        const auto *r = (const CUpti_ActivityKernel9 *)record;
         node_ran(r->graphNodeId, r->start, r->end, true);
     } else if (record->kind == CUPTI_ACTIVITY_KIND_MEMCPY) {
-        const auto *r = (const CUpti_ActivityMemcpy6 *)record;
+        const auto *r = (const CUpti_ActivityMemcpy5 *)record;
         node_ran(r->graphNodeId, r->start, r->end, false);
     } else if (record->kind == CUPTI_ACTIVITY_KIND_MEMSET) {
         const auto *r = (const CUpti_ActivityMemset4 *)record;
