@@ -27,7 +27,6 @@ typedef struct {
 typedef struct {
     uint64_t id;
     int step;
-    bool is_kernel;
     interval_t ran[]; /* when it did last: trace.passes of them, by their start in the end */
 } node_t;
 
@@ -140,27 +139,26 @@ static void CUPTIAPI give_buffer(uint8_t **buffer, size_t *size, size_t *most_re
 }
 
 /* Takes the place of the earliest time of its node, if it is later. */
-static void node_ran(uint64_t id, uint64_t start_ns, uint64_t end_ns, bool is_kernel) {
+static void node_ran(uint64_t id, uint64_t start_ns, uint64_t end_ns) {
     node_t *const node = find_node(id);
     if (!node || end_ns == 0) return;
     interval_t *earliest = &node->ran[0];
     for (int k = 1; k < trace.passes; k++)
         if (node->ran[k].start_ns < earliest->start_ns) earliest = &node->ran[k];
     if (start_ns > earliest->start_ns) *earliest = {start_ns, end_ns};
-    node->is_kernel = is_kernel;
 }
 
 /* Records of the oldest CUPTI that is supported: later ones only add to their end. */
 static void read_record(const CUpti_Activity *record) {
     if (record->kind == CUPTI_ACTIVITY_KIND_CONCURRENT_KERNEL) {
         const auto *r = (const CUpti_ActivityKernel9 *)record;
-        node_ran(r->graphNodeId, r->start, r->end, true);
+        node_ran(r->graphNodeId, r->start, r->end);
     } else if (record->kind == CUPTI_ACTIVITY_KIND_MEMCPY) {
         const auto *r = (const CUpti_ActivityMemcpy5 *)record;
-        node_ran(r->graphNodeId, r->start, r->end, false);
+        node_ran(r->graphNodeId, r->start, r->end);
     } else if (record->kind == CUPTI_ACTIVITY_KIND_MEMSET) {
         const auto *r = (const CUpti_ActivityMemset4 *)record;
-        node_ran(r->graphNodeId, r->start, r->end, false);
+        node_ran(r->graphNodeId, r->start, r->end);
     }
 }
 
@@ -232,7 +230,7 @@ static int by_start(const void *a, const void *b) {
 
 /* The nodes of one pass that ran. */
 typedef struct {
-    int pass, len, kernels;
+    int pass, len;
     activity_t *activities; /* NULL: they are counted only */
 } collection_t;
 
@@ -244,7 +242,6 @@ static void collect_node(const void *item, VISIT visit, void *closure) {
     const interval_t *const ran = &node->ran[c->pass];
     if (ran->end_ns == 0) return;
     if (c->activities) c->activities[c->len] = {ran->start_ns, ran->end_ns, node->step};
-    c->kernels += node->is_kernel;
     c->len++;
 }
 
@@ -252,8 +249,8 @@ static status_t share(int pass, int steps, int kernels, double *us) {
     collection_t c = {.pass = pass};
     twalk_r(trace.nodes, collect_node, &c);
     if (trace.out_of_memory) return fail(STATUS_OOM, "out of host memory for a profile");
-    if (c.kernels != kernels || trace.dropped > 0)
-        return fail(STATUS_ENVIRONMENT, "CUPTI told of %d of the %d kernels of a pass", c.kernels,
+    if (c.len < kernels || trace.dropped > 0)
+        return fail(STATUS_ENVIRONMENT, "CUPTI told of %d nodes of a pass with %d kernels", c.len,
                     kernels);
     c.activities = (activity_t *)calloc((size_t)c.len + 1, sizeof *c.activities);
     if (!c.activities) return fail(STATUS_OOM, "out of host memory for a profile");
