@@ -15,6 +15,7 @@
 #include "harness/network.h"
 #include "harness/paths.h"
 #include "harness/registry.h"
+#include "harness/values.h"
 
 #include <cmocka.h> /* last: its fail() is a macro */
 
@@ -127,6 +128,44 @@ static inline double relative_error(const float *a, const float *b, int64_t coun
         norm += (double)b[i] * (double)b[i];
     }
     return sqrt(difference / norm);
+}
+
+/* ---- what 16 bits cost ---- */
+
+/* Rounds rows to the dtype, which stay floats. */
+static inline void round_rows(dtype_t dtype, int64_t batch, const view_t *view) {
+    for (int64_t s = 0; s < batch; s++)
+        for (int64_t r = 0; r < view->rows; r++) {
+            float *row = (float *)view->data + view_offset(view, s, r);
+            uint16_t bits;
+            for (int64_t i = 0; i < view->width; i++) {
+                round_values(dtype, 1, &row[i], &bits);
+                row[i] = (float)value_at(dtype, &bits, 0);
+            }
+        }
+}
+
+/* A pass of a network of the CPU with weights and all that its steps write rounded to the dtype:
+ * what a device makes of it that computes in fp32 and keeps the dtype. */
+static inline void rounded_pass(network_t *n, dtype_t dtype) {
+    for (int i = 0; i < n->weights_len; i++) {
+        const char *bar = strchr(n->weights[i].key, '|');
+        const int64_t count = bar ? atoll(bar + 1) : 0; /* a computed table has none */
+        const view_t all = {.data = n->weights[i].memory, .rows = 1, .width = count};
+        round_rows(dtype, 1, &all);
+    }
+    for (int i = 0; i < n->steps_len; i++) {
+        const step_t *step = &n->steps[i];
+        ASSERT_OK(network_step(n, i, NULL));
+        for (int o = 0; step->op && o < step->call.outputs; o++)
+            round_rows(dtype, n->options.batch, &step->call.out[o]);
+        if (step->op) continue;
+        tensor_t tensors[MAX_TENSORS];
+        const int last = step->structure->tensors(&step->problem, tensors) - 1;
+        const view_t all = {
+            .data = step->tensors[last], .rows = 1, .width = tensor_count(&tensors[last])};
+        round_rows(dtype, 1, &all);
+    }
 }
 
 #endif

@@ -74,7 +74,7 @@ static const spec_t SPECS[] = {
     {"modulate", 2, 130, 1152, 31, 22, 1, 2, {1e-6}},
     {"modulate", 2, 13, 32, 31, 22, 1, 2, {1e-6}, .sliced = true},
     {"modulate", 1, 3, 30, 7, 6, 0, 1, {1e-6}},
-    {"modulate", 2, 700, 128, 31, 2, 1, 2, {1e-6}}, /* a scale and a gate for each row */
+    {"modulate", 2, 3000, 128, 31, 2, 1, 2, {1e-6}}, /* a scale and a gate for each row */
     {"modulate", 3, 2000, 64, 31, 22, 1, 2, {1e-6}, .in_place = true}, /* several rows a block */
     {"patch_embedding", 2, 16, 768, 1, 0, 7, 1, {0}},
     {"patch_embedding", 1, 64, 1152, 1, 0, 3, 1, {0}},

@@ -77,6 +77,36 @@ static phase_t whole_phase(const fixture_t *f) {
     return has_phase(f, PHASE_FORWARD) ? PHASE_FORWARD : PHASE_PREFILL;
 }
 
+/* The error that the dtype of a place alone makes, of a pass with the same options on the CPU. */
+static double rounding_error(const fixture_t *f, const network_options_t *options,
+                             const float *expected) {
+    network_t n;
+    network_options_t on_cpu = *options;
+    on_cpu.device = cpu;
+    on_cpu.dtype = DTYPE_FP32;
+    ASSERT_OK(network_plan(&on_cpu, &n));
+    choose_plans(&n, NULL);
+    ASSERT_OK(network_fill(&n));
+    if (options->weights) set_all_inputs(&n, f);
+    rounded_pass(&n, options->dtype);
+    const int64_t count = network_count(&n, n.options.model->output);
+    float *output = malloc((size_t)count * sizeof *output);
+    assert_non_null(output);
+    ASSERT_OK(network_read(&n, n.options.model->output, output));
+    const double error = relative_error(output, expected, count);
+    free(output);
+    network_close(&n);
+    return error;
+}
+
+/* A tiny model may turn small roundings into large ones, as DiT's scores of attention do here. So
+ * the limit on a GPU is twice what they come to on the CPU. */
+static double limit_of(const fixture_t *f, const subject_t *subject,
+                       const network_options_t *options, const float *expected) {
+    if (options->dtype == DTYPE_FP32) return subject->place->tolerance;
+    return 2 * rounding_error(f, options, expected);
+}
+
 static void test_forward(void **state) {
     const subject_t *subject = *state;
     fixture_t f;
@@ -86,8 +116,9 @@ static void test_forward(void **state) {
     device_of(subject);
     fixture_open(subject->model, &f);
     float *expected = fixture_tensor(&f, "output", &stored);
+    const network_options_t options = options_of(&f, subject, whole_phase(&f));
+    const double limit = limit_of(&f, subject, &options, expected);
     for (const char *const *name = attention_of(subject); *name; name++) {
-        const network_options_t options = options_of(&f, subject, whole_phase(&f));
         ASSERT_OK(network_plan(&options, &n));
         choose_attention(&n, *name);
         ASSERT_OK(network_fill(&n));
@@ -95,9 +126,9 @@ static void test_forward(void **state) {
         float *output = run_pass(&n, &count);
         assert_int_equal(count, stored->count);
         const double error = relative_error(output, expected, count);
-        print_message("# %s %s attention/%s: relative error %.3g\n", subject->model,
-                      dtype_name(options.dtype), *name, error);
-        if (!(error < subject->place->tolerance)) fail_msg("relative error %g", error);
+        print_message("# %s %s attention/%s: relative error %.3g, limit %.3g\n", subject->model,
+                      dtype_name(options.dtype), *name, error, limit);
+        if (!(error < limit)) fail_msg("relative error %g, limit %g", error, limit);
         /* the same pass once more: no state is left that changes it */
         float *again = run_pass(&n, &count);
         assert_memory_equal(again, output, (size_t)count * sizeof *output);
@@ -317,17 +348,13 @@ static void write_weights(const fixture_t *f, const char *structure) {
     network_close(&n);
 }
 
-static float *run_structure(const fixture_t *f, const subject_t *subject,
-                            const safetensors_t *weights, const char *structure,
+static float *run_structure(const fixture_t *f, const network_options_t *options,
                             const char *variant, int64_t *count) {
     network_t n;
-    network_options_t options = options_of(f, subject, PHASE_PREFILL);
-    options.structure = structure;
-    options.weights = weights;
-    ASSERT_OK(network_plan(&options, &n));
+    ASSERT_OK(network_plan(options, &n));
     choose_plans(&n, variant);
     ASSERT_OK(network_fill(&n));
-    set_all_inputs(&n, f);
+    if (options->weights) set_all_inputs(&n, f);
     float *output = run_pass(&n, count);
     network_close(&n);
     return output;
@@ -336,7 +363,6 @@ static float *run_structure(const fixture_t *f, const subject_t *subject,
 /* A factored model is the dense model of the weights that its factors stand for, which the CPU
  * computes. Only variants with outputs in the order of the dense layer give that. */
 static void test_structures(void **state) {
-    static const subject_t reference = {"llama7b", &PLACES[0]};
     static const char *const cases[][3] = {
         {"cpu", "lowrank", "openblas"}, {"cpu", "monarch", "fused"},   {"cpu", "blast", "fused"},
         {"cpu", "blast", "unfused"},    {"cuda", "lowrank", "cublas"}, {"cuda", "lowrank", "fused"},
@@ -348,18 +374,25 @@ static void test_structures(void **state) {
     fixture_open(subject->model, &f);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         const char *structure = cases[i][1], *variant = cases[i][2];
+        network_options_t reference = fixture_options(&f, cpu, PHASE_PREFILL);
+        network_options_t options = options_of(&f, subject, PHASE_PREFILL);
         safetensors_t weights;
         int64_t count;
         if (strcmp(cases[i][0], subject->place->device) != 0) continue;
         write_weights(&f, structure);
         ASSERT_OK(safetensors_open(weights_path, &weights));
-        float *dense = run_structure(&f, &reference, &weights, "dense", NULL, &count);
-        float *factored = run_structure(&f, subject, &weights, structure, variant, &count);
+        reference.weights = options.weights = &weights;
+        options.structure = structure;
+        float *dense = run_structure(&f, &reference, NULL, &count);
+        float *factored = run_structure(&f, &options, variant, &count);
         const double error = relative_error(factored, dense, count);
-        print_message("# %s %s/%s: relative error %.3g\n", dtype_name(subject->place->dtype),
-                      structure, variant, error);
-        if (!(error < subject->place->tolerance))
-            fail_msg("%s/%s: relative error %g", structure, variant, error);
+        /* the CPU's monarch/unfused, which would be rounded, has its columns in another order */
+        const double limit = strcmp(structure, "monarch") != 0
+                                 ? limit_of(&f, subject, &options, dense)
+                                 : subject->place->tolerance;
+        print_message("# %s %s/%s: relative error %.3g, limit %.3g\n", dtype_name(options.dtype),
+                      structure, variant, error, limit);
+        if (!(error < limit)) fail_msg("%s/%s: relative error %g", structure, variant, error);
         free(dense);
         free(factored);
         safetensors_close(&weights);
@@ -367,32 +400,36 @@ static void test_structures(void **state) {
     fixture_close(&f);
 }
 
-/* Random weights keep the activations finite and of moderate size, in every structure. */
+/* Random weights keep the outputs finite and of moderate size, in every structure. They are the
+ * same on all devices, and so are the outputs. */
 static void test_random_weights(void **state) {
     const subject_t *subject = *state;
     fixture_t f;
     device_of(subject);
     fixture_open(subject->model, &f);
     for (int s = 0; s < structure_count(); s++) {
-        const char *structure = structure_at(s)->name;
-        network_t n;
         int64_t count;
         double squares = 0;
         network_options_t options = options_of(&f, subject, whole_phase(&f));
-        options.structure = structure;
+        options.structure = structure_at(s)->name;
         options.weights = NULL;
-        ASSERT_OK(network_plan(&options, &n));
-        choose_plans(&n, NULL);
-        ASSERT_OK(network_fill(&n));
-        assert_true(n.memory.weights > 0 && n.memory.activations > 0);
-        assert_float_equal(n.memory.peak,
-                           n.memory.weights + n.memory.activations + n.memory.workspace, 0);
-        float *output = run_pass(&n, &count);
+        float *output = run_structure(&f, &options, NULL, &count);
         for (int64_t i = 0; i < count; i++) squares += (double)output[i] * (double)output[i];
         const double rms = sqrt(squares / (double)count);
-        if (!(rms > 1e-3 && rms < 1e3)) fail_msg("%s: outputs of size %g", structure, rms);
+        if (!(rms > 1e-3 && rms < 1e3)) fail_msg("%s: outputs of size %g", options.structure, rms);
+        if (options.device != cpu) {
+            network_options_t on_cpu = options;
+            on_cpu.device = cpu;
+            on_cpu.dtype = DTYPE_FP32;
+            float *expected = run_structure(&f, &on_cpu, NULL, &count);
+            const double error = relative_error(output, expected, count);
+            const double limit = limit_of(&f, subject, &options, expected);
+            print_message("# %s random %s %s: relative error %.3g, limit %.3g\n", subject->model,
+                          dtype_name(options.dtype), options.structure, error, limit);
+            if (!(error < limit)) fail_msg("%s: relative error %g", options.structure, error);
+            free(expected);
+        }
         free(output);
-        network_close(&n);
     }
     fixture_close(&f);
 }
@@ -432,6 +469,9 @@ static void test_deep(void **state) {
         ASSERT_OK(network_plan(&options, &n));
         choose_plans(&n, NULL);
         ASSERT_OK(network_fill(&n));
+        assert_true(n.memory.weights > 0 && n.memory.activations > 0);
+        assert_float_equal(n.memory.peak,
+                           n.memory.weights + n.memory.activations + n.memory.workspace, 0);
         free(run_pass(&n, &count));
         for (int b = 0; b < n.symbols_len; b++) {
             if (n.symbols[b].view.whole) continue;

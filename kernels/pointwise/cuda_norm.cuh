@@ -128,10 +128,18 @@ __device__ static place_on_row_t place_of_row(uint32_t row, const norm_shape_t &
     return {sequence, row - sequence * shape.rows.divisor, column};
 }
 
+/* Rows of one chunk a thread have half the threads at most; more blocks then find registers. */
+constexpr int norm_most_threads(int chunks) {
+    return chunks == 1 ? NORM_THREADS / 2 : NORM_THREADS;
+}
+
+constexpr int norm_least_blocks(norm_kind_t kind, int chunks) {
+    return chunks > 1 ? 1 : kind == NORM_RMS ? 3 : 2;
+}
+
 /* Each thread has CHUNKS chunks of N elements of a row. */
 template <norm_kind_t KIND, typename T, int N, int CHUNKS>
-__global__ void __launch_bounds__(CHUNKS == 1 ? NORM_THREADS / 2 : NORM_THREADS,
-                                  CHUNKS == 1 && KIND == NORM_RMS ? 3 : 1)
+__global__ void __launch_bounds__(norm_most_threads(CHUNKS), norm_least_blocks(KIND, CHUNKS))
     norm_rows(const __grid_constant__ norm_t<T> p, const norm_shape_t shape) {
     __shared__ float of_warp[2][NORM_THREADS / 32];
     shared_chunks_t<KIND, T, N, CHUNKS> shared;
@@ -169,7 +177,8 @@ __global__ void __launch_bounds__(CHUNKS == 1 ? NORM_THREADS / 2 : NORM_THREADS,
         const float variance = block_sum(squares, of_warp[turn ^= 1]) / (float)shape.width;
         norm_store(p, shared, here, shape.width, mean, rsqrtf(variance + p.eps), s);
         if (row >= shape.all_rows) return;
-        if (KIND == NORM_MODULATE && at.sequence != here.sequence) shared.load(p, at, shape.width);
+        if (KIND == NORM_MODULATE && (by_row || at.sequence != here.sequence))
+            shared.load(p, at, shape.width);
     }
 }
 
