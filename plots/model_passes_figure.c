@@ -55,7 +55,7 @@ static void write_bar(FILE *out, const passes_t *m, const model_group_t *group, 
         top += parts[p];
     }
     fprintf(out, "\t%.9g\t", fmax(top, pass->latency_ms));
-    if (strcmp(pass->variant, "best") != 0) write_name(out, pass->variant);
+    write_name(out, pass->variant);
     putc('\n', out);
 }
 
