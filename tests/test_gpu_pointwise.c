@@ -22,7 +22,8 @@
  */
 enum { GUARD = 128, GAP = 24 };
 
-/* Slots as bits. Inputs have rows x width, or one row of a sequence where `one_row` says so. */
+/* Slots as bits. Inputs have rows x width, or one row of a sequence where `one_row` says so. In
+ * place, each output is the input of its number. */
 typedef struct {
     const char *op;
     int64_t batch, rows, width;
@@ -75,7 +76,7 @@ static const spec_t SPECS[] = {
     {"modulate", 2, 13, 32, 31, 22, 1, 2, {1e-6}, .sliced = true},
     {"modulate", 1, 3, 30, 7, 6, 0, 1, {1e-6}},
     {"modulate", 2, 3000, 128, 31, 2, 1, 2, {1e-6}}, /* a scale and a gate for each row */
-    {"modulate", 3, 2000, 64, 31, 22, 1, 2, {1e-6}, .in_place = true}, /* several rows a block */
+    {"modulate", 3, 2000, 64, 31, 22, 1, 1, {1e-6}, .in_place = true}, /* several rows a block */
     {"patch_embedding", 2, 16, 768, 1, 0, 7, 1, {0}},
     {"patch_embedding", 1, 64, 1152, 1, 0, 3, 1, {0}},
     {"patches", 2, 1, 3 * 32 * 32, 1, 0, 0, 1, {3, 32, 16}},
@@ -83,6 +84,7 @@ static const spec_t SPECS[] = {
     {"rmsnorm", 1, 1, 4096, 3, 0, 1, 2, {1e-6}, .in_place = true}, /* a decoded token */
     {"rmsnorm", 2, 350, 4096, 3, 0, 1, 2, {1e-6}},
     {"rmsnorm", 1, 300, 2048, 1, 0, 1, 1, {1e-5}},
+    {"rmsnorm", 1, 2, 8000, 3, 0, 1, 2, {1e-5}},
     {"rmsnorm", 1, 2, 20000, 3, 0, 1, 2, {1e-5}},
     {"rmsnorm", 1, 300, 99, 3, 0, 1, 2, {1e-5}},
     {"rope", 2, 13, 4096, 3, 0, 1, 2, {10000, 128, 1, 1, 4, 8192}, .in_place = true},

@@ -182,10 +182,15 @@ __global__ void __launch_bounds__(norm_most_threads(CHUNKS), norm_least_blocks(K
     }
 }
 
-/* Threads of a row: one a chunk where they are few, for a row is latency. */
-static inline int norm_threads(int64_t chunks, int most) {
+/*
+ * A chunk a thread where rows are short, for a row is latency. Two of them halve the shuffles of
+ * longer rows, but where scale, shift and gate take registers too they are spilled.
+ */
+static inline int norm_threads(norm_kind_t kind, int64_t chunks, int most) {
+    enum { LONG_ROW = 256 };
     const int64_t threads = chunks <= NORM_THREADS / 2 * most ? NORM_THREADS / 2 : NORM_THREADS;
-    const int64_t each = ceil_div(chunks, threads);
+    int64_t each = ceil_div(chunks, threads);
+    if (kind == NORM_RMS && each == 1 && chunks >= LONG_ROW) each = 2;
     return (int)round_up(ceil_div(chunks, each), 32);
 }
 
@@ -211,7 +216,7 @@ static status_t launch_norm_chunks(const call_t *c, const norm_t<T> &p, stream_t
         return fail(STATUS_UNSUPPORTED, "norms take 2^30 rows of up to %d elements, not %lld",
                     MOST * N * NORM_THREADS, (long long)width);
     const norm_shape_t shape = {(uint32_t)all_rows, divider_of((uint32_t)rows), (int)width};
-    const int threads = norm_threads(width / N, MOST);
+    const int threads = norm_threads(KIND, width / N, MOST);
     const int64_t each = ceil_div(width / N, threads);
     if (each == 1) return launch_norm_rows<KIND, T, N, 1>(p, shape, threads, stream);
     if (each == 2) return launch_norm_rows<KIND, T, N, 2>(p, shape, threads, stream);
