@@ -342,7 +342,7 @@ static void test_random_weights(void **state) {
         ASSERT_OK(network_read(&n, "x", values));
         for (size_t i = 0; i < sizeof values / sizeof *values; i++)
             squares += (double)values[i] * values[i];
-        const double size = squares / (sizeof values / sizeof *values) * 3;
+        const double size = 3 * squares / (double)(sizeof values / sizeof *values);
         if (!(size > 0.1 && size < 10)) fail_msg("%s: %g times the input", uses[u], size);
         network_close(&n);
         model_free(&m);
