@@ -41,10 +41,9 @@ typedef void (*fact_t)(void *ctx, const char *key, const char *value);
  *  kernels    kernels that one launch of the recorded work starts (0 if unknown)
  *  run        enqueues launch `index` directly and waits; errors of the kernel surface here
  *  stream_us  microseconds a launch when `launches` are enqueued one by one, gaps included
- *  profile    runs steps 0 to steps - 1 of `work` once, in the way that a replay runs them, and
- *             gives the microseconds of each inside that run, and those before the first and behind
- *             the last. Nothing is to be timed in this process afterwards. STATUS_ENVIRONMENT where
- *             that cannot be told here
+ *  profile    runs steps 0 to steps - 1 of `work` `passes` times, in the way that replays run them,
+ *             and gives the microseconds of each inside each pass: us[passes][steps]. Nothing is to
+ *             be timed in this process afterwards. STATUS_ENVIRONMENT where it cannot be told here
  *  used       bytes of its memory that are taken, by whomever (NULL where the device cannot tell)
  */
 typedef struct {
@@ -69,8 +68,7 @@ typedef struct {
     int (*kernels)(const recording_t *);
     void (*discard)(recording_t *);
     status_t (*stream_us)(device_t *, work_t work, void *arg, int launches, double *us);
-    status_t (*profile)(device_t *, work_t work, void *arg, int steps, double *us,
-                        double *launch_us);
+    status_t (*profile)(device_t *, work_t work, void *arg, int steps, int passes, double *us);
     status_t (*used)(device_t *, double *bytes);
     status_t (*ceilings)(device_t *, ceiling_emit_t emit, void *ctx);
 } device_ops_t;

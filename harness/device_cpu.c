@@ -305,13 +305,12 @@ static status_t stream_us(device_t *device, work_t work, void *arg, int launches
 }
 
 /* A clock is read between the calls, which costs tens of nanoseconds. */
-static status_t profile(device_t *device, work_t work, void *arg, int steps, double *us,
-                        double *launch_us) {
-    *launch_us = 0;
+static status_t profile(device_t *device, work_t work, void *arg, int steps, int passes,
+                        double *us) {
     place_main(self(device));
     double before = now_s();
-    for (int i = 0; i < steps; i++) {
-        const status_t st = work(arg, i, NULL);
+    for (int i = 0; i < passes * steps; i++) {
+        const status_t st = work(arg, i % steps, NULL);
         if (st != STATUS_OK) return st;
         const double now = now_s();
         us[i] = (now - before) * 1e6;

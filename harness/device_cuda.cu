@@ -422,12 +422,11 @@ static status_t cuda_stream_us(device_t *device, work_t work, void *arg, int lau
     return st == STATUS_OK ? leave(d, do_stream(d, work, arg, launches, us)) : st;
 }
 
-static status_t cuda_profile(device_t *device, work_t work, void *arg, int steps, double *us,
-                             double *launch_us) {
+static status_t cuda_profile(device_t *device, work_t work, void *arg, int steps, int passes,
+                             double *us) {
     cuda_t *d = (cuda_t *)device;
     const status_t st = enter(d);
-    return st == STATUS_OK ? leave(d, counters_profile(device, work, arg, steps, us, launch_us))
-                           : st;
+    return st == STATUS_OK ? leave(d, counters_profile(device, work, arg, steps, passes, us)) : st;
 }
 
 static status_t cuda_ceilings(device_t *device, ceiling_emit_t emit, void *ctx) {

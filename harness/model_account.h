@@ -15,8 +15,8 @@ typedef struct {
 
 /*
  * Rows of all steps, those of one label, variant and shape together, and what the latency has
- * beyond them: "launch", the launch_us before the first and behind the last step (where there are
- * any), and "gaps", between them. `pass` gives the cells that all rows share. *rows is freed by the
+ * beyond them: "launch", the launch_us of a pass that launches nothing (where it takes any), and
+ * "gaps". `pass` gives the cells that all rows share. *rows is freed by the
  * caller. *accounted_pct is the share of the latency that the steps explain; NAN, as their cells,
  * where their times inside are.
  */

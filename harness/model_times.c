@@ -6,7 +6,7 @@
 
 /* Of a pass' budget: a pointwise operator alone, passes without a graph, passes looked into. */
 static const double POINTWISE_SHARE = 0.1, STREAM_SHARE = 0.1, PROFILE_SHARE = 0.25;
-enum { MAX_PROFILES = 9, MAX_STREAMED = 50 };
+enum { LEAST_PROFILES = 3, MAX_PROFILES = 9, MAX_STREAMED = 50, LAUNCHES = 51 };
 
 /* The launches of one pointwise operator in turn, as they stand in the network. */
 typedef struct {
@@ -68,26 +68,34 @@ static int median_pass(const double *us, size_t steps, int count) {
     return median;
 }
 
-status_t network_time_inside(network_t *n, double budget_s, step_time_t *times, double *launch_us) {
+status_t network_time_inside(network_t *n, double budget_s, double latency_us, step_time_t *times) {
     device_t *device = n->options.device;
     const size_t steps = (size_t)n->steps_len;
-    double beyond_us[MAX_PROFILES];
-    double *us = malloc(MAX_PROFILES * steps * sizeof *us);
+    const double wanted = PROFILE_SHARE * budget_s * 1e6 / latency_us;
+    const int passes = (int)fmax(LEAST_PROFILES, fmin(MAX_PROFILES, wanted));
+    double *us = malloc((size_t)passes * steps * sizeof *us);
     if (!us) return fail(STATUS_OOM, "out of host memory for a model");
-    const double start_s = now_s();
-    status_t st = STATUS_OK;
-    int count = 0;
-    do {
-        st = device->ops->profile(device, network_step, n, n->steps_len, us + (size_t)count * steps,
-                                  &beyond_us[count]);
-        count++;
-    } while (st == STATUS_OK && count < MAX_PROFILES && !interrupted() &&
-             (count < 3 || now_s() - start_s < PROFILE_SHARE * budget_s));
-    const int median = st == STATUS_OK ? median_pass(us, steps, count) : 0;
+    const status_t st = device->ops->profile(device, network_step, n, n->steps_len, passes, us);
+    const int median = st == STATUS_OK ? median_pass(us, steps, passes) : 0;
     for (size_t i = 0; i < steps && st == STATUS_OK; i++)
         times[i].in_model_us = us[(size_t)median * steps + i];
-    if (st == STATUS_OK) *launch_us = beyond_us[median];
     free(us);
+    return st;
+}
+
+static status_t launch_nothing(void *arg, int index, stream_t stream) {
+    (void)arg, (void)index, (void)stream;
+    return STATUS_OK;
+}
+
+status_t device_launch_us(device_t *device, double *us) {
+    double samples[LAUNCHES];
+    recording_t *recording = NULL;
+    status_t st = device->ops->record(device, launch_nothing, NULL, 1, false, &recording);
+    for (int i = 0; i < LAUNCHES && st == STATUS_OK; i++)
+        st = device->ops->replay(device, recording, &samples[i]);
+    if (recording) device->ops->discard(recording);
+    if (st == STATUS_OK) *us = stats_summary(samples, LAUNCHES).median;
     return st;
 }
 

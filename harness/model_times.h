@@ -19,12 +19,15 @@ status_t network_time_stream(network_t *network, double budget_s, summary_t *out
 status_t network_time_pointwise(network_t *network, double budget_s, step_time_t *times);
 
 /*
- * in_model_us of all steps, inside the median of a few passes, and the microseconds of that pass
- * beyond its steps. Medians of the steps would not add up to a pass where others disturb a few
- * steps of every pass. Nothing is to be timed in this process afterwards. STATUS_ENVIRONMENT, with
- * the reason, where the device cannot tell steps apart.
+ * in_model_us of all steps, inside the median of a few passes, each of about latency_us. Medians of
+ * the steps would not add up to a pass where others disturb a few steps of every pass. Nothing is
+ * to be timed in this process afterwards. STATUS_ENVIRONMENT, with the reason, where the device
+ * cannot tell steps apart.
  */
-status_t network_time_inside(network_t *network, double budget_s, step_time_t *times,
-                             double *launch_us);
+status_t network_time_inside(network_t *network, double budget_s, double latency_us,
+                             step_time_t *times);
+
+/* The microseconds of a recording that launches nothing. */
+status_t device_launch_us(device_t *device, double *us);
 
 #endif

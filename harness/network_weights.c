@@ -97,8 +97,9 @@ static uint64_t hash(const char *text, uint64_t seed) {
     return h;
 }
 
-/* The size of the outputs for inputs and weights in [-1, 1), which the structure itself tells. */
-static status_t output_rms(const structure_t *structure, const problem_t *problem, double *rms) {
+/* How much larger the outputs are than inputs in [-1, 1), whose mean square is 1/3, for weights in
+ * [-1, 1): the structure itself tells. */
+static status_t output_gain(const structure_t *structure, const problem_t *problem, double *gain) {
     case_t c;
     problem_t one = *problem;
     one.tokens = 1;
@@ -110,7 +111,7 @@ static status_t output_rms(const structure_t *structure, const problem_t *proble
     if (row) {
         structure_reference(structure, &one, (const float *const *)c.values, 0, row);
         for (int64_t i = 0; i < one.out_features; i++) squares += row[i] * row[i];
-        *rms = sqrt(squares / (double)one.out_features);
+        *gain = sqrt(3 * squares / (double)one.out_features);
     } else {
         st = fail(STATUS_OOM, "out of host memory for a layer");
     }
@@ -237,7 +238,7 @@ static status_t load_tensor(network_t *n, step_t *step, int t, const wish_t *wis
 typedef struct {
     const structure_t *structure;
     problem_t problem;
-    double rms;
+    double gain;
 } gain_t;
 
 enum { MAX_GAINS = 64 };
@@ -247,16 +248,16 @@ typedef struct {
     int len;
 } gains_t;
 
-static status_t find_rms(gains_t *gains, const step_t *step, double *rms) {
+static status_t find_gain(gains_t *gains, const step_t *step, double *gain) {
     for (int i = 0; i < gains->len; i++)
         if (gains->items[i].structure == step->structure &&
             problem_compare(&gains->items[i].problem, &step->problem) == 0) {
-            *rms = gains->items[i].rms;
+            *gain = gains->items[i].gain;
             return STATUS_OK;
         }
-    const status_t st = output_rms(step->structure, &step->problem, rms);
+    const status_t st = output_gain(step->structure, &step->problem, gain);
     if (st == STATUS_OK && gains->len < MAX_GAINS)
-        gains->items[gains->len++] = (gain_t){step->structure, step->problem, *rms};
+        gains->items[gains->len++] = (gain_t){step->structure, step->problem, *gain};
     return st;
 }
 
@@ -267,11 +268,11 @@ static status_t load_layer(network_t *n, step_t *step, gains_t *gains) {
     const char *swap = statement_argument(step->statement, "transposed");
     const bool dense = !strcmp(step->structure->name, "dense");
     int weights = 0;
-    double rms = 1;
+    double gain = 1;
     for (int t = 0; t < count; t++) weights += tensors[t].role == TENSOR_WEIGHT;
     if (weights == 0) return STATUS_OK;
     if (!n->options.weights) {
-        const status_t st = find_rms(gains, step, &rms);
+        const status_t st = find_gain(gains, step, &gain);
         if (st != STATUS_OK) return st;
     }
     for (int t = 0; t < count; t++) {
@@ -289,7 +290,7 @@ static status_t load_layer(network_t *n, step_t *step, gains_t *gains) {
                              .rows = rows,
                              .width = tensor_count(&tensors[t]) / rows,
                              .transposed = dense && swap && strcmp(swap, "0") != 0,
-                             .spread = pow(rms, -1.0 / weights)};
+                             .spread = pow(gain, -1.0 / weights)};
         const status_t st = load_tensor(n, step, t, &wish);
         if (st != STATUS_OK) return st;
     }

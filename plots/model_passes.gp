@@ -15,7 +15,7 @@ count = last - first + 1
 columns = count < 3 ? count : 3
 lines = (count + columns - 1) / columns
 panel_width = columns == 1 ? 620 : columns == 2 ? 440 : 360
-panel_height = 330
+panel_height = 338
 legend_width = 190
 head = 60
 width = columns * panel_width + legend_width
@@ -51,7 +51,8 @@ do for [p = first:last] {
     set lmargin at screen (left + 66.0) / width
     set rmargin at screen (left + panel_width - 14.0) / width
     set tmargin at screen 1 - (top + 46.0) / height
-    set bmargin at screen 1 - (top + panel_height - 44.0) / height
+    set bmargin at screen 1 - (top + panel_height - 52.0) / height
+    size = BARS[p] > 4 ? ',9' : ',11'
     set title cut(TITLE[p], panel_width / 6.6) font ',12' offset 0, 0.9
     set xrange [0.4:BARS[p] + 0.6]
     set yrange [0:1.22 * TOP[p]]
@@ -59,7 +60,9 @@ do for [p = first:last] {
     unset xtics
     plot for [k = 1:parts] rows using (mine(p) ? $2 : NaN):(below(k - 1)):(column(2) - half): \
             (column(2) + half):(below(k - 1)):(below(k)) with boxxyerror lc rgb RGB[k], \
-        rows using (mine(p) ? $2 : NaN):(0):(strcol(3)) with labels offset 0, -0.9 font ',11', \
+        rows using (mine(p) ? $2 : NaN):(0):(strcol(3)) with labels offset 0, -0.9 font size, \
+        rows using (mine(p) ? $2 : NaN):(0):(strcol(8 + parts)) with labels offset 0, -2.0 font size \
+            tc rgb GREY, \
         rows using (mine(p) ? $2 : NaN):(column(7 + parts)):(strcol(5)) with labels offset 0, 0.7 \
             font ',11', \
         rows using (mine(p) ? $2 : NaN):(column(7 + parts)):(strcol(6)) with labels offset 0, 1.8 font ',11' \

@@ -5,7 +5,7 @@
 #include "plots/model_passes.h"
 #include "plots/report_text.h"
 
-enum { PANELS_PER_PAGE = 6, NAME_WIDTH = 16 };
+enum { PANELS_PER_PAGE = 6, NAME_WIDTH = 13 };
 
 /* Okabe and Ito's palette, as for the series; gaps are grey. */
 static const unsigned COLOURS[PART_COUNT] = {0x0072B2, 0x56B4E9, 0xD55E00, 0x009E73,
@@ -24,11 +24,8 @@ static status_t write_parts(const sheet_t *sheet) {
     return whole_close(&w, STATUS_OK);
 }
 
-/* "monarch", or with its variant where that is not "best" */
-static void write_name(FILE *out, const model_row_t *p) {
-    char name[2 * TEXT_LEN], fitting[2 * TEXT_LEN];
-    snprintf(name, sizeof name, "%s%s%s", p->structure, strcmp(p->variant, "best") ? "/" : "",
-             strcmp(p->variant, "best") ? p->variant : "");
+static void write_name(FILE *out, const char *name) {
+    char fitting[TEXT_LEN];
     text_shorten(name, NAME_WIDTH, fitting, sizeof fitting);
     text_tsv(out, fitting);
 }
@@ -44,7 +41,7 @@ static void write_bar(FILE *out, const passes_t *m, const model_group_t *group, 
             parts[passes_part(m, group, &m->r->model_layers[i])] +=
                 m->r->model_layers[i].time_in_model_us * 1e-3;
     fprintf(out, "%d\t%d\t", panel, bar);
-    write_name(out, pass);
+    write_name(out, pass->structure);
     fprintf(out, "\t%.9g\t", pass->latency_ms);
     snprintf(label, sizeof label, "%s ms", number_text(pass->latency_ms, text));
     text_tsv(out, label);
@@ -57,7 +54,9 @@ static void write_bar(FILE *out, const passes_t *m, const model_group_t *group, 
         fprintf(out, "\t%.9g", parts[p]);
         top += parts[p];
     }
-    fprintf(out, "\t%.9g\n", fmax(top, pass->latency_ms));
+    fprintf(out, "\t%.9g\t", fmax(top, pass->latency_ms));
+    write_name(out, pass->variant);
+    putc('\n', out);
 }
 
 static status_t write_bars(const passes_t *m, const sheet_t *sheet, int *panels) {
@@ -70,7 +69,7 @@ static status_t write_bars(const passes_t *m, const sheet_t *sheet, int *panels)
     fputs("panel\tbar\tname\tlatency_ms\tlatency\tspeedup", bars.file);
     for (int p = 0; p < PART_COUNT; p++)
         fprintf(bars.file, "\t%s ms", passes_part_name((model_part_t)p));
-    fputs("\ttop\n", bars.file);
+    fputs("\ttop\tvariant\n", bars.file);
     for (int g = 0; g < m->groups_len; g++) {
         int count = 0;
         for (int i = 0; i < m->r->models_len; i++)

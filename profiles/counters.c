@@ -46,11 +46,11 @@ status_t counters_measure(counters_t *counters, work_t work, void *arg, int laun
     return sources[counters->device->info.kind]->measure(counters, work, arg, launches, out);
 }
 
-status_t counters_profile(device_t *device, work_t work, void *arg, int steps, double *us,
-                          double *launch_us) {
+status_t counters_profile(device_t *device, work_t work, void *arg, int steps, int passes,
+                          double *us) {
     const counter_source_t *source = sources[device->info.kind];
     if (!source) return fail(STATUS_ENVIRONMENT, "%s", NO_CUPTI);
-    return source->profile(device, work, arg, steps, us, launch_us);
+    return source->profile(device, work, arg, steps, passes, us);
 }
 
 status_t counters_selftest(device_t *device, selftest_report_t report, void *ctx) {

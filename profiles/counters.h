@@ -46,8 +46,8 @@ status_t counters_measure(counters_t *counters, work_t work, void *arg, int laun
  * device_ops_t.profile of a device whose kernels a tracing library has to tell apart. Nothing is to
  * be timed in this process afterwards. STATUS_ENVIRONMENT, with the remedy, where it cannot.
  */
-status_t counters_profile(device_t *device, work_t work, void *arg, int steps, double *us,
-                          double *launch_us);
+status_t counters_profile(device_t *device, work_t work, void *arg, int steps, int passes,
+                          double *us);
 
 #ifdef __cplusplus
 }

@@ -11,7 +11,6 @@ status_t cupti_selftest(counters_t *counters, selftest_report_t report, void *ct
 status_t cupti_check(const counter_group_t *group, const char *chip, group_check_t *out);
 
 /* profiles/cupti_trace.cu: counters_profile() */
-status_t cupti_profile(device_t *device, work_t work, void *arg, int steps, double *us,
-                       double *launch_us);
+status_t cupti_profile(device_t *device, work_t work, void *arg, int steps, int passes, double *us);
 
 #endif

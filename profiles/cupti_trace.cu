@@ -16,14 +16,18 @@
 #include "profiles/timeline.h"
 
 enum { BUFFER_BYTES = 1 << 20 };
-static const double WARM_S = 0.05; /* the clock of a GPU at work, not of one that waits */
+static const double WARM_S =
+    0.3; /* as long at least as timing does: clock and power have settled */
 
-/* A node of a graph, or its clone in an executable one, and when it ran last. */
+typedef struct {
+    uint64_t start_ns, end_ns; /* 0: it has not run */
+} interval_t;
+
+/* A node of a graph, or its clone in an executable one. */
 typedef struct {
     uint64_t id;
     int step;
-    bool is_kernel;
-    uint64_t start_ns, end_ns; /* 0: it has not run */
+    interval_t ran[]; /* when it did last: trace.passes of them, by their start in the end */
 } node_t;
 
 /* CUPTI calls back from a thread of its own, and has no argument for it. */
@@ -31,6 +35,7 @@ static struct {
     const cupti_api_t *api;
     pthread_mutex_t lock;
     void *nodes; /* tsearch tree of node_t */
+    int passes;
     size_t dropped;
     bool out_of_memory;
 } trace = {.lock = PTHREAD_MUTEX_INITIALIZER};
@@ -53,28 +58,33 @@ static status_t cupti_fail(CUptiResult result, const char *call) {
 
 /* ---- nodes ---- */
 
+/* Of nodes: their first member is the id. */
 static int by_id(const void *a, const void *b) {
-    const uint64_t x = ((const node_t *)a)->id, y = ((const node_t *)b)->id;
+    const uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
     return (x > y) - (x < y);
 }
 
 static node_t *find_node(uint64_t id) {
-    const node_t key = {.id = id};
-    node_t **const found = (node_t **)tfind(&key, &trace.nodes, by_id);
+    node_t **const found = (node_t **)tfind(&id, &trace.nodes, by_id);
     return found ? *found : NULL;
 }
 
 static void add_node(uint64_t id, int step) {
-    node_t *const node = (node_t *)calloc(1, sizeof *node);
-    if (node) *node = {.id = id, .step = step};
+    node_t *const node =
+        (node_t *)calloc(1, sizeof *node + (size_t)trace.passes * sizeof *node->ran);
+    if (node) {
+        node->id = id;
+        node->step = step;
+    }
     if (node && tsearch(node, &trace.nodes, by_id)) return;
     free(node);
     trace.out_of_memory = true;
 }
 
-static void forget_nodes(void) {
+static void forget_nodes(int passes) {
     tdestroy(trace.nodes, free);
     trace.nodes = NULL;
+    trace.passes = passes;
     trace.dropped = 0;
     trace.out_of_memory = false;
 }
@@ -128,24 +138,27 @@ static void CUPTIAPI give_buffer(uint8_t **buffer, size_t *size, size_t *most_re
     *most_records = 0;
 }
 
-static void node_ran(uint64_t id, uint64_t start_ns, uint64_t end_ns, bool is_kernel) {
+/* Takes the place of the earliest time of its node, if it is later. */
+static void node_ran(uint64_t id, uint64_t start_ns, uint64_t end_ns) {
     node_t *const node = find_node(id);
-    if (!node || start_ns < node->start_ns || start_ns == 0 || end_ns == 0) return;
-    node->start_ns = start_ns;
-    node->end_ns = end_ns;
-    node->is_kernel = is_kernel;
+    if (!node || end_ns == 0) return;
+    interval_t *earliest = &node->ran[0];
+    for (int k = 1; k < trace.passes; k++)
+        if (node->ran[k].start_ns < earliest->start_ns) earliest = &node->ran[k];
+    if (start_ns > earliest->start_ns) *earliest = {start_ns, end_ns};
 }
 
+/* Records of the oldest CUPTI that is supported: later ones only add to their end. */
 static void read_record(const CUpti_Activity *record) {
     if (record->kind == CUPTI_ACTIVITY_KIND_CONCURRENT_KERNEL) {
-        const auto *r = (const CUpti_ActivityKernel10 *)record;
-        node_ran(r->graphNodeId, r->start, r->end, true);
+        const auto *r = (const CUpti_ActivityKernel9 *)record;
+        node_ran(r->graphNodeId, r->start, r->end);
     } else if (record->kind == CUPTI_ACTIVITY_KIND_MEMCPY) {
-        const auto *r = (const CUpti_ActivityMemcpy6 *)record;
-        node_ran(r->graphNodeId, r->start, r->end, false);
+        const auto *r = (const CUpti_ActivityMemcpy5 *)record;
+        node_ran(r->graphNodeId, r->start, r->end);
     } else if (record->kind == CUPTI_ACTIVITY_KIND_MEMSET) {
         const auto *r = (const CUpti_ActivityMemset4 *)record;
-        node_ran(r->graphNodeId, r->start, r->end, false);
+        node_ran(r->graphNodeId, r->start, r->end);
     }
 }
 
@@ -198,65 +211,74 @@ static status_t capture_pass(void *arg, int, stream_t stream) {
     return st;
 }
 
-/* *us is the last replay's, from one event of the recording to the other. */
-static status_t replay(device_t *device, recording_t *recording, double *us) {
+static status_t replay(device_t *device, recording_t *recording) {
     const double start_s = now_s();
     int replays = 0;
+    double us;
     do {
-        const status_t st = device->ops->replay(device, recording, us);
+        const status_t st = device->ops->replay(device, recording, &us);
         if (st != STATUS_OK) return st;
-    } while (++replays < 2 || now_s() - start_s < WARM_S);
+    } while (++replays < 2 * trace.passes || now_s() - start_s < WARM_S);
     CUPTI_TRY(ActivityFlushAll, CUPTI_ACTIVITY_FLAG_FLUSH_FORCED);
     return STATUS_OK;
 }
 
+static int by_start(const void *a, const void *b) {
+    const uint64_t x = ((const interval_t *)a)->start_ns, y = ((const interval_t *)b)->start_ns;
+    return (x > y) - (x < y);
+}
+
+/* The nodes of one pass that ran. */
 typedef struct {
-    activity_t *activities;
-    int len, kernels;
+    int pass, len;
+    activity_t *activities; /* NULL: they are counted only */
 } collection_t;
 
 static void collect_node(const void *item, VISIT visit, void *closure) {
-    const node_t *const node = *(node_t *const *)item;
+    node_t *const node = *(node_t *const *)item;
     collection_t *const c = (collection_t *)closure;
-    if ((visit != postorder && visit != leaf) || node->end_ns == 0 || node->step < 0) return;
-    c->kernels += node->is_kernel;
-    if (c->activities)
-        c->activities[c->len] = {.start_us = (double)node->start_ns * 1e-3,
-                                 .end_us = (double)node->end_ns * 1e-3,
-                                 .step = node->step};
+    if ((visit != postorder && visit != leaf) || node->step < 0) return;
+    if (!c->activities) qsort(node->ran, (size_t)trace.passes, sizeof *node->ran, by_start);
+    const interval_t *const ran = &node->ran[c->pass];
+    if (ran->end_ns == 0) return;
+    if (c->activities) c->activities[c->len] = {ran->start_ns, ran->end_ns, node->step};
     c->len++;
 }
 
-static status_t share(int steps, int kernels, double *us, double *whole_us) {
-    collection_t c = {};
+static status_t share(int pass, int steps, int kernels, double *us) {
+    collection_t c = {.pass = pass};
     twalk_r(trace.nodes, collect_node, &c);
     if (trace.out_of_memory) return fail(STATUS_OOM, "out of host memory for a profile");
-    if (c.kernels != kernels || trace.dropped > 0)
-        return fail(STATUS_ENVIRONMENT, "CUPTI told of %d of the %d kernels of a pass", c.kernels,
+    if (c.len < kernels || trace.dropped > 0)
+        return fail(STATUS_ENVIRONMENT, "CUPTI told of %d nodes of a pass with %d kernels", c.len,
                     kernels);
     c.activities = (activity_t *)calloc((size_t)c.len + 1, sizeof *c.activities);
     if (!c.activities) return fail(STATUS_OOM, "out of host memory for a profile");
     c.len = 0;
     twalk_r(trace.nodes, collect_node, &c);
-    *whole_us = timeline_share(c.activities, c.len, steps, us);
+    timeline_share(c.activities, c.len, steps, us);
     free(c.activities);
     return STATUS_OK;
 }
 
-status_t cupti_profile(device_t *device, work_t work, void *arg, int steps, double *us,
-                       double *launch_us) {
+static void forget(int passes) {
+    pthread_mutex_lock(&trace.lock);
+    forget_nodes(passes);
+    pthread_mutex_unlock(&trace.lock);
+}
+
+status_t cupti_profile(device_t *device, work_t work, void *arg, int steps, int passes,
+                       double *us) {
     pass_t pass = {work, arg, steps};
     recording_t *recording = NULL;
-    double pass_us = 0, whole_us = 0;
+    forget(passes);
     status_t st = attach();
     if (st == STATUS_OK)
         st = device->ops->record(device, capture_pass, &pass, 1, false, &recording);
-    if (st == STATUS_OK) st = replay(device, recording, &pass_us);
-    if (st == STATUS_OK) st = share(steps, device->ops->kernels(recording), us, &whole_us);
+    if (st == STATUS_OK) st = replay(device, recording);
+    for (int k = 0; k < passes && st == STATUS_OK; k++)
+        st = share(k, steps, device->ops->kernels(recording), us + (size_t)k * (size_t)steps);
     if (recording) device->ops->discard(recording);
-    pthread_mutex_lock(&trace.lock);
-    forget_nodes();
-    pthread_mutex_unlock(&trace.lock);
-    *launch_us = pass_us > whole_us ? pass_us - whole_us : 0;
+    forget(0);
     return st;
 }

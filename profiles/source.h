@@ -31,8 +31,8 @@ typedef struct {
     status_t (*measure)(counters_t *counters, work_t work, void *arg, int launches, counts_t *out);
     status_t (*selftest)(counters_t *counters, selftest_report_t report, void *ctx);
     status_t (*check)(const counter_group_t *group, const char *chip, group_check_t *out);
-    status_t (*profile)(device_t *device, work_t work, void *arg, int steps, double *us,
-                        double *launch_us);
+    status_t (*profile)(device_t *device, work_t work, void *arg, int steps, int passes,
+                        double *us);
 } counter_source_t;
 
 void counter_source_register(const counter_source_t *source);

@@ -1,24 +1,22 @@
 #include "profiles/timeline.h"
 
-#include <math.h>
 #include <stdlib.h>
 
 static int by_start(const void *a, const void *b) {
     const activity_t *x = a, *y = b;
-    if (x->start_us != y->start_us) return x->start_us < y->start_us ? -1 : 1;
-    return (x->end_us > y->end_us) - (x->end_us < y->end_us);
+    if (x->start_ns != y->start_ns) return x->start_ns < y->start_ns ? -1 : 1;
+    return (x->end_ns > y->end_ns) - (x->end_ns < y->end_ns);
 }
 
-double timeline_share(activity_t *activities, int len, int steps, double *us) {
+void timeline_share(activity_t *activities, int len, int steps, double *us) {
     for (int i = 0; i < steps; i++) us[i] = 0;
-    if (len == 0) return 0;
+    if (len == 0) return;
     qsort(activities, (size_t)len, sizeof *activities, by_start);
-    double at = activities[0].start_us; /* all before it has been given away */
+    uint64_t at = activities[0].start_ns; /* all before it has been given away */
     for (int i = 0; i < len; i++) {
         const activity_t *a = &activities[i];
-        if (a->end_us <= at) continue;
-        us[a->step] += a->end_us - fmax(a->start_us, at);
-        at = a->end_us;
+        if (a->end_ns <= at) continue;
+        us[a->step] += (double)(a->end_ns - at) * 1e-3;
+        at = a->end_ns;
     }
-    return at - activities[0].start_us;
 }

@@ -2,23 +2,25 @@
 #ifndef BLROOF_TIMELINE_H
 #define BLROOF_TIMELINE_H
 
+#include <stdint.h>
+
 #ifdef __cplusplus
 extern "C" {
 #endif
 
-/* A kernel, copy or fill; microseconds from any origin. */
+/* A kernel, copy or fill; nanoseconds from any origin. */
 typedef struct {
-    double start_us, end_us;
+    uint64_t start_ns, end_ns;
     int step;
 } activity_t;
 
 /*
- * Gives each instant between the first start and the last end to the activity that began first of
- * those running, adds it up in us[step] of `steps` steps, and sorts the activities by start. A
- * kernel that is launched early and waits for the one before it so counts from the end of that one.
- * Returns the length of the whole; what us[] leaves of it is idle.
+ * Gives each instant between the first start and the last end to one activity, and adds up the
+ * microseconds of each of `steps` steps in us[]: to the one that began first of those running, so
+ * that a kernel which is launched early and waits counts from the end of the one before it; and
+ * where none runs, to the next that does, for whose start it is the wait. Sorts the activities.
  */
-double timeline_share(activity_t *activities, int len, int steps, double *us);
+void timeline_share(activity_t *activities, int len, int steps, double *us);
 
 #ifdef __cplusplus
 }

@@ -84,7 +84,7 @@ enum { TEXT_LEN = 192 };
     C(flops, COUNT) C(launches, COUNT)                                                             \
     /* Amdahl's law: what part of dense was replaced, and how much faster that part is alone */    \
     C(replaced_pct, REAL) C(replaced_speedup, REAL) C(weights, TEXT)                               \
-    C(stream_ci_low_ms, REAL) C(stream_ci_high_ms, REAL)
+    C(stream_ci_low_ms, REAL) C(stream_ci_high_ms, REAL) C(kernels, COUNT)
 
 /* Operators of one pass, all launches of one kind in a row; times, FLOPs and bytes are of all of
  * them. "launch" and "gaps" are what the latency has beyond the operators. */

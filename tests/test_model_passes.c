@@ -135,9 +135,10 @@ static void test_bars(void **state) {
     write_models("tiny");
     write_report();
     char *bars = read_report("data/passes.tsv", NULL);
-    assert_line(bars, "1\t1\t", "1\t1\tdense\t10\t10.0 ms\t\t6\t1\t2\t0.4\t0.3\t0.1\t0.2\t10");
+    assert_line(bars, "1\t1\t",
+                "1\t1\tdense\t10\t10.0 ms\t\t6\t1\t2\t0.4\t0.3\t0.1\t0.2\t10\tbest");
     assert_line(bars, "1\t2\t",
-                "1\t2\tlowrank\t2.5\t2.50 ms\t4.00\303\227\t2\t1\t0\t0\t0\t0\t0\t3");
+                "1\t2\tlowrank\t2.5\t2.50 ms\t4.00\303\227\t2\t1\t0\t0\t0\t0\t0\t3\tbest");
     assert_null(strstr(bars, "blast"));
     free(bars);
     char *points = read_report("data/roofline_models.tsv", NULL);

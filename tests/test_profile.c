@@ -19,17 +19,25 @@ typedef struct {
     const char *name;
     int len;
     activity_t activities[4];
-    double us[3], whole_us;
+    double us[3];
 } share_case_t;
 
+/* Nanoseconds since 1970 have more digits than a double. */
+#define AT(us) (1795290698000000000u + (us)*1000u)
+#define RAN(from_us, to_us, step)                                                                  \
+    { AT(from_us), AT(to_us), step }
+
 static const share_case_t share_cases[] = {
-    {"nothing ran", 0, {{0, 0, 0}}, {0, 0, 0}, 0},
-    {"one after the other, with a gap", 3, {{10, 20, 0}, {25, 30, 1}, {30, 31, 1}}, {10, 6, 0}, 21},
-    {"in any order", 3, {{30, 31, 2}, {10, 20, 0}, {25, 30, 1}}, {10, 5, 1}, 21},
-    {"launched early, it waits", 2, {{0, 10, 0}, {4, 16, 1}}, {10, 6, 0}, 16},
-    {"within another", 3, {{0, 10, 0}, {2, 5, 1}, {9, 12, 2}}, {10, 0, 2}, 12},
-    {"at the same time", 2, {{0, 10, 1}, {0, 4, 0}}, {4, 6, 0}, 10},
-    {"kernels of one step overlap", 3, {{0, 6, 1}, {3, 8, 1}, {8, 9, 0}}, {1, 8, 0}, 9},
+    {"nothing ran", 0, {RAN(0, 0, 0)}, {0, 0, 0}},
+    {"a gap is the wait for the next",
+     3,
+     {RAN(10, 20, 0), RAN(25, 30, 1), RAN(30, 31, 1)},
+     {10, 11, 0}},
+    {"in any order", 3, {RAN(30, 31, 2), RAN(10, 20, 0), RAN(25, 30, 1)}, {10, 10, 1}},
+    {"launched early, it waits", 2, {RAN(0, 10, 0), RAN(4, 16, 1)}, {10, 6, 0}},
+    {"within another", 3, {RAN(0, 10, 0), RAN(2, 5, 1), RAN(9, 12, 2)}, {10, 0, 2}},
+    {"at the same time", 2, {RAN(0, 10, 1), RAN(0, 4, 0)}, {4, 6, 0}},
+    {"kernels of one step overlap", 3, {RAN(0, 6, 1), RAN(3, 8, 1), RAN(8, 9, 0)}, {1, 8, 0}},
 };
 
 static void test_share(void **state) {
@@ -39,16 +47,15 @@ static void test_share(void **state) {
         activity_t activities[4];
         double us[3] = {-1, -1, -1};
         memcpy(activities, c->activities, sizeof activities);
-        const double whole_us = timeline_share(activities, c->len, 3, us);
-        const bool same =
-            whole_us == c->whole_us && us[0] == c->us[0] && us[1] == c->us[1] && us[2] == c->us[2];
-        if (!same) fail_msg("%s: %g %g %g of %g", c->name, us[0], us[1], us[2], whole_us);
+        timeline_share(activities, c->len, 3, us);
+        for (int s = 0; s < 3; s++)
+            if (us[s] != c->us[s]) fail_msg("%s: step %d has %g us", c->name, s, us[s]);
     }
 }
 
 /* ---- steps of a graph ---- */
 
-enum { STEPS = 5 };
+enum { STEPS = 5, PASSES = 3 };
 
 static device_t *gpu;
 static binding_t small, large;
@@ -97,28 +104,29 @@ static void test_steps(void **state) {
         skip();
     }
     case_t cases[2];
-    double us[STEPS], launch_us, used;
+    double us[PASSES][STEPS], used;
     open_product(512, &cases[0], &small);
     open_product(4096, &cases[1], &large);
     assert_int_equal(gpu->ops->used(gpu, &used), STATUS_OK);
     assert_true(used > 3 * 4096.0 * 4096 * 2);
     const double latency_us = replay_us();
-    for (int k = 0; k < 2; k++) {
-        const status_t st = gpu->ops->profile(gpu, launch_step, NULL, STEPS, us, &launch_us);
+    for (int again = 0; again < 2; again++) {
+        const status_t st = gpu->ops->profile(gpu, launch_step, NULL, STEPS, PASSES, us[0]);
         if (st == STATUS_ENVIRONMENT) {
             print_message("skipped: %s\n", last_error());
             skip();
         }
         assert_int_equal(st, STATUS_OK);
-        double inside = 0;
-        for (int i = 0; i < STEPS; i++) inside += us[i];
-        print_message("%.2f %.2f %.2f %.2f %.2f us, launch %.2f us: %.2f of %.2f us\n", us[0],
-                      us[1], us[2], us[3], us[4], launch_us, inside, latency_us);
-        assert_float_equal(us[1], 0, 0);
-        assert_true(us[0] > 0.5 && us[0] < us[2] / 4 && us[4] < us[2] / 4);
-        assert_true(us[3] > 1.6 * us[2] && us[3] < 2.5 * us[2]);
-        assert_true(inside > 0.85 * latency_us && inside < 1.15 * latency_us);
-        assert_true(launch_us >= 0 && launch_us < 50);
+        for (int k = 0; k < PASSES; k++) {
+            double inside = 0;
+            for (int i = 0; i < STEPS; i++) inside += us[k][i];
+            print_message("%.2f %.2f %.2f %.2f %.2f us: %.2f of %.2f us\n", us[k][0], us[k][1],
+                          us[k][2], us[k][3], us[k][4], inside, latency_us);
+            assert_float_equal(us[k][1], 0, 0);
+            assert_true(us[k][0] > 0.5 && us[k][0] < us[k][2] / 4 && us[k][4] < us[k][2] / 4);
+            assert_true(us[k][3] > 1.6 * us[k][2] && us[k][3] < 2.5 * us[k][2]);
+            assert_true(inside > 0.8 * latency_us && inside < 1.25 * latency_us);
+        }
     }
     binding_close(&small);
     binding_close(&large);
