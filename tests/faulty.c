@@ -1,11 +1,13 @@
 /*
  * What goes wrong, linked into tests/blroof_faulty alone: variants of dense, one way each; a wall
  * clock that jumps; and counters for a CPU, which has none. The environment asks for more:
- * FAULTY_DEVICES=N makes N devices of the CPU, of which the second is half as fast; FAULTY_REPEAT=P
+ * FAULTY_DEVICES=N makes N devices of the CPU, of which the second is half as fast, and with
+ * FAULTY_GONE=FILE opens no more than once; FAULTY_REPEAT=P
  * repeats P percent of the launches that are timed, on any device; FAULTY_EXTRA_WRITE=1 has
  * lowrank/planted write its intermediate once more, and say so; FAULTY_THROTTLE=N has the first
  * N readings of a process tell of heat and of another process.
  */
+#include <fcntl.h>
 #include <math.h>
 #include <signal.h>
 #include <stdio.h>
@@ -200,6 +202,9 @@ static int count_several(char *why, size_t why_len) {
 }
 
 static status_t open_one(int index, device_t **out) {
+    const char *gone = getenv("FAULTY_GONE");
+    if (gone && index == 1 && close(open(gone, O_CREAT | O_EXCL, 0600)) != 0)
+        return fail(STATUS_DEVICE, "the GPU has fallen off the bus");
     const status_t st = real.open(0, out);
     if (st != STATUS_OK) return st;
     snprintf((*out)->id, sizeof(*out)->id, "cpu:%d", index);
