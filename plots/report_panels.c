@@ -96,20 +96,20 @@ static int write_crossings_of(FILE *out, const report_t *r, int panel, int layer
 
 static status_t write_turns(const sheet_t *sheet, double *tokens, int *turns) {
     const report_t *r = sheet->r;
-    whole_file_t w;
-    int panel = 0;
-    const status_t st =
-        sheet_open_data(sheet, "crossings", "panel\tseries\ttokens\ttime_us\trow", &w);
-    if (st != STATUS_OK) return st;
-    for (int l = 0; l < r->layers_len; l++) {
+    status_t st = STATUS_OK;
+    for (int l = 0, panel = 0; l < r->layers_len && panel < MAX_PANELS && st == STATUS_OK; l++) {
+        whole_file_t w;
+        char stem[32];
         if (!has_panel(sheet, l)) continue;
-        if (panel == MAX_PANELS) break;
+        snprintf(stem, sizeof stem, "crossings_p%d", ++panel);
+        st = sheet_open_data(sheet, stem, "panel\tseries\ttokens\ttime_us\trow", &w);
+        if (st != STATUS_OK) return st;
         const int count = report_tokens(r, l, tokens);
-        panel++;
         for (int s = 0; s < r->series_len; s++)
             *turns += write_crossings_of(w.file, r, panel, l, s, tokens, count);
+        st = whole_close(&w, STATUS_OK);
     }
-    return whole_close(&w, STATUS_OK);
+    return st;
 }
 
 /* ---- panels ---- */

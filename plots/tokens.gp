@@ -8,7 +8,7 @@ subtitle_text = ARG4
 data = ARG5
 rows(p) = sprintf('%stokens_p%d%s.tsv', data, p, ARG6)
 titles = data.'panels'.ARG6.'.tsv'
-turns = data.'crossings'.ARG6.'.tsv'
+turns(p) = sprintf('%scrossings_p%d%s.tsv', data, p, ARG6)
 first = int(ARG7)
 last = int(ARG8)
 speedup = ARG9 eq 'speedup'
@@ -79,7 +79,7 @@ if (speedup) {
 }
 
 mine(s) = int(column(3)) == s
-mine_turn(p, s) = int(column(1)) == p && int(column(2)) == s
+mine_turn(s) = int(column(2)) == s
 set key at screen (columns * panel_width + 10.0) / width, screen 1 - (head + 28.0) / height \
     left top Left reverse samplen 2 spacing 1.25 noautotitle
 
@@ -116,10 +116,10 @@ do for [p = first:last] {
             pt POINT[s] ps 0.9 * marker lw 1.4 lc rgb RGB[s], \
         for [s = 1:series_len] keyentry with linespoints pt USED[s] ? POINT[s] : 0 ps 1.1 * marker \
             lw USED[s] ? 1.4 : 0 lc rgb RGB[s] title USED[s] ? NAME[s] : '', \
-        for [s = 1:series_len] turns using (mine_turn(p, s) ? $3 : NaN):(speedup ? 1 : $4 / unit) \
+        for [s = 1:series_len] turns(p) using (mine_turn(s) ? $3 : NaN):(speedup ? 1 : $4 / unit) \
             with points pt 6 ps 1.9 * marker lw 1.6 lc rgb RGB[s], \
         rows(p) using 5:(column(value) / unit):10 @TELL, \
-        turns using (int(column(1)) == p ? $3 : NaN):(speedup ? 1 : $4 / unit):5 @TELL
+        turns(p) using 3:(speedup ? 1 : $4 / unit):5 @TELL
     unset label 1001
     unset label 1002
     unset key

@@ -1,9 +1,9 @@
 #!/bin/sh
 # What the gate of compare sees on this machine: how often it cries wolf, and whether it sees 5 %. Not part of the test
 # run, for it is the machine that is tested.
-#   gate_power.sh record DIR DEVICE [N]   N (10) processes each as they are and with 5 % of the launches repeated
-#   gate_power.sh judge DIR               20 null comparisons, 10 of the slowdown, 10 of the improvement, of 5 processes
-#                                         a side, drawn at random; null comparisons are of two disjoint sets
+#   gate_power.sh record DIR DEVICE [N]   N (14) processes each as they are and with 5 % of the launches repeated
+#   gate_power.sh judge DIR               20 null comparisons, 10 of the slowdown, 10 of the improvement, of half of the
+#                                         processes a side, drawn at random; null comparisons are of two disjoint halves
 # W=FILE is another workload, whose points should take 20 us and more; OPTIONS are more options of the sweep.
 set -u
 BUILD=${BUILD:-build}
@@ -44,16 +44,17 @@ compare() { # compare NAME BASE NEW: one letter for the exit code of the gate
 judge() { # judge DIR
     work=$(mktemp -d) || exit 4
     dir=$(cd "$1" && pwd)
+    half=$(($(ls -d "$dir"/base/* | wc -l) / 2))
     for what in null slowdown improvement; do
         printf '%-12s ' $what
         for i in $(seq $([ $what = null ] && echo 20 || echo 10)); do
             ls -d "$dir"/base/* | shuf >"$work/base"
             ls -d "$dir"/slow/* | shuf >"$work/slow"
-            draw "$work/base" "$work/a" 5 0
+            draw "$work/base" "$work/a" $half 0
             case $what in
-                null) draw "$work/base" "$work/b" 5 5; compare $what "$work/a" "$work/b" ;;
-                slowdown) draw "$work/slow" "$work/b" 5 0; compare $what "$work/a" "$work/b" ;;
-                improvement) draw "$work/slow" "$work/b" 5 0; compare $what "$work/b" "$work/a" ;;
+                null) draw "$work/base" "$work/b" $half $half; compare $what "$work/a" "$work/b" ;;
+                slowdown) draw "$work/slow" "$work/b" $half 0; compare $what "$work/a" "$work/b" ;;
+                improvement) draw "$work/slow" "$work/b" $half 0; compare $what "$work/b" "$work/a" ;;
             esac
         done
         echo
@@ -64,7 +65,7 @@ judge() { # judge DIR
 }
 
 case ${1:-} in
-    record) record "$2" "$3" "${4:-10}" ;;
+    record) record "$2" "$3" "${4:-14}" ;;
     judge) judge "$2" ;;
     *) sed -n '2,8s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
 esac
