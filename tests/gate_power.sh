@@ -11,7 +11,7 @@ BLROOF=${BLROOF:-$BUILD/blroof}
 here=$(dirname "$0")
 
 record() { # record DIR DEVICE N
-    sweep="$BUILD/tests/blroof_faulty sweep ${W:-$here/gate_power.csv} -d $2 --counters off ${OPTIONS:---budget 0.1}"
+    sweep="$BUILD/tests/blroof_faulty sweep ${W:-$here/gate_power.csv} -d $2 --counters off ${OPTIONS:---variant cublas,unfused --budget 0.2}"
     mkdir -p "$1/base" "$1/slow"
     for k in $(seq "$3"); do
         for side in $(printf 'base\nslow\n' | shuf); do
