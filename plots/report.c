@@ -36,11 +36,18 @@ static status_t write_report(const report_t *r, const report_t *all, int all_len
                      .others_len = all_len};
     status_t st = STATUS_OK;
     snprintf(dir, sizeof dir, "%s/report", r->dir);
+    drawing_t drawing;
     TRY(figures_prepare(r, all, all_len, dir, &figures));
-    TRY(write_tables(r, dir, options));
+    drawing_begin(&figures, dir, &drawing);
+    st = write_tables(r, dir, options);
     /* Written first without pictures: whatever happens to gnuplot, the tables are there. */
-    TRY(write_index_md(r, dir, &index));
-    const status_t drawn = figures_draw(&figures, dir);
+    if (st == STATUS_OK) st = write_index_md(r, dir, &index);
+    if (st != STATUS_OK) snprintf(notice, sizeof notice, "%s", last_error());
+    const status_t drawn = drawing_end(&drawing);
+    if (st != STATUS_OK) {
+        st = fail(st, "%s", notice);
+        goto cleanup;
+    }
     if (drawn == STATUS_OK) {
         index.figures = &figures;
         index.notice = "";

@@ -304,9 +304,9 @@ typedef struct {
     gnuplot_t gnuplot;
     char extension[8];
     char output[PATH_LEN], temporary[PATH_LEN + 8];
-} drawing_t;
+} picture_t;
 
-static status_t begin(const figure_t *f, const char *dir, const char *extension, drawing_t *d) {
+static status_t begin(const figure_t *f, const char *dir, const char *extension, picture_t *d) {
     char script[PATH_LEN], data[PATH_LEN], first[16], last[16];
     snprintf(script, sizeof script, "%s/plots/%s.gp", blroof_root(), f->template);
     snprintf(d->output, sizeof d->output, "%s/%s.%s", dir, f->name, extension);
@@ -320,7 +320,7 @@ static status_t begin(const figure_t *f, const char *dir, const char *extension,
     return gnuplot_start(script, arguments, &d->gnuplot);
 }
 
-static status_t end(const drawing_t *d) {
+static status_t end(const picture_t *d) {
     status_t st = gnuplot_wait(&d->gnuplot);
     if (st == STATUS_OK && !strcmp(d->extension, "svg")) st = svg_tidy(d->temporary);
     if (st == STATUS_OK && rename(d->temporary, d->output) != 0)
@@ -338,25 +338,43 @@ static int count_cores(void) {
 
 /* As many at once as there are cores. The first failure ends it, and is what is told. */
 status_t figures_draw(const figures_t *figures, const char *dir) {
-    drawing_t *drawings = calloc(MAX_DRAWING, sizeof *drawings);
-    const int pictures = figures->len * EXTENSIONS_LEN, cores = count_cores();
+    picture_t *pictures = calloc(MAX_DRAWING, sizeof *pictures);
+    const int count = figures->len * EXTENSIONS_LEN, cores = count_cores();
     char why[512] = "";
     status_t st = STATUS_OK;
-    if (!drawings) return fail(STATUS_OOM, "out of host memory for the report");
-    for (int begun = 0, ended = 0; ended < begun || (begun < pictures && st == STATUS_OK);) {
-        const bool start = begun < pictures && st == STATUS_OK && begun - ended < cores;
+    if (!pictures) return fail(STATUS_OOM, "out of host memory for the report");
+    for (int begun = 0, ended = 0; ended < begun || (begun < count && st == STATUS_OK);) {
+        const bool start = begun < count && st == STATUS_OK && begun - ended < cores;
         const status_t now =
             start ? begin(&figures->items[begun / EXTENSIONS_LEN], dir,
-                          EXTENSIONS[begun % EXTENSIONS_LEN], &drawings[begun % MAX_DRAWING])
-                  : end(&drawings[ended % MAX_DRAWING]);
+                          EXTENSIONS[begun % EXTENSIONS_LEN], &pictures[begun % MAX_DRAWING])
+                  : end(&pictures[ended % MAX_DRAWING]);
         begun += start && now == STATUS_OK;
         ended += !start;
         if (now == STATUS_OK || st != STATUS_OK) continue;
         st = now;
         snprintf(why, sizeof why, "%s", last_error());
     }
-    free(drawings);
+    free(pictures);
     return st == STATUS_OK ? st : fail(st, "%s", why);
+}
+
+static void *draw_beside(void *ctx) {
+    drawing_t *d = ctx;
+    d->status = figures_draw(d->figures, d->dir);
+    snprintf(d->why, sizeof d->why, "%s", last_error());
+    return NULL;
+}
+
+void drawing_begin(const figures_t *figures, const char *dir, drawing_t *d) {
+    *d = (drawing_t){.figures = figures, .dir = dir};
+    d->started = pthread_create(&d->thread, NULL, draw_beside, d) == 0;
+}
+
+status_t drawing_end(drawing_t *d) {
+    if (!d->started) return figures_draw(d->figures, d->dir);
+    pthread_join(d->thread, NULL);
+    return d->status == STATUS_OK ? d->status : fail(d->status, "%s", d->why);
 }
 
 void figures_free(figures_t *figures) {

@@ -2,6 +2,8 @@
 #ifndef BLROOF_REPORT_FIGURES_H
 #define BLROOF_REPORT_FIGURES_H
 
+#include <pthread.h>
+
 #include "plots/report_model.h"
 
 /* Pictures that are of no section. */
@@ -35,8 +37,21 @@ int figures_write_ceilings(FILE *out, const ceiling_row_t *rows, int len, const 
  * call, this one included; NULL for one alone. */
 status_t figures_prepare(const report_t *report, const report_t *all, int all_len, const char *dir,
                          figures_t *figures);
-/* Draws them as dir/<name>.svg and .png. STATUS_ENVIRONMENT if gnuplot is missing or fails. */
+/* Draws them as dir/<name>.svg, .png and .pdf. STATUS_ENVIRONMENT if gnuplot is missing or fails.
+ */
 status_t figures_draw(const figures_t *figures, const char *dir);
+
+/* The same beside other work, which must leave the figures alone. */
+typedef struct {
+    pthread_t thread;
+    bool started;
+    const figures_t *figures;
+    const char *dir;
+    status_t status;
+    char why[512];
+} drawing_t;
+void drawing_begin(const figures_t *figures, const char *dir, drawing_t *out);
+status_t drawing_end(drawing_t *drawing); /* what figures_draw() says */
 void figures_free(figures_t *figures);
 
 #endif

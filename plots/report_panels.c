@@ -21,26 +21,36 @@ static bool has_panel(const sheet_t *sheet, int layer) {
     return false;
 }
 
-static void write_panel(FILE *out, const report_t *r, int panel, int layer, const double *tokens,
-                        int tokens_len) {
+/* A file each: gnuplot reads one again for every curve in it. */
+static status_t write_panel(const sheet_t *sheet, int panel, int layer, const double *tokens,
+                            int tokens_len) {
+    const report_t *r = sheet->r;
+    whole_file_t w;
+    char stem[32];
+    snprintf(stem, sizeof stem, "tokens_p%d", panel);
+    const status_t st = sheet_open_data(
+        sheet, stem,
+        "panel\tlayer\tseries\tlabel\ttokens\ttime_us\tci_low_us\tci_high_us\tspeedup\trow", &w);
+    if (st != STATUS_OK) return st;
     for (int s = 0; s < r->series_len; s++)
         for (int t = 0; t < tokens_len; t++) {
             const int i = find_in_panel(r, layer, s, tokens[t]);
             if (i < 0 || !r->places[i].ok) continue;
-            fprintf(out, "%d\t", panel);
-            text_tsv(out, r->layers[layer].label);
-            fprintf(out, "\t%d\t", s + 1);
-            text_tsv(out, r->series[s].label);
-            fprintf(out, "\t%.0f\t%.9g\t", tokens[t], r->points[i].time_us);
-            number_tsv(out, r->points[i].time_ci_low_us);
-            putc('\t', out);
-            number_tsv(out, r->points[i].time_ci_high_us);
-            putc('\t', out);
-            number_tsv(out, r->places[i].speedup);
-            putc('\t', out);
-            report_tell(r, i, out);
-            putc('\n', out);
+            fprintf(w.file, "%d\t", panel);
+            text_tsv(w.file, r->layers[layer].label);
+            fprintf(w.file, "\t%d\t", s + 1);
+            text_tsv(w.file, r->series[s].label);
+            fprintf(w.file, "\t%.0f\t%.9g\t", tokens[t], r->points[i].time_us);
+            number_tsv(w.file, r->points[i].time_ci_low_us);
+            putc('\t', w.file);
+            number_tsv(w.file, r->points[i].time_ci_high_us);
+            putc('\t', w.file);
+            number_tsv(w.file, r->places[i].speedup);
+            putc('\t', w.file);
+            report_tell(r, i, w.file);
+            putc('\n', w.file);
         }
+    return whole_close(&w, STATUS_OK);
 }
 
 /* ---- where a variant turns ---- */
@@ -86,35 +96,31 @@ static int write_crossings_of(FILE *out, const report_t *r, int panel, int layer
 
 static status_t write_turns(const sheet_t *sheet, double *tokens, int *turns) {
     const report_t *r = sheet->r;
-    whole_file_t w;
-    int panel = 0;
-    const status_t st =
-        sheet_open_data(sheet, "crossings", "panel\tseries\ttokens\ttime_us\trow", &w);
-    if (st != STATUS_OK) return st;
-    for (int l = 0; l < r->layers_len; l++) {
+    status_t st = STATUS_OK;
+    for (int l = 0, panel = 0; l < r->layers_len && panel < MAX_PANELS && st == STATUS_OK; l++) {
+        whole_file_t w;
+        char stem[32];
         if (!has_panel(sheet, l)) continue;
-        if (panel == MAX_PANELS) break;
+        snprintf(stem, sizeof stem, "crossings_p%d", ++panel);
+        st = sheet_open_data(sheet, stem, "panel\tseries\ttokens\ttime_us\trow", &w);
+        if (st != STATUS_OK) return st;
         const int count = report_tokens(r, l, tokens);
-        panel++;
         for (int s = 0; s < r->series_len; s++)
             *turns += write_crossings_of(w.file, r, panel, l, s, tokens, count);
+        st = whole_close(&w, STATUS_OK);
     }
-    return whole_close(&w, STATUS_OK);
+    return st;
 }
 
 /* ---- panels ---- */
 
 static status_t write_panels(const sheet_t *sheet, double *tokens, int *panels, bool *left_out) {
     const report_t *r = sheet->r;
-    whole_file_t titles, rows;
+    whole_file_t titles;
     *panels = 0;
     status_t st = sheet_open_data(sheet, "panels", "panel\ttitle", &titles);
     if (st != STATUS_OK) return st;
-    st = sheet_open_data(
-        sheet, "tokens",
-        "panel\tlayer\tseries\tlabel\ttokens\ttime_us\tci_low_us\tci_high_us\tspeedup\trow", &rows);
-    if (st != STATUS_OK) return whole_close(&titles, st);
-    for (int l = 0; l < r->layers_len; l++) {
+    for (int l = 0; l < r->layers_len && st == STATUS_OK; l++) {
         const layer_t *layer = &r->layers[l];
         if (!has_panel(sheet, l)) continue;
         if (*panels == MAX_PANELS) {
@@ -125,9 +131,8 @@ static status_t write_panels(const sheet_t *sheet, double *tokens, int *panels, 
         sheet_tsv_name(titles.file, layer->label, PANEL_NAME);
         fprintf(titles.file, " (%.0f \342\206\222 %.0f)\n", layer->first->in_features,
                 layer->first->out_features);
-        write_panel(rows.file, r, *panels, l, tokens, report_tokens(r, l, tokens));
+        st = write_panel(sheet, *panels, l, tokens, report_tokens(r, l, tokens));
     }
-    st = whole_close(&rows, STATUS_OK);
     return whole_close(&titles, st);
 }
 

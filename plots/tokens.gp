@@ -6,9 +6,9 @@ output = ARG2
 title_text = ARG3
 subtitle_text = ARG4
 data = ARG5
-rows = data.'tokens'.ARG6.'.tsv'
+rows(p) = sprintf('%stokens_p%d%s.tsv', data, p, ARG6)
 titles = data.'panels'.ARG6.'.tsv'
-turns = data.'crossings'.ARG6.'.tsv'
+turns(p) = sprintf('%scrossings_p%d%s.tsv', data, p, ARG6)
 first = int(ARG7)
 last = int(ARG8)
 speedup = ARG9 eq 'speedup'
@@ -27,38 +27,30 @@ load here.'common.gp'
 
 array TITLE[4096]
 stats titles using (TITLE[int(column(1))] = strcol(2), column(1)) nooutput
-shown(p) = p >= first && p <= last
-stats rows using (shown(int(column(1))) ? (USED[int(column(3))] = 1, column(value)) : NaN) nooutput
-y_low = STATS_min
-y_high = STATS_max
-stats rows using (shown(int(column(1))) ? column(5) : NaN) nooutput
-x_low = STATS_min
-x_high = STATS_max
 
-# Where the rows of each panel and series are: they stand together, and none is looked at in vain
-array FROM[last * series_len]
-array TO[last * series_len]
-do for [i = 1:last * series_len] {
-    FROM[i] = -1
-    TO[i] = 0
-}
-at(p, s) = (p - 1) * series_len + s
-note(i, row) = (FROM[i] = FROM[i] < 0 ? row : FROM[i], TO[i] = row, i)
-stats rows using (int(column(1)) <= last ? note(at(int(column(1)), int(column(3))), \
-    int(column(0))) : NaN) nooutput
-start(p, s) = FROM[at(p, s)] < 0 ? 0 : FROM[at(p, s)]
-stop(p, s) = TO[at(p, s)]
-
-# A time axis in microseconds, or in milliseconds where those read better
+# The least and greatest of all panels, and of the time of each
 array LOW[4096]
 array HIGH[4096]
-unit = !speedup && y_high > 1e4 ? 1e3 : 1
-lowest(p, v) = (LOW[p] = v < LOW[p] ? v : LOW[p], HIGH[p] = v > HIGH[p] ? v : HIGH[p], v)
+x_low = 1e99
+x_high = 0
+y_low = 1e99
+y_high = 0
 do for [p = first:last] {
-    LOW[p] = 1e99
-    HIGH[p] = 0
+    stats rows(p) using (USED[int(column(3))] = 1, column(5)) nooutput
+    x_low = STATS_min < x_low ? STATS_min : x_low
+    x_high = STATS_max > x_high ? STATS_max : x_high
+    stats rows(p) using 6 nooutput
+    LOW[p] = STATS_min
+    HIGH[p] = STATS_max
+    STATS_records = 0
+    stats rows(p) using value nooutput
+    if (STATS_records > 0) {
+        y_low = STATS_min < y_low ? STATS_min : y_low
+        y_high = STATS_max > y_high ? STATS_max : y_high
+    }
 }
-stats rows using (shown(int(column(1))) ? lowest(int(column(1)), column(6)) : NaN) nooutput
+# A time axis in microseconds, or in milliseconds where those read better
+unit = !speedup && y_high > 1e4 ? 1e3 : 1
 
 y_text = speedup ? 'times as fast as dense' : unit > 1 ? 'time (ms)' : 'time (µs)'
 
@@ -86,8 +78,8 @@ if (speedup) {
     set logscale y 10
 }
 
-mine(p, s) = int(column(1)) == p && int(column(3)) == s
-mine_turn(p, s) = int(column(1)) == p && int(column(2)) == s
+mine(s) = int(column(3)) == s
+mine_turn(s) = int(column(2)) == s
 set key at screen (columns * panel_width + 10.0) / width, screen 1 - (head + 28.0) / height \
     left top Left reverse samplen 2 spacing 1.25 noautotitle
 
@@ -116,19 +108,18 @@ do for [p = first:last] {
         }
     }
     plot (speedup ? 1 : NaN) with lines lc rgb GREY lw 1.6, \
-        for [s = 1:(speedup ? 0 : series_len)] rows every ::start(p, s)::stop(p, s) using \
-            (mine(p, s) ? $5 : NaN):($6 / unit):($7 / unit):($8 / unit) \
+        for [s = 1:(speedup ? 0 : series_len)] rows(p) using \
+            (mine(s) ? $5 : NaN):($6 / unit):($7 / unit):($8 / unit) \
             with yerrorbars pt 0 lc rgb RGB[s], \
-        for [s = 1:series_len] rows every ::start(p, s)::stop(p, s) using \
-            (mine(p, s) ? $5 : NaN):(column(value) / unit) with linespoints \
+        for [s = 1:series_len] rows(p) using \
+            (mine(s) ? $5 : NaN):(column(value) / unit) with linespoints \
             pt POINT[s] ps 0.9 * marker lw 1.4 lc rgb RGB[s], \
         for [s = 1:series_len] keyentry with linespoints pt USED[s] ? POINT[s] : 0 ps 1.1 * marker \
             lw USED[s] ? 1.4 : 0 lc rgb RGB[s] title USED[s] ? NAME[s] : '', \
-        for [s = 1:series_len] turns using (mine_turn(p, s) ? $3 : NaN):(speedup ? 1 : $4 / unit) \
+        for [s = 1:series_len] turns(p) using (mine_turn(s) ? $3 : NaN):(speedup ? 1 : $4 / unit) \
             with points pt 6 ps 1.9 * marker lw 1.6 lc rgb RGB[s], \
-        for [s = 1:series_len] rows every ::start(p, s)::stop(p, s) using \
-            (mine(p, s) ? $5 : NaN):(column(value) / unit):10 @TELL, \
-        turns using (int(column(1)) == p ? $3 : NaN):(speedup ? 1 : $4 / unit):5 @TELL
+        rows(p) using 5:(column(value) / unit):10 @TELL, \
+        turns(p) using 3:(speedup ? 1 : $4 / unit):5 @TELL
     unset label 1001
     unset label 1002
     unset key

@@ -112,6 +112,26 @@ ok "sweeps run in turn" exits 0 'of 1 points' run "$sweep" "$sweep -o {}" -n 2 -
 ok "share the ceilings of the first" cmp "$scratch/s/new/1/ceilings.csv" "$scratch/s/new/2/ceilings.csv"
 ok "and are the processes of their side" exits 0 'SAME|FASTER|INCONCLUSIVE|SLOWER' compare "$scratch/s/base" "$scratch/s/new"
 
+# An intermediate that is written once more shows in the bytes alone: the new run is given the times of the old one.
+faulty=${BUILD:-build}/tests/blroof_faulty
+printf 'model,layer,structure,in_features,out_features,tokens,blocks,rank\nm,l,lowrank,64,64,64,1,48\n' >"$scratch/l.csv"
+bytes="$faulty sweep $scratch/l.csv --variant planted --budget 0.02"
+ok "an intermediate written twice" run "$bytes -d cpu" "env FAULTY_EXTRA_WRITE=1 $bytes -d cpu" -n 1 -o "$scratch/w"
+awk -F, -v OFS=, 'NR == FNR {if (FNR == 1) for (i = 1; i <= NF; i++) at[$i] = i; else split($0, old); next}
+    FNR > 1 {for (name in at) if (name ~ /^time_|^sm_clock/) $at[name] = old[at[name]]} 1' \
+    "$scratch/w/base/1/points.csv" "$scratch/w/new/1/points.csv" >"$scratch/w/points.csv"
+mv "$scratch/w/points.csv" "$scratch/w/new/1/points.csv"
+rm "$scratch"/w/*/1/samples.csv
+ok "is a regression" fails 1 'regression: 1 of 1 points regress' compare "$scratch/w/base" "$scratch/w/new" --gate
+ok "of bytes" sh -c "$BLROOF compare $scratch/w/base $scratch/w/new | grep -q 'modelled bytes: .*(+'"
+ok "and none the other way round" exits 0 'of 1 points' compare "$scratch/w/new" "$scratch/w/base" --gate
+if "$faulty" devices | grep -q '^cuda:[0-9]' && "$faulty" doctor --counters >/dev/null 2>&1; then
+    printf 'model,layer,structure,in_features,out_features,tokens,blocks,rank\nm,l,lowrank,768,3072,8192,1,192\n' >"$scratch/l.csv"
+    ok "bytes that a GPU counts" exits 1 'bytes (at the L2|read from DRAM)' run "$bytes -d cuda" "env FAULTY_EXTRA_WRITE=1 $bytes -d cuda" -n 1 --gate
+else
+    skip "bytes that a GPU counts" "no GPU with counters"
+fi
+
 ok "one side alone" fails 2 'needs BASE and NEW' compare "$fixture"
 ok "three sides" fails 2 "is a third" compare "$fixture" "$fixture" "$fixture"
 ok "a directory without a run" fails 2 'holds no run' compare "$scratch/none" "$fixture"

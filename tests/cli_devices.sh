@@ -92,6 +92,17 @@ END
 ok "faults on several devices" "$faulty" sweep "$scratch/f.csv" -d cpu:all --variant openblas,fault_crash,fault_sticky,well_again --budget 0.002 -o "$scratch/f"
 ok "are rows of their own" test "$(fields "$scratch/f/points.csv" variant status | sort | uniq -c | awk '{print $1 ":" $2}' | xargs)" = "4:fault_crash,error 4:fault_sticky,error 4:openblas,ok 4:well_again,ok"
 
+# One that cannot be opened again after a crash leaves its shapes; the other one measures the rest.
+mkdir "$scratch/g"
+cp "$scratch/a/ceilings.csv" "$scratch/g"
+lost="$faulty sweep $scratch/f.csv -d cpu:all --variant openblas,fault_crash,well_again --budget 0.002"
+ok "a device that is lost" fails 4 'the GPU has fallen off the bus' env FAULTY_GONE="$scratch/gone" $lost -o "$scratch/g"
+ok "is named" grep -q '^warning: cpu:1 is left out: the GPU has fallen' "$scratch/.err"
+ok "what it began is left" grep -q ', 1 left$' "$scratch/.err"
+ok "what it did not is measured" test "$(fields "$scratch/g/points.csv" device | sort | uniq -c | awk '{print $1 $2}' | xargs)" = "9cpu:0 2cpu:1"
+ok "and the rest when it is back" $lost --resume -o "$scratch/g"
+ok "on the same device" test "$(fields "$scratch/g/points.csv" device | sort | uniq -c | awk '{print $1 $2}' | xargs)" = "9cpu:0 3cpu:1"
+
 # kill -9, a dozen times, of the parent or of its whole group.
 kills=0 tries=0
 cp -r "$scratch/a" "$scratch/k"

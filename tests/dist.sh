@@ -9,7 +9,7 @@ cp "$build/blroof" "$root/build/"
 for program in "$build"/tests/test_* "$build"/tests/blroof_faulty; do
     case $program in *.*) ;; *) cp "$program" "$root/build/tests/" ;; esac
 done
-git ls-files harness/workloads harness/models profiles/groups profiles/devices results/paper plots/*.gp tests/*.sh \
+git ls-files harness/workloads harness/models profiles/groups profiles/devices results/paper plots/*.gp tests/*.sh tests/*.csv \
     tests/fixtures tests/fuzz/corpus README.md LICENSE |
     tar -cf - -T - | tar -xf - -C "$root"
 # What the C library does not bring: OpenMP, and cmocka for the tests.

@@ -1,10 +1,13 @@
 /*
  * What goes wrong, linked into tests/blroof_faulty alone: variants of dense, one way each; a wall
  * clock that jumps; and counters for a CPU, which has none. The environment asks for more:
- * FAULTY_DEVICES=N makes N devices of the CPU, of which the second is half as fast; FAULTY_REPEAT=P
- * repeats P percent of the launches that are timed, on any device; FAULTY_THROTTLE=N has the first
+ * FAULTY_DEVICES=N makes N devices of the CPU, of which the second is half as fast, and with
+ * FAULTY_GONE=FILE opens no more than once; FAULTY_REPEAT=P
+ * repeats P percent of the launches that are timed, on any device; FAULTY_EXTRA_WRITE=1 has
+ * lowrank/planted write its intermediate once more, and say so; FAULTY_THROTTLE=N has the first
  * N readings of a process tell of heat and of another process.
  */
+#include <fcntl.h>
 #include <math.h>
 #include <signal.h>
 #include <stdio.h>
@@ -110,6 +113,48 @@ FAULTY(fault_sticky, sticky, .plans = NULL)
 FAULTY(fault_wrong, wrong, .plans = NULL)
 FAULTY(well_again, well, .plans = NULL)
 
+/* ---- an intermediate that is written twice ---- */
+
+static int write_more(void) {
+    return getenv("FAULTY_EXTRA_WRITE") != NULL;
+}
+
+static int inner_bytes(const problem_t *p, double bytes[MAX_INTERMEDIATES]) {
+    bytes[0] = bytes[1] = (double)(p->tokens * p->rank) * sizeof(float);
+    return 1 + write_more();
+}
+
+static size_t inner_workspace(const problem_t *p, const device_info_t *device) {
+    (void)device;
+    return 2 * (size_t)(p->tokens * p->rank) * sizeof(float);
+}
+
+static status_t lowrank(const problem_t *p, void *const *tensors, void *workspace,
+                        stream_t stream) {
+    (void)stream;
+    float *inner = workspace;
+    const int64_t len = p->tokens * p->rank;
+    cpu_gemm(false, p->tokens, p->rank, p->in_features, tensors[0], p->in_features, tensors[1],
+             p->rank, inner, p->rank);
+    if (write_more()) memcpy(inner + len, inner, (size_t)len * sizeof *inner);
+    cpu_gemm(false, p->tokens, p->out_features, p->rank, inner + (write_more() ? len : 0), p->rank,
+             tensors[2], p->out_features, tensors[3], p->out_features);
+    return STATUS_OK;
+}
+
+static const variant_t planted = {.structure = "lowrank",
+                                  .name = "planted",
+                                  .summary = "writes its intermediate twice when it is told to",
+                                  .device = DEVICE_CPU,
+                                  .output_order = ORDER_KJ,
+                                  .dtypes = DTYPE_BIT(DTYPE_FP32),
+                                  .intermediates = inner_bytes,
+                                  .workspace = inner_workspace,
+                                  .launch = lowrank};
+REGISTER_VARIANT(planted)
+
+/* ---- counters of a CPU ---- */
+
 static void open_counters(device_t *device, counters_t *counters) {
     (void)device;
     counters->status = COUNTERS_OK;
@@ -157,6 +202,9 @@ static int count_several(char *why, size_t why_len) {
 }
 
 static status_t open_one(int index, device_t **out) {
+    const char *gone = getenv("FAULTY_GONE");
+    if (gone && index == 1 && close(open(gone, O_CREAT | O_EXCL, 0600)) != 0)
+        return fail(STATUS_DEVICE, "the GPU has fallen off the bus");
     const status_t st = real.open(0, out);
     if (st != STATUS_OK) return st;
     snprintf((*out)->id, sizeof(*out)->id, "cpu:%d", index);

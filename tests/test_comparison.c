@@ -207,6 +207,47 @@ static void test_processes_and_samples(void **state) {
     comparison_free(&comparison);
 }
 
+/* ---- several GPUs ---- */
+
+static void test_other_gpus_are_said(void **state) {
+    (void)state;
+    char words[WORDS_LEN];
+    point_row_t before[] = {a_row("one", 100), a_row("two", 100), a_row("three", 100)}, after[3];
+    memcpy(after, before, sizeof after);
+    for (int i = 0; i < 3; i++) {
+        row_set_text(before[i].gpu_uuid, "GPU-1");
+        row_set_text(after[i].gpu_uuid, "GPU-%d", i + 1);
+    }
+    write_side(base, before, 3);
+    write_side(new, after, 3);
+    load(false);
+    gpus_words(&comparison, words, sizeof words);
+    assert_string_equal(words, "2 of the points were measured on another GPU in NEW than in BASE");
+    comparison_free(&comparison);
+    write_side(new, before, 3);
+    load(false);
+    gpus_words(&comparison, words, sizeof words);
+    assert_string_equal(words, "");
+    comparison_free(&comparison);
+}
+
+/* Every device has a row of its own, and is compared with itself. */
+static void test_pinned_points(void **state) {
+    (void)state;
+    point_row_t rows[] = {a_row("one", 100), a_row("one", 130)};
+    for (int i = 0; i < 2; i++) row_set_text(rows[i].device, "cuda:%d", i);
+    write_side(base, rows, 2);
+    write_machine(base, "Some GPU", "pin_point,yes\n");
+    rows[1].time_us = rows[1].time_ci_low_us = rows[1].time_ci_high_us = 160;
+    write_side(new, rows, 2);
+    write_machine(new, "Some GPU", "pin_point,yes\n");
+    load(false);
+    assert_int_equal(comparison.points_len, 2);
+    assert_int_equal(point_at("one on cuda:0")->time.verdict, VERDICT_SAME);
+    assert_int_equal(point_at("one on cuda:1")->time.verdict, VERDICT_SLOWER);
+    comparison_free(&comparison);
+}
+
 /* ---- what is refused ---- */
 
 static void test_machines(void **state) {
@@ -350,6 +391,8 @@ int main(void) {
         cmocka_unit_test_setup(test_whole, make_sides),
         cmocka_unit_test_setup(test_quantities, make_sides),
         cmocka_unit_test_setup(test_processes_and_samples, make_sides),
+        cmocka_unit_test_setup(test_other_gpus_are_said, make_sides),
+        cmocka_unit_test_setup(test_pinned_points, make_sides),
         cmocka_unit_test_setup(test_machines, make_sides),
         cmocka_unit_test_setup(test_settings, make_sides),
         cmocka_unit_test_setup(test_unreadable, make_sides),

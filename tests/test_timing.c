@@ -94,7 +94,7 @@ static void test_sampled_again(void **s) {
                                           "other_load"};
     for (int i = 0; i < 4; i++)
         for (int from = 0; from < 2; from++) { /* in the middle and at the end, or at the end */
-            const timing_t t = timed(from, 2, reasons[i], 1);
+            const timing_t t = timed(from, 2, reasons[i], 0.4);
             assert_int_equal(t.remeasured, 1);
             assert_string_equal(t.state.throttle, "none");
             assert_float_equal(t.summary.median, 10, 0);
@@ -105,7 +105,7 @@ static void test_sampled_again(void **s) {
 
 static void test_never_in_peace(void **s) {
     (void)s;
-    const timing_t t = timed(0, 1000, "hw_thermal+other_process", 0.1);
+    const timing_t t = timed(0, 1000, "hw_thermal+other_process", 0.6);
     assert_true(t.remeasured >= 1);
     assert_string_equal(t.state.throttle, "hw_thermal+other_process");
     assert_float_equal(t.summary.median, 13, 0);
@@ -116,9 +116,9 @@ static void test_never_in_peace(void **s) {
 static void test_within_the_budget(void **s) {
     (void)s;
     const double start_s = now_s();
-    const timing_t t = timed(0, 1000, "sw_power_cap", 0.4);
+    const timing_t t = timed(0, 1000, "sw_power_cap", 0.6);
     assert_true(t.remeasured >= 1 && t.remeasured < 10);
-    assert_true(now_s() - start_s < 4 * 0.4); /* others may hold this process up */
+    assert_true(now_s() - start_s < 4 * 0.6); /* others may hold this process up */
 }
 
 static void test_reasons(void **s) {
