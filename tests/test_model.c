@@ -328,7 +328,8 @@ static void test_random_weights(void **state) {
         char text[512];
         network_t n;
         model_t m;
-        float values[2 * 64 * 64];
+        enum { COUNT = 2 * 64 * 64 };
+        float values[COUNT];
         double squares = 0;
         snprintf(text, sizeof text,
                  "phases prefill\ntokens 64\nfactor g lowrank 32 monarch 32/4 blast 32/4\n%s"
@@ -340,9 +341,8 @@ static void test_random_weights(void **state) {
         ASSERT_OK(network_fill(&n));
         ASSERT_OK(device->ops->run(device, network_launch, &n, 0));
         ASSERT_OK(network_read(&n, "x", values));
-        for (size_t i = 0; i < sizeof values / sizeof *values; i++)
-            squares += (double)values[i] * values[i];
-        const double size = 3 * squares / (double)(sizeof values / sizeof *values);
+        for (int i = 0; i < COUNT; i++) squares += (double)values[i] * values[i];
+        const double size = 3 * squares / COUNT;
         if (!(size > 0.1 && size < 10)) fail_msg("%s: %g times the input", uses[u], size);
         network_close(&n);
         model_free(&m);
