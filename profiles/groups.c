@@ -23,6 +23,7 @@ static const struct {
     {"tensor_bf16", TENSOR},
     {"tensor_fp16", TENSOR},
     {"tensor_tf32", TENSOR},
+    {"tensor_fp8", TENSOR},
     {"fp32_fma", CUDA_CORE},
     {"fp32_add", CUDA_CORE},
     {"fp32_mul", CUDA_CORE},

@@ -27,7 +27,7 @@ ok "completes workloads" completes paper_layers blroof sweep paper_l
 ok "completes options" completes --budget blroof sweep --bud
 ok "devices lists the CPU" says '^cpu: ' "$BLROOF" devices
 ok "list has monarch/fused" says 'monarch/fused' "$BLROOF" list variants
-ok "list has the counter groups" says '^GH100 +GH100 +14 ' "$BLROOF" list counters
+ok "list has the counter groups" says '^GH100 +GH100 +15 ' "$BLROOF" list counters
 ok "list has the models" says '^gpt2s$' "$BLROOF" list models
 ok "list has the workloads" says '^paper_layers$' "$BLROOF" list workloads
 ok "list has the profiles" says "^a40 +NVIDIA A40 +150 TFLOP" "$BLROOF" list profiles

@@ -131,7 +131,7 @@ static status_t launch_tiles(const problem_t *p, hopper_tiles_t tiles, const fp8
 }
 
 /* BYTES: 2, or 1 for fp8. Workspace: Z | X in fp8. */
-template <int PLAN, int BYTES> struct plan {
+template <int PLAN, int BYTES> struct chain_plan {
     static bool supports(const problem_t *p, const device_info_t *device, char *why,
                          size_t why_len) {
         return supports_tiles(p, device, TILES[PLAN], BYTES, why, why_len);
@@ -182,11 +182,11 @@ template <int PLAN, int BYTES> struct plan {
         .output_order = ORDER_KJ,                                                                  \
         .dtypes = DTYPE_BIT(DTYPE_BF16) | DTYPE_BIT(DTYPE_FP16),                                   \
         .tolerance = BYTES == 1 ? BLAST_FP8_TOLERANCE : 0,                                         \
-        .supports = plan<PLAN, BYTES>::supports,                                                   \
-        .intermediates = plan<PLAN, BYTES>::intermediates,                                         \
-        .pack = plan<PLAN, BYTES>::pack,                                                           \
-        .workspace = plan<PLAN, BYTES>::workspace,                                                 \
-        .launch = plan<PLAN, BYTES>::launch,                                                       \
+        .supports = chain_plan<PLAN, BYTES>::supports,                                             \
+        .intermediates = chain_plan<PLAN, BYTES>::intermediates,                                   \
+        .pack = chain_plan<PLAN, BYTES>::pack,                                                     \
+        .workspace = chain_plan<PLAN, BYTES>::workspace,                                           \
+        .launch = chain_plan<PLAN, BYTES>::launch,                                                 \
     };
 #define HOPPER_PLANS(NAME, PLAN, SUMMARY)                                                          \
     HOPPER_PLAN(hopper, NAME, PLAN, 2, SUMMARY)                                                    \

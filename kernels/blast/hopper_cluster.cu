@@ -94,7 +94,7 @@ static status_t launch_shape(const problem_t *p, void *const *tensors, stream_t 
 }
 
 /* A plan: the blocks of a cluster. The rest follows from the problem. */
-template <int PARTS, int GROUPS> struct plan {
+template <int PARTS, int GROUPS> struct cluster_plan {
     static constexpr int BLOCKS = PARTS * GROUPS;
     static constexpr int UNIT_COLUMNS = 768 / BLOCKS; /* 768, 2304 and 3072 outputs fit */
     static constexpr int MOST_RANKS = 192, MOST_COLUMNS = 4 * UNIT_COLUMNS, MOST_BLOCKS = 8;
@@ -174,9 +174,9 @@ template <int PARTS, int GROUPS> struct plan {
         .baseline = false,                                                                         \
         .output_order = ORDER_KJ,                                                                  \
         .dtypes = DTYPE_BIT(DTYPE_BF16) | DTYPE_BIT(DTYPE_FP16),                                   \
-        .supports = plan<PARTS, GROUPS>::supports,                                                 \
-        .pack = plan<PARTS, GROUPS>::pack,                                                         \
-        .launch = plan<PARTS, GROUPS>::launch,                                                     \
+        .supports = cluster_plan<PARTS, GROUPS>::supports,                                         \
+        .pack = cluster_plan<PARTS, GROUPS>::pack,                                                 \
+        .launch = cluster_plan<PARTS, GROUPS>::launch,                                             \
     };
 
 CLUSTER_PLAN(6x2, 6, 2)
