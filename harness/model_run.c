@@ -315,14 +315,18 @@ typedef struct {
     pass_t *pass;
 } pass_job_t;
 
+/* An empty list may be NULL, which fwrite() must not be given. */
+static bool write_list(const void *list, size_t size, int len, FILE *out) {
+    return len == 0 || fwrite(list, size, (size_t)len, out) == (size_t)len;
+}
+
 static status_t write_result(const pass_t *pass, const layer_time_t *items, int items_len,
                              FILE *out) {
     const int lens[2] = {pass->layers_len, items_len};
-    const bool written =
-        fwrite(&pass->row, sizeof pass->row, 1, out) == 1 &&
-        fwrite(lens, sizeof lens, 1, out) == 1 &&
-        fwrite(pass->layers, sizeof *pass->layers, (size_t)lens[0], out) == (size_t)lens[0] &&
-        fwrite(items, sizeof *items, (size_t)lens[1], out) == (size_t)lens[1];
+    const bool written = write_list(&pass->row, sizeof pass->row, 1, out) &&
+                         write_list(lens, sizeof lens, 1, out) &&
+                         write_list(pass->layers, sizeof *pass->layers, lens[0], out) &&
+                         write_list(items, sizeof *items, lens[1], out);
     return written ? STATUS_OK : fail(STATUS_IO, "a pass cannot tell its result");
 }
 
