@@ -15,6 +15,17 @@ static const double SECONDS_A_FILE = 60; /* lost at most to a kill: the file is 
 static const char *const COLD_REASON =
     "a flush between launches would be counted too: count with --cache rotate or hot";
 
+const char *matrix_dtype_name(int i) {
+    return i < DTYPE_COUNT ? dtype_name((dtype_t)i) : "fp8";
+}
+
+const roof_ceilings_t *ceilings_of(const device_ceilings_t *ceilings, const point_row_t *row) {
+    const char *name = *row->matrix_dtype ? row->matrix_dtype : row->dtype;
+    int i = 0;
+    while (i < MATRIX_DTYPES - 1 && strcmp(matrix_dtype_name(i), name) != 0) i++;
+    return &ceilings->of[i];
+}
+
 status_t counting_parse(const char *name, counting_t *out) {
     static const char *const names[] = {"auto", "off", "require"};
     for (int i = 0; i < 3; i++)
@@ -146,7 +157,7 @@ static void place_on_roof(const pass_t *s, int worker, point_row_t *row) {
     const double output_bytes =
         (double)problem_rows(&problem) * row->out_features * (double)dtype_size(problem.dtype);
     row->excess_traffic = times_needed(row->dram_read_bytes, row->bytes_min - output_bytes);
-    point_fill_roof(&problem, plan, cache, info, &s->ceilings[worker].of[problem.dtype], row);
+    point_fill_roof(&problem, plan, cache, info, ceilings_of(&s->ceilings[worker], row), row);
 }
 
 /* What a worker made of its row. */
@@ -206,7 +217,7 @@ static void give_row(pass_t *s, int worker, const point_row_t *row) {
                  row->variant);
     progress_show(&s->progress, what);
     const double limit_s = point_limit_s(&problem, structure_find(row->structure),
-                                         &s->ceilings[worker].of[problem.dtype], w->budget_s);
+                                         ceilings_of(&s->ceilings[worker], row), w->budget_s);
     worker_begin_count(w, s->limit_s > 0 ? s->limit_s : limit_s, row);
 }
 

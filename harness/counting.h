@@ -36,10 +36,16 @@ status_t counting_measure(counters_t *counters, binding_t *binding, cache_t cach
 void counting_fill(const counters_t *counters, cache_t cache, const counts_t *counts,
                    point_row_t *row);
 
-/* Of each dtype. */
+/* Dtypes that matrix products multiply in: those of tensors, and fp8. */
+enum { MATRIX_DTYPES = DTYPE_COUNT + 1 };
+const char *matrix_dtype_name(int i);
+
 typedef struct {
-    roof_ceilings_t of[DTYPE_COUNT];
+    roof_ceilings_t of[MATRIX_DTYPES];
 } device_ceilings_t;
+
+/* Those of a row's matrix_dtype. */
+const roof_ceilings_t *ceilings_of(const device_ceilings_t *ceilings, const point_row_t *row);
 
 /*
  * Counts every row of the run's points.csv that is ok and not counted yet, on the device that timed

@@ -135,10 +135,8 @@ void point_fill_roof(const problem_t *p, const variant_t *plan, cache_t cache,
     row->roof_us = roof.seconds * 1e6;
     if (!isnan(roof.seconds)) row_set_text(row->bound, "%s", bound_name(roof.bound));
     row->roof_pct = 100 * row->roof_us / row->time_us;
-    /* The ceiling is that of the dtype; a variant of fewer bits may run faster. */
-    const bool fewer_bits = plan->tolerance > 0;
-    const executed_t executed = {fewer_bits ? NAN : row->tensor_flops_measured,
-                                 row->cuda_core_flops_measured, dram_bytes, row->l2_bytes};
+    const executed_t executed = {row->tensor_flops_measured, row->cuda_core_flops_measured,
+                                 dram_bytes, row->l2_bytes};
     const bool never = row->roof_pct > IMPOSSIBLE_PCT ||
                        impossible(&executed, row->flops, row->time_us * 1e-6, ceilings);
     const bool over = row->roof_pct > ROOF_LIMIT_PCT;

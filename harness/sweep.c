@@ -140,6 +140,8 @@ static void describe(const sweep_t *s, const task_t *task, const device_t *devic
     row_set_text(row->structure, "%s", task->variant->structure);
     row_set_text(row->variant, "%s", task->variant->name);
     row_set_text(row->dtype, "%s", dtype_name(p.dtype));
+    row_set_text(row->matrix_dtype, "%s",
+                 task->variant->matrix_dtype ? task->variant->matrix_dtype : row->dtype);
     row->tokens = (double)p.tokens;
     row->in_features = (double)p.in_features;
     row->out_features = (double)p.out_features;
@@ -175,7 +177,7 @@ static void judge(const sweep_t *s, int worker, const task_t *task, point_row_t 
     const device_info_t *info = &s->pool->workers[worker].device.info;
     const problem_t problem = task_problem(task);
     const variant_t *plan = point_plan(row, info->kind);
-    point_fill_roof(&problem, plan, s->options->cache, info, &s->ceilings[worker].of[task->dtype],
+    point_fill_roof(&problem, plan, s->options->cache, info, ceilings_of(&s->ceilings[worker], row),
                     row);
     if (!will_count(s)) counting_fill(s->counters, s->options->cache, NULL, row);
 }
@@ -215,8 +217,8 @@ static status_t finish(sweep_t *s, int worker, status_t st) {
 static void add_ceiling(void *ctx, const ceiling_t *ceiling) {
     sweep_t *s = ctx;
     const int worker = s->pool->len == 1 ? 0 : pool_find(s->pool, ceiling->device);
-    for (int d = 0; d < DTYPE_COUNT && worker >= 0; d++)
-        roof_ceilings_add(&s->ceilings[worker].of[d], ceiling, dtype_name((dtype_t)d));
+    for (int d = 0; d < MATRIX_DTYPES && worker >= 0; d++)
+        roof_ceilings_add(&s->ceilings[worker].of[d], ceiling, matrix_dtype_name(d));
 }
 
 /* ---- shards ---- */
@@ -377,7 +379,7 @@ static status_t measure_ceilings(sweep_t *s) {
     s->ceilings = malloc((size_t)s->pool->len * sizeof *s->ceilings);
     if (!s->ceilings) return fail(STATUS_OOM, "out of host memory for ceilings");
     for (int i = 0; i < s->pool->len; i++)
-        for (int d = 0; d < DTYPE_COUNT; d++) s->ceilings[i].of[d] = roof_ceilings_none();
+        for (int d = 0; d < MATRIX_DTYPES; d++) s->ceilings[i].of[d] = roof_ceilings_none();
     progress_show(&progress, "ceilings of the device");
     status_t st = run_ceilings(s->run, device, add_ceiling, s);
     progress_clear(&progress);

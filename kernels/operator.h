@@ -131,6 +131,9 @@ struct variant {
     /* Of its relative error, where it computes in fewer bits than its dtype has (fp8, int8); 0: the
      * tolerance that the baseline's error sets. */
     double tolerance;
+    /* Of its matrix products' operands, as ceilings.csv calls it: "fp8"; NULL: the tensors' dtype.
+     */
+    const char *matrix_dtype;
 
     /* Ends in NULL. The plans that support a problem are timed once a shape and the fastest one is
      * measured and named in the row. A variant with plans needs no functions of its own. */

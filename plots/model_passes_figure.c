@@ -157,7 +157,7 @@ static status_t roofline_figure(const passes_t *m, const sheet_t *sheet) {
     if (st != STATUS_OK) return st;
     const model_row_t *first = m->groups[0].first;
     figure.last = figures_write_ceilings(ceilings.file, m->r->ceilings, m->r->ceilings_len,
-                                         first->device, first->dtype, true);
+                                         first->device, first->dtype, NULL, true);
     st = whole_close(&ceilings, STATUS_OK);
     snprintf(figure.title, sizeof figure.title, "Roofline of the operators inside the models: %s",
              first->device);

@@ -84,7 +84,7 @@ static double quantity(const report_t *r, int i, const char *name) {
     if (!strcmp(name, "speedup_vs_dense")) return r->places[i].speedup;
     if (!strcmp(name, "runtime_vs_dense")) return 1 / r->places[i].speedup;
     if (!strcmp(name, "intensity_vs_ridge")) {
-        const roof_ceilings_t c = report_ceilings(r, r->places[i].section);
+        const roof_ceilings_t c = report_ceilings(r, r->places[i].section, "");
         return r->points[i].flops / r->points[i].bytes_model / (c.compute_flops / c.dram_bytes);
     }
     for (size_t q = 0; q < sizeof RATIOS / sizeof *RATIOS; q++)

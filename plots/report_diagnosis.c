@@ -149,7 +149,6 @@ static int list_slow(const report_t *r, int section, int list[MAX_SLOW]) {
 void write_slow_points(FILE *out, const report_t *r, int section) {
     int list[MAX_SLOW];
     const int count = list_slow(r, section, list);
-    const roof_ceilings_t ceilings = report_ceilings(r, section);
     fputs("### Slow points\n\n", out);
     if (count == 0)
         fprintf(out, "No point that takes over %.0f us is below %.0f %% of its roof.\n\n", SLOW_US,
@@ -166,6 +165,7 @@ void write_slow_points(FILE *out, const report_t *r, int section) {
         const point_row_t *row = &r->points[list[k]];
         char time[NUMBER_LEN], pct[NUMBER_LEN];
         term_t terms[TERMS];
+        const roof_ceilings_t ceilings = report_ceilings(r, section, row->matrix_dtype);
         fill_terms(row, &ceilings, terms);
         fputs("| ", out);
         text_markdown(out, r->layers[r->places[list[k]].layer].label);
@@ -257,7 +257,7 @@ static bool has_curve(const report_t *r, int section) {
 
 status_t write_crossings(FILE *out, const report_t *r, int section) {
     const size_t len = (size_t)r->points_len;
-    const roof_ceilings_t ceilings = report_ceilings(r, section);
+    const roof_ceilings_t ceilings = report_ceilings(r, section, "");
     const double ridge = ceilings.compute_flops / ceilings.dram_bytes;
     char text[NUMBER_LEN];
     fputs("### Where it turns, in tokens\n\n", out);

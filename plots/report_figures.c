@@ -75,33 +75,25 @@ typedef enum { LEVEL_DRAM, LEVEL_L2 } level_t;
 static const char *const LEVEL_STEM[] = {"roofline", "roofline_l2"};
 
 int figures_write_ceilings(FILE *out, const ceiling_row_t *rows, int len, const char *device,
-                           const char *dtype, bool dram) {
-    char tensor[TEXT_LEN + 16];
+                           const char *dtype, const char *other, bool dram) {
+    const char *const dtypes[] = {other, dtype};
     int count = 0;
-    snprintf(tensor, sizeof tensor, "tensor cores %s", dtype);
     const bool gpu = best_ceiling(rows, len, device, "tensor", NULL) != NULL;
     fputs("bandwidth\tper_second\tlabel\n", out);
     if (dram)
         count += write_ceiling(out, "DRAM", true, best_ceiling(rows, len, device, "dram", NULL));
     count += write_ceiling(out, gpu ? "L2" : "last-level cache", true,
                            best_ceiling(rows, len, device, "l2", NULL));
-    count += write_ceiling(out, tensor, false, best_ceiling(rows, len, device, "tensor", dtype));
+    for (int d = 0; d < 2; d++) {
+        char tensor[TEXT_LEN + 16];
+        if (!dtypes[d]) continue;
+        snprintf(tensor, sizeof tensor, "tensor cores %s", dtypes[d]);
+        count +=
+            write_ceiling(out, tensor, false, best_ceiling(rows, len, device, "tensor", dtypes[d]));
+    }
     count += write_ceiling(out, gpu ? "CUDA cores fp32" : "FMA units fp32", false,
                            best_ceiling(rows, len, device, "cuda_core", "fp32"));
     return count;
-}
-
-static status_t write_ceilings(const sheet_t *sheet, level_t level, int *count) {
-    whole_file_t w;
-    char name[96];
-    const section_t *section = &sheet->r->sections[sheet->section];
-    snprintf(name, sizeof name, "%s_ceilings%s.tsv", LEVEL_STEM[level], sheet->suffix);
-    const status_t st = whole_open(sheet->data_dir, name, &w);
-    if (st != STATUS_OK) return st;
-    *count = figures_write_ceilings(w.file, sheet->r->ceilings, sheet->r->ceilings_len,
-                                    sheet->r->together ? NULL : section->device, section->dtype,
-                                    level == LEVEL_DRAM);
-    return whole_close(&w, STATUS_OK);
 }
 
 /* FLOP per byte at a level: as counted (NAN if it was not), and by the model. */
@@ -123,6 +115,30 @@ static bool on_roofline(const sheet_t *sheet, int i, level_t level) {
     const intensities_t at = intensities(&sheet->r->points[i], level);
     return p->section == sheet->section && p->current && p->ok && sheet->r->points[i].tflops > 0 &&
            (at.counted > 0 || (level == LEVEL_DRAM && at.model > 0));
+}
+
+/* What points multiply in that is not the section's dtype; NULL if nothing. */
+static const char *other_dtype(const sheet_t *sheet, level_t level) {
+    const report_t *r = sheet->r;
+    for (int i = 0; i < r->points_len; i++) {
+        const char *dtype = r->points[i].matrix_dtype;
+        if (*dtype && strcmp(dtype, r->points[i].dtype) != 0 && on_roofline(sheet, i, level))
+            return dtype;
+    }
+    return NULL;
+}
+
+static status_t write_ceilings(const sheet_t *sheet, level_t level, int *count) {
+    whole_file_t w;
+    char name[96];
+    const section_t *section = &sheet->r->sections[sheet->section];
+    snprintf(name, sizeof name, "%s_ceilings%s.tsv", LEVEL_STEM[level], sheet->suffix);
+    const status_t st = whole_open(sheet->data_dir, name, &w);
+    if (st != STATUS_OK) return st;
+    *count = figures_write_ceilings(w.file, sheet->r->ceilings, sheet->r->ceilings_len,
+                                    sheet->r->together ? NULL : section->device, section->dtype,
+                                    other_dtype(sheet, level), level == LEVEL_DRAM);
+    return whole_close(&w, STATUS_OK);
 }
 
 /* "bf16, cache rotate; intensity modelled (44 points)" */

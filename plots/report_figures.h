@@ -27,11 +27,11 @@ typedef struct {
 
 /*
  * The lines of a roofline as TSV, with their header: what a device (NULL: the best of them) does at
- * most in a dtype; `dram`
- * with the line of its memory too. Returns how many lines there are.
+ * most in a dtype, and in `other` unless it is NULL; `dram` with the line of its memory too.
+ * Returns how many lines there are.
  */
 int figures_write_ceilings(FILE *out, const ceiling_row_t *rows, int len, const char *device,
-                           const char *dtype, bool dram);
+                           const char *dtype, const char *other, bool dram);
 
 /* Writes dir/data/ and lists the pictures that can be drawn from it. `all` are the reports of this
  * call, this one included; NULL for one alone. */

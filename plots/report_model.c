@@ -222,7 +222,7 @@ double report_unit(const char *unit) {
     return NAN;
 }
 
-roof_ceilings_t report_ceilings(const report_t *r, int section) {
+roof_ceilings_t report_ceilings(const report_t *r, int section, const char *matrix_dtype) {
     roof_ceilings_t ceilings = roof_ceilings_none();
     for (int i = 0; i < r->ceilings_len; i++) {
         const ceiling_row_t *row = &r->ceilings[i];
@@ -232,7 +232,8 @@ roof_ceilings_t report_ceilings(const report_t *r, int section) {
                strcmp(row->kind, ceiling_kind_name(ceiling.kind)))
             ceiling.kind++;
         ceiling.value = row->value * report_unit(row->unit);
-        roof_ceilings_add(&ceilings, &ceiling, r->sections[section].dtype);
+        roof_ceilings_add(&ceilings, &ceiling,
+                          *matrix_dtype ? matrix_dtype : r->sections[section].dtype);
     }
     return ceilings;
 }

@@ -117,7 +117,7 @@ bool is_counted(const point_row_t *row);
 double report_unit(const char *unit);
 /* report_console() of a report that is loaded. */
 status_t report_print(const report_t *report, FILE *out);
-/* The ceilings of a section's device for its dtype. */
-roof_ceilings_t report_ceilings(const report_t *report, int section);
+/* The ceilings of a section's device for a matrix_dtype; "": for the section's dtype. */
+roof_ceilings_t report_ceilings(const report_t *report, int section, const char *matrix_dtype);
 
 #endif

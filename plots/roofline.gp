@@ -63,7 +63,7 @@ y_high = best_compute > y_high ? best_compute : y_high
 unit = y_high >= 1e12 ? 1e12 : 1e9
 if (best_compute > 0 && best_bandwidth > 0) {
     ridge = best_compute / least_bandwidth
-    x_high = ridge * 4 > x_high ? ridge * 4 : x_high
+    x_high = ridge * 2.5 > x_high ? ridge * 2.5 : x_high
 }
 x_low = 10 ** (floor(4 * log10(x_low)) / 4.0 - 0.75)
 x_high = 10 ** (ceil(4 * log10(x_high)) / 4.0 + 0.1)

@@ -46,7 +46,9 @@ enum { TEXT_LEN = 192 };
     /* which GPU it was, wherever `device` counts from */                                          \
     C(gpu_uuid, TEXT)                                                                              \
     /* times that it was sampled anew, since something throttled the device */                     \
-    C(remeasured, COUNT)
+    C(remeasured, COUNT)                                                                           \
+    /* of the operands of its matrix products: which compute ceiling is its own */                 \
+    C(matrix_dtype, TEXT)
 
 #define CEILING_COLUMNS(C)                                                                         \
     C(run_id, TEXT) C(device, TEXT) C(kind, TEXT) C(dtype, TEXT) C(method, TEXT) C(value, REAL)    \

@@ -344,9 +344,31 @@ static void test_required_counters_that_fail(void **state) {
     assert_string_equal(rows_after[5].counter_status, "off"); /* was not tried */
 }
 
+/* A row is judged by the ceilings of what it multiplies in; without that cell, by its dtype's. */
+static void test_ceilings_of(void **state) {
+    (void)state;
+    const ceiling_t bf16 = {.kind = CEILING_TENSOR, .dtype = "bf16", .value = 8e14};
+    const ceiling_t fp8 = {.kind = CEILING_TENSOR, .dtype = "fp8", .value = 17e14};
+    device_ceilings_t c;
+    point_row_t row;
+    for (int i = 0; i < MATRIX_DTYPES; i++) {
+        c.of[i] = roof_ceilings_none();
+        roof_ceilings_add(&c.of[i], &bf16, matrix_dtype_name(i));
+        roof_ceilings_add(&c.of[i], &fp8, matrix_dtype_name(i));
+    }
+    row_clear(&POINTS_TABLE, &row);
+    row_set_text(row.dtype, "bf16");
+    assert_true(ceilings_of(&c, &row)->compute_flops == 8e14);
+    row_set_text(row.matrix_dtype, "fp8");
+    assert_true(ceilings_of(&c, &row)->compute_flops == 17e14);
+    row_set_text(row.matrix_dtype, "bf16");
+    assert_true(ceilings_of(&c, &row)->compute_flops == 8e14);
+}
+
 int main(void) {
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_parse),
+        cmocka_unit_test(test_ceilings_of),
         cmocka_unit_test_setup(test_require, reset),
         cmocka_unit_test_setup(test_probe_survives_a_crash, reset),
         cmocka_unit_test_setup(test_off_opens_nothing, reset),

@@ -19,6 +19,7 @@ static const variant_t blast_fused_fp8 = {
     .output_order = ORDER_KJ,
     .dtypes = DTYPE_BIT(DTYPE_BF16) | DTYPE_BIT(DTYPE_FP16),
     .tolerance = BLAST_FP8_TOLERANCE,
+    .matrix_dtype = "fp8",
     .plans = plans,
 };
 REGISTER_VARIANT(blast_fused_fp8)

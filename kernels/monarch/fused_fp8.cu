@@ -20,6 +20,7 @@ static const variant_t monarch_fused_fp8 = {
     .output_order = ORDER_KJ,
     .dtypes = DTYPE_BIT(DTYPE_BF16) | DTYPE_BIT(DTYPE_FP16),
     .tolerance = MONARCH_FP8_TOLERANCE,
+    .matrix_dtype = "fp8",
     .plans = plans,
 };
 REGISTER_VARIANT(monarch_fused_fp8)
