@@ -160,7 +160,8 @@ template <typename T, typename S> struct cluster_t {
     }
 
     /* Y, rounded, where Z will be, or to the blocks of this group that mix: 8 x 8 matrices down the
-     * tokens. A warp's store is one. */
+     * tokens. A warp's store is one. What stays here goes as what is sent: memcheck takes a bulk
+     * copy within one block for an error. */
     __device__ void stage_y(const float (&y)[S::RANKS / 4]) const {
         const uint32_t row = place(row0 + lane / 4, part) * VECTOR_BYTES + lane % 4 * 4;
 #pragma unroll
@@ -168,7 +169,7 @@ template <typename T, typename S> struct cluster_t {
             const int unit = half * S::HALF_UNITS + i, to = group * S::PARTS + unit / S::MIXED;
             const uint32_t upper = round_pair<T>(y[4 * i], y[4 * i + 1]);
             const uint32_t lower = round_pair<T>(y[4 * i + 2], y[4 * i + 3]);
-            if constexpr (S::DIRECT) {
+            if (S::DIRECT || to == block) {
                 const uint32_t there = cluster_address(smem.y(unit % S::MIXED, part) + row, to);
                 const uint32_t barrier = cluster_address(smem.y_full(), to);
                 cluster_store_async(there, upper, barrier);
@@ -186,7 +187,7 @@ template <typename T, typename S> struct cluster_t {
 #pragma unroll 1
         for (int i = (int)threadIdx.x / 32; i < S::PARTS; i += S::WARPS) {
             const int to = group * S::PARTS + i;
-            if (units_of<S>(i) > 0)
+            if (units_of<S>(i) > 0 && to != block)
                 bulk_copy_cluster(cluster_address(smem.y(0, part), to), smem.z(i * S::MIXED),
                                   units_of<S>(i) * S::UNIT_BYTES,
                                   cluster_address(smem.y_full(), to));
@@ -251,19 +252,21 @@ template <typename T, typename S> struct cluster_t {
     /* Z_k of two pairs of tokens to the blocks that own columns of output block k, or where Y was.
      */
     __device__ void put_z(const uint32_t (&z)[4][4], int mixed, int token) const {
+        const int own = block / args.cut.owners;
 #pragma unroll
         for (int i = 0; i < 4; i++) {
             const int k = lane % 4 * 2 + i % 2;
             const uint32_t row = place(token + i / 2 * 8, k) * VECTOR_BYTES;
             if (k >= args.blocks) continue;
-            if constexpr (S::DIRECT) {
-                const uint32_t to = smem.z(group * S::UNITS + part * S::MIXED + mixed) + row;
+            const uint32_t to = smem.z(group * S::UNITS + part * S::MIXED + mixed) + row;
+            const int first = S::DIRECT ? k * args.cut.owners : block;
+            const int end = S::DIRECT ? first + args.cut.owners : block + (k == own);
 #pragma unroll 1
-                for (int owner = k * args.cut.owners; owner < (k + 1) * args.cut.owners; owner++)
-                    cluster_store_async(cluster_address(to, owner),
-                                        make_uint4(z[i][0], z[i][1], z[i][2], z[i][3]),
-                                        cluster_address(smem.z_full(), owner));
-            } else {
+            for (int owner = first; owner < end; owner++)
+                cluster_store_async(cluster_address(to, owner),
+                                    make_uint4(z[i][0], z[i][1], z[i][2], z[i][3]),
+                                    cluster_address(smem.z_full(), owner));
+            if constexpr (!S::DIRECT) {
                 shared_store(smem.y(mixed, k) + row,
                              make_float4(__uint_as_float(z[i][0]), __uint_as_float(z[i][1]),
                                          __uint_as_float(z[i][2]), __uint_as_float(z[i][3])));
@@ -294,6 +297,7 @@ template <typename T, typename S> struct cluster_t {
 #pragma unroll 1
         for (int i = (int)threadIdx.x / 32; i < S::BLOCKS; i += S::WARPS) {
             const int to = (i + block) % S::BLOCKS; /* not all to the same block at once */
+            if (to == block) continue;
             bulk_copy_cluster(cluster_address(smem.z(group * S::UNITS + part * S::MIXED), to),
                               smem.y(0, to / args.cut.owners), units * S::UNIT_BYTES,
                               cluster_address(smem.z_full(), to));
