@@ -4,7 +4,7 @@
 #include <stdlib.h>
 
 /* The most characters of a name above a panel; the most token counts looked at for crossings. */
-enum { PANEL_NAME = 22, PANELS_PER_PAGE = 12, MAX_PANELS = 2 * PANELS_PER_PAGE, MAX_CURVE = 256 };
+enum { PANEL_NAME = 27, PANELS_PER_PAGE = 12, MAX_PANELS = 2 * PANELS_PER_PAGE, MAX_CURVE = 256 };
 
 /* The row of a series in a panel; a panel of one (blocks, rank) also shows the layer's dense. */
 static int find_in_panel(const report_t *r, int layer, int series, double tokens) {
