@@ -7,8 +7,8 @@
 
 /* Lists the pictures of the layers with one token count. */
 status_t bars_prepare(const sheet_t *sheet);
-/* Lists the pictures of what was counted to be read beyond the compulsory, each layer at its largest
- * token count. */
+/* Lists the pictures of what was counted to be read beyond the compulsory, each layer at its
+ * largest token count. */
 status_t excess_prepare(const sheet_t *sheet);
 
 #endif

@@ -4,8 +4,8 @@
 
 #include "plots/report_sheet.h"
 
-/* In Markdown: which runs, what differs between their machines, and ceilings. `all` holds the report
- * itself too. */
+/* In Markdown: which runs, what differs between their machines, and ceilings. `all` holds the
+ * report itself too. */
 void write_beside(FILE *out, const report_t *report, const report_t *all, int all_len);
 /* The points that they share. */
 void write_points_beside(FILE *out, const report_t *report, const report_t *all, int all_len);
