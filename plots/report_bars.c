@@ -147,22 +147,25 @@ static status_t open_files(const sheet_t *sheet, const bars_t *bars, files_t *fi
     return whole_close(&files->layers, whole_close(&files->lanes, st));
 }
 
-static status_t prepare(const sheet_t *sheet, const bars_t *bars) {
-    const report_t *r = sheet->r;
+static status_t write_files(const sheet_t *sheet, const bars_t *bars, int *points, double *tokens,
+                            int *groups, bool *left_out) {
     files_t files;
+    status_t st = open_files(sheet, bars, &files);
+    if (st != STATUS_OK) return st;
+    *groups = write_layers(sheet, bars, &files, points, tokens, left_out);
+    st = whole_close(&files.points, st);
+    st = whole_close(&files.lanes, st);
+    return whole_close(&files.layers, st);
+}
+
+static status_t prepare(const sheet_t *sheet, const bars_t *bars) {
     bool left_out = false;
     char remark[160];
-    int *points = malloc(((size_t)r->series_len + 1) * sizeof *points);
-    double *tokens = malloc(((size_t)r->points_len + 1) * sizeof *tokens);
-    int groups = 0;
-    status_t st = points && tokens ? open_files(sheet, bars, &files)
-                                   : fail(STATUS_OOM, "out of host memory for the report");
-    if (st == STATUS_OK) {
-        groups = write_layers(sheet, bars, &files, points, tokens, &left_out);
-        st = whole_close(&files.points, st);
-        st = whole_close(&files.lanes, st);
-        st = whole_close(&files.layers, st);
-    }
+    int groups = 0, *points = malloc(((size_t)sheet->r->series_len + 1) * sizeof *points);
+    double *tokens = malloc(((size_t)sheet->r->points_len + 1) * sizeof *tokens);
+    const status_t st = points && tokens
+                            ? write_files(sheet, bars, points, tokens, &groups, &left_out)
+                            : fail(STATUS_OOM, "out of host memory for the report");
     free(points);
     free(tokens);
     if (st != STATUS_OK || groups == 0) return st;
