@@ -169,7 +169,7 @@ static void test_many_variants(void **state) {
     static const char *const structures[] = {"blast", "monarch"};
     point_row_t rows[ROWS];
     for (int i = 0; i < ROWS; i++) {
-        char variant[16];
+        char variant[24];
         snprintf(variant, sizeof variant, "variant_%d", i / 2);
         make_row(&rows[i], "m/l", i < 2 ? "dense" : structures[i / 2 % 2], variant, 1 + i % 2,
                  i + 1);
