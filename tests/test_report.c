@@ -289,6 +289,10 @@ static void test_rank_sweep_hides_nothing(void **state) {
     char *table = read_report("speedup.md", NULL);
     assert_line(table, "| m/l b2 r16 |", "| m/l b2 r16 | 8 |  | **10.0 us, 10.0x** |");
     assert_line(table, "| m/l b4 r32 |", "| m/l b4 r32 | 8 |  | **40.0 us, 2.50x** |");
+    char *csv = read_report("speedup.csv", NULL);
+    assert_line(csv, "m/l b2 r16,", "m/l b2 r16,8,100,10.0x");
+    assert_null(strstr(csv, "m/l,8")); /* dense has no row of its own */
+    free(csv);
     free(table);
 }
 
