@@ -28,7 +28,8 @@ stats points using (shown(int(column(1))) ? (USED[int(column(5))] = 1, column(7)
 x_low = STATS_min < 1 ? STATS_min : 1
 x_high = STATS_max > 1 ? STATS_max : 1
 x_low = 2 ** (floor(2 * log2(x_low)) / 2.0 - 0.1)
-x_high = 2 ** (ceil(2 * log2(x_high)) / 2.0 + 0.4)
+x_high = 2 ** (ceil(2 * log2(x_high)) / 2.0)
+x_high = x_high * (x_high / x_low) ** 0.09
 
 width = 1000
 bottom = 60

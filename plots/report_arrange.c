@@ -132,16 +132,17 @@ static void choose_markers(report_t *r) {
     enum { MARKERS = sizeof markers / sizeof *markers };
     int used = 0, hollow = 0;
     for (int i = 0; i < r->series_len; i++) {
-        int j = 0, marker = 0;
+        int j = 0;
         if (r->series[i].peer) {
             r->series[i].point_type = markers[hollow++ % MARKERS] - 1;
             continue;
         }
         while (strcmp(r->series[j].variant, r->series[i].variant)) j++;
-        if (j < i) marker = r->series[j].point_type;
+        const int of_name = j < i ? r->series[j].point_type : 0;
+        int marker = of_name;
         for (int k = 0; k < 2 * MARKERS && (!marker || marker_taken(r, i, marker)); k++) {
             if (k == MARKERS) r->series[i].rgb = darker(r->series[i].rgb);
-            marker = markers[used++ % MARKERS];
+            marker = k == MARKERS && of_name ? of_name : markers[used++ % MARKERS];
         }
         r->series[i].point_type = marker;
     }
