@@ -83,6 +83,10 @@ static void print_words(const command_t *command, const char *before, const char
     if (count) printf(")%s", after);
 }
 
+static bool takes_files(const command_t *command) {
+    return strcmp(command->name, "list") != 0;
+}
+
 static void bash_begin(const char *version) {
     (void)version;
     fputs("# bash completion for blroof\n"
@@ -97,6 +101,7 @@ static void bash_command(const command_t *command) {
     for (const option_t *o = command->options; o && o->name; o++) printf(" --%s", o->name);
     fputs("'\n", stdout);
     print_words(command, "        [[ $word == -* ]] || words=", "\n");
+    if (!takes_files(command)) fputs("        files=\n", stdout);
     fputs("        ;;\n", stdout);
 }
 
@@ -155,7 +160,7 @@ static void zsh_command(const command_t *command) {
     }
     fputs(" \\\n            '*: :{ ", stdout);
     print_words(command, "compadd -- ", "; ");
-    fputs("_files }'\n        ;;\n", stdout);
+    printf("%s}'\n        ;;\n", takes_files(command) ? "_files " : "");
 }
 
 static void zsh_end(void) {
