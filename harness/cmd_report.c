@@ -8,7 +8,7 @@
 status_t cmd_report(int argc, char **argv) {
     report_options_t report = {.console = true};
     const option_t options[] = {
-        {"paper", 0, NULL, "the paper's tables and claims too: paper.md and paper_*.csv", NULL,
+        {"paper", 0, NULL, "the paper's tables and claims too: paper.md, claims.csv", NULL,
          &report.paper},
         {"latex", 0, NULL, "the paper's tables as LaTeX too (booktabs, longtable)", NULL,
          &report.latex},

@@ -59,18 +59,39 @@ static void roff_end(void) {
 
 /* ---- shells ---- */
 
-/* What `blroof list` calls the words that a command takes; NULL: they are files. */
-static const char *listed(const command_t *command) {
-    return strstr(command->usage, "WORKLOAD") ? "workloads"
-           : strstr(command->usage, "MODEL")  ? "models"
-                                              : NULL;
+/* The words that a command takes, as a shell substitution between two texts. Nothing where they are
+ * files alone. */
+static void print_words(const command_t *command, const char *before, const char *after) {
+    static const struct {
+        const char *word, *list;
+    } KINDS[] = {{"PROFILE", "profiles"}, {"WORKLOAD", "workloads"}, {"MODEL", "models"}};
+    int count = 0;
+    if (!strcmp(command->name, "list")) { /* "[structures|variants|...]" */
+        printf("%s$(echo ", before);
+        for (const char *c = command->usage; *c; c++)
+            if (!strchr("[]", *c)) putchar(*c == '|' ? ' ' : *c);
+        count++;
+    }
+    for (size_t i = 0; i < sizeof KINDS / sizeof *KINDS; i++) {
+        if (!strstr(command->usage, KINDS[i].word)) continue;
+        if (count++ == 0)
+            printf("%s$(", before);
+        else
+            fputs("; ", stdout);
+        printf("blroof list %s 2>/dev/null | cut -d\" \" -f1", KINDS[i].list);
+    }
+    if (count) printf(")%s", after);
+}
+
+static bool takes_files(const command_t *command) {
+    return strcmp(command->name, "list") != 0;
 }
 
 static void bash_begin(const char *version) {
     (void)version;
     fputs("# bash completion for blroof\n"
           "_blroof() {\n"
-          "    local word=${COMP_WORDS[COMP_CWORD]} options= words= commands=\n"
+          "    local word=${COMP_WORDS[COMP_CWORD]} options= words= files=yes\n"
           "    case ${COMP_WORDS[1]} in\n",
           stdout);
 }
@@ -79,9 +100,8 @@ static void bash_command(const command_t *command) {
     printf("    %s)\n        options='--help", command->name);
     for (const option_t *o = command->options; o && o->name; o++) printf(" --%s", o->name);
     fputs("'\n", stdout);
-    if (listed(command))
-        printf("        [[ $word == -* ]] || words=$(blroof list %s 2>/dev/null)\n",
-               listed(command));
+    print_words(command, "        [[ $word == -* ]] || words=", "\n");
+    if (!takes_files(command)) fputs("        files=\n", stdout);
     fputs("        ;;\n", stdout);
 }
 
@@ -90,11 +110,13 @@ static void bash_end(void) {
           "    if [ \"$COMP_CWORD\" = 1 ]; then\n"
           "        words=$(blroof --help | sed -n 's/^  \\([a-z]*\\) .*/\\1/p') options='--help "
           "--version'\n"
+          "        files=\n"
           "    fi\n"
           "    if [[ $word == -* ]]; then\n"
           "        COMPREPLY=($(compgen -W \"$options\" -- \"$word\"))\n"
           "    else\n"
-          "        COMPREPLY=($(compgen -W \"$words\" -- \"$word\") $(compgen -f -- \"$word\"))\n"
+          "        COMPREPLY=($(compgen -W \"$words\" -- \"$word\") ${files:+$(compgen -f -- "
+          "\"$word\")})\n"
           "    fi\n"
           "}\n"
           "complete -o filenames -F _blroof blroof\n",
@@ -136,12 +158,9 @@ static void zsh_command(const command_t *command) {
         if (o->argument) printf(":%s:_files", o->argument);
         putchar('\'');
     }
-    fputs(" \\\n            '*: :", stdout);
-    if (listed(command))
-        printf("{ compadd -- $(blroof list %s 2>/dev/null); _files }", listed(command));
-    else
-        fputs("_files", stdout);
-    fputs("'\n        ;;\n", stdout);
+    fputs(" \\\n            '*: :{ ", stdout);
+    print_words(command, "compadd -- ", "; ");
+    printf("%s}'\n        ;;\n", takes_files(command) ? "_files " : "");
 }
 
 static void zsh_end(void) {

@@ -20,6 +20,8 @@ if (!exists('series_file')) { series_file = 'series.tsv' }
 stats data.series_file using (series_len = series_len + 1, RGB[series_len] = column(3), \
     POINT[series_len] = column(4), NAME[series_len] = strcol(2), USED[series_len] = 0, column(1)) \
     nooutput
+# Room for all of them in a legend, in pixels: gnuplot breaks one that is higher than its plot
+legend_height = 20 * series_len + 10
 
 # Numbers of tics: 0.25, 1024, 16384, 131k, 2.1M
 short(v) = v >= 1e6 ? sprintf('%.2gM', v / 1e6) : v >= 1e5 ? sprintf('%.3gk', v / 1e3) : \
@@ -28,8 +30,3 @@ log2(x) = log(x) / log(2)
 
 # Points that say their row to who points at them (in SVG) and are not seen
 TELL = 'with labels hypertext point pt 7 ps 1.6 lc rgb 0xFF000000 notitle'
-
-# What each template puts above its plot, in pixels from the top.
-set label 1001 title_text at screen 16.0 / width, screen 1 - 20.0 / height left font ',17'
-set label 1002 subtitle_text at screen 16.0 / width, screen 1 - 43.0 / height left font ',12' \
-    tc rgb 0x505050

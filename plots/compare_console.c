@@ -59,7 +59,8 @@ static void print_time(const console_t *k, double time_us) {
 static void print_point(const console_t *k, const compared_t *p) {
     char name[NAME_LEN], interval[64] = "";
     if (p->state == POINT_COMPARED && p->time.ratio > 0) {
-        snprintf(interval, sizeof interval, "%.3f-%.3f", p->time.ci_low, p->time.ci_high);
+        snprintf(interval, sizeof interval, "%.3f-%.*f", p->time.ci_low,
+                 p->time.ci_high < 10 ? 3 : 0, p->time.ci_high);
         fprintf(k->out, "%*s%*.3f%*s", INDENT, "", RATIO, p->time.ratio, INTERVAL, interval);
         print_time(k, p->time.time_us[0]);
         print_time(k, p->time.time_us[1]);

@@ -153,6 +153,8 @@ static void junit_case(writer_t *w, const compared_t *p) {
     fprintf(w->out, "\" time=\"%.9f\"", is_timed(p) ? p->time.time_us[1] * 1e-6 : 0);
     if (matters <= MATTERS_UNSURE)
         junit_outcome(w, p, matters);
+    else if (p->state == POINT_NOT_OK)
+        fputs(">\n    <skipped message=\"ok on neither side\"/>\n  </testcase>\n", w->out);
     else
         fputs("/>\n", w->out);
 }
@@ -164,7 +166,8 @@ status_t compare_junit(const comparison_t *c, const char *path) {
     int skipped = 0;
     for (int i = 0; i < c->points_len; i++) {
         const matters_t matters = point_matters(c, &c->points[i]);
-        skipped += matters == MATTERS_MISSING || matters == MATTERS_UNSURE;
+        skipped += matters == MATTERS_MISSING || matters == MATTERS_UNSURE ||
+                   c->points[i].state == POINT_NOT_OK;
     }
     TRY(whole_open_path(path, &file));
     writer_t w = {c, file.file, 0};

@@ -26,6 +26,8 @@ static const char HEAD[] =
     "th, td { padding: .25em .7em; border-bottom: 1px solid var(--line); vertical-align: top; }\n"
     "th { background: var(--soft); text-align: left; white-space: nowrap; }\n"
     "td[align=right] { white-space: nowrap; }\n"
+    "td:first-child, th:first-child { position: sticky; left: 0; }\n"
+    "td:first-child { background: var(--paper); }\n"
     "tr:hover td { background: var(--soft); }\n"
     "figure { margin: 1.5em 0; } figure svg { max-width: 100%; height: auto; }\n"
     "figcaption { color: var(--quiet); font-size: 13px; }\n"

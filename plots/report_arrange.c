@@ -110,31 +110,40 @@ static void choose_colours(report_t *r) {
     }
 }
 
-/* True if a series before i, of its structure, has this marker under another name. */
+/* True if a series before i, of its structure, looks like i with this marker. */
 static bool marker_taken(const report_t *r, int i, int marker) {
     for (int j = 0; j < i; j++)
         if (!strcmp(r->series[j].structure, r->series[i].structure) &&
-            r->series[j].point_type == marker)
+            r->series[j].rgb == r->series[i].rgb && r->series[j].point_type == marker)
             return true;
     return false;
 }
 
-/* A variant of one name has one marker whatever its structure, as far as the markers reach. All are
- * filled ones: hollow says that a point is modelled, or timed by another tool. */
+/* Half as light. */
+static unsigned darker(unsigned rgb) {
+    return rgb >> 1 & 0x7F7F7F;
+}
+
+/* A variant of one name has one marker whatever its structure, as far as the markers reach; beyond
+ * that they come again in a darker tone. All are filled ones: hollow says that a point is modelled,
+ * or timed by another tool. */
 static void choose_markers(report_t *r) {
     static const int markers[] = {7, 9, 5, 13, 11, 15};
     enum { MARKERS = sizeof markers / sizeof *markers };
     int used = 0, hollow = 0;
     for (int i = 0; i < r->series_len; i++) {
-        int j = 0, marker = 0;
+        int j = 0;
         if (r->series[i].peer) {
             r->series[i].point_type = markers[hollow++ % MARKERS] - 1;
             continue;
         }
         while (strcmp(r->series[j].variant, r->series[i].variant)) j++;
-        if (j < i) marker = r->series[j].point_type;
-        for (int k = 0; k < MARKERS && (!marker || marker_taken(r, i, marker)); k++)
-            marker = markers[used++ % MARKERS];
+        const int of_name = j < i ? r->series[j].point_type : 0;
+        int marker = of_name;
+        for (int k = 0; k < 2 * MARKERS && (!marker || marker_taken(r, i, marker)); k++) {
+            if (k == MARKERS) r->series[i].rgb = darker(r->series[i].rgb);
+            marker = k == MARKERS && of_name ? of_name : markers[used++ % MARKERS];
+        }
         r->series[i].point_type = marker;
     }
 }

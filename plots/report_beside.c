@@ -148,13 +148,15 @@ static const ceiling_row_t *same_ceiling(const report_t *r, const ceiling_row_t 
 
 static void write_ceilings_beside(FILE *out, const report_t *r, const runs_t *runs) {
     char text[NUMBER_LEN];
-    write_heads(out, "ceiling | unit", runs, 2);
+    bool any = false;
     for (int c = 0; c < r->ceilings_len; c++) {
         const ceiling_row_t *row = &r->ceilings[c];
         int runs_with = 0;
         if (same_ceiling(r, row) != row) continue; /* of another device of the run */
         for (int i = 0; i < runs->len; i++) runs_with += same_ceiling(&runs->all[i], row) != NULL;
         if (runs_with < 2) continue;
+        if (!any) write_heads(out, "ceiling | unit", runs, 2);
+        any = true;
         fputs("| ", out);
         text_markdown(out, row->kind);
         fprintf(out, " %s%s", row->dtype, *row->dtype ? " " : "");
@@ -202,7 +204,15 @@ void write_beside(FILE *out, const report_t *r, const report_t *all, int all_len
     write_runs(out, r, &runs);
     write_differences(out, r, &runs);
     write_ceilings_beside(out, r, &runs);
-    fputs("Median time in us, and times as fast as the dense of the same run:\n\n", out);
+    close_runs(&runs);
+}
+
+void write_points_beside(FILE *out, const report_t *r, const report_t *all, int all_len) {
+    runs_t runs;
+    if (open_runs(all, all_len, &runs) != STATUS_OK) return;
+    fputs("## Points side by side\n\n"
+          "Median time in us, and times as fast as the dense of the same run.\n\n",
+          out);
     write_heads(out, "layer | structure/variant | tokens", &runs, 3);
     int shared = 0;
     for (int i = 0; i < r->points_len; i++)

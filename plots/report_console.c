@@ -20,7 +20,7 @@ enum {
     FIXED = TIME + SPEEDUP + TFLOPS + GBPS + PERCENT + ERROR + 7, /* and the spaces before */
     BOUND_MAX = 9,
     LAYER_MIN = 12,
-    SERIES_MAX = 28, /* where there is no room for both */
+    SERIES_MAX = 24, /* where there is no room for both */
     TOKENS_MIN = 6,
     WIDTH_TEXT = 2 * LINE
 };

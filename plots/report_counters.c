@@ -210,7 +210,8 @@ void write_traffic(FILE *out, const report_t *r, int section) {
     qsort(ranking, (size_t)count, sizeof *ranking, more_excess);
     fputs(
         "Bytes read from DRAM over those that must be read (inputs and weights, once), and FLOPs\n"
-        "executed over those that the algorithm needs; the most wasteful variant first.\n"
+        "executed over those that the algorithm needs; the most wasteful variant first. Below 1x:\n"
+        "kept by the cache, or packed in fewer bits than the dtype has.\n"
         "[Model against counters](table2.md), point by point.\n\n"
         "| structure/variant | points counted | reads, geometric mean | worst | FLOPs, geometric "
         "mean |\n| --- | ---: | ---: | --- | ---: |\n",

@@ -11,16 +11,15 @@
 #include "harness/paths.h"
 #include "plots/gnuplot.h"
 #include "plots/model_passes.h"
+#include "plots/report_bars.h"
 #include "plots/report_beside.h"
 #include "plots/report_heatmap.h"
 #include "plots/report_panels.h"
 #include "plots/report_sheet.h"
 #include "plots/svg.h"
 
-/* The most characters of a name that fit beside bars, in a legend. */
-enum { BAR_NAME = 40, LEGEND_NAME = 28, LAYERS_PER_PAGE = 24, PATH_LEN = 1400 };
-/* More than these nobody tells apart. */
-enum { MAX_POINTS = 2000, MAX_BAR_LAYERS = 2 * LAYERS_PER_PAGE };
+/* The most characters of a name that fit in a legend; more points than these nobody tells apart. */
+enum { LEGEND_NAME = 28, MAX_POINTS = 2000, PATH_LEN = 1400 };
 
 /* Shared by all pictures, so that a series looks the same in each. */
 static status_t write_series(const sheet_t *sheet) {
@@ -216,71 +215,6 @@ static status_t prepare_roofline(const sheet_t *sheet, level_t level) {
     return sheet_add_figure(sheet, figure);
 }
 
-/* ---- bars: layers of one token count ---- */
-
-/* One lane a bar, one more between layers. Returns how many lanes it took. */
-static int write_bars(FILE *out, const report_t *r, int group, int lane, int layer, double tokens) {
-    int best = -1, lanes = 0;
-    for (int s = 0; s < r->series_len; s++) {
-        const int i = report_find(r, layer, s, tokens);
-        if (i < 0 || isnan(r->places[i].speedup) || is_dense(&r->points[i])) continue;
-        if (best < 0 || r->places[i].speedup > r->places[best].speedup) best = i;
-    }
-    for (int s = 0; s < r->series_len && best >= 0; s++) {
-        const int i = report_find(r, layer, s, tokens);
-        if (i < 0 || isnan(r->places[i].speedup) || is_dense(&r->points[i])) continue;
-        char text[NUMBER_LEN] = "";
-        if (i == best) number_text(r->places[i].speedup, text);
-        fprintf(out, "%d\t%d\t", group, lane + lanes++);
-        text_tsv(out, r->layers[layer].label);
-        fprintf(out, "\t%.0f\t%d\t", tokens, s + 1);
-        text_tsv(out, r->series[s].label);
-        fprintf(out, "\t%.9g\t%s%s\t", r->places[i].speedup, text, i == best ? "\303\227" : "");
-        report_tell(r, i, out);
-        putc('\n', out);
-    }
-    return lanes;
-}
-
-static status_t prepare_bars(const sheet_t *sheet) {
-    const report_t *r = sheet->r;
-    whole_file_t names, bars;
-    int groups = 0, left_out = 0, lane = 1;
-    status_t st =
-        sheet_open_data(sheet, "bar_layers", "group\tfirst_lane\tlast_lane\tlabel", &names);
-    if (st != STATUS_OK) return st;
-    st = sheet_open_data(sheet, "bars",
-                         "group\tlane\tlayer\ttokens\tseries\tlabel\tspeedup\tbest_of_layer\trow",
-                         &bars);
-    if (st != STATUS_OK) return whole_close(&names, st);
-    for (int l = 0; l < r->layers_len; l++) {
-        const layer_t *layer = &r->layers[l];
-        if (layer->section != sheet->section || layer->tokens_len != 1) continue;
-        if (groups == MAX_BAR_LAYERS) {
-            left_out++;
-            continue;
-        }
-        const double tokens = layer->first->tokens;
-        const int lanes = write_bars(bars.file, r, groups + 1, lane, l, tokens);
-        if (lanes == 0) continue;
-        fprintf(names.file, "%d\t%d\t%d\t", ++groups, lane, lane + lanes - 1);
-        sheet_tsv_name(names.file, layer->label, BAR_NAME);
-        fprintf(names.file, ", n=%.0f\n", tokens);
-        lane += lanes + 1;
-    }
-    st = whole_close(&bars, STATUS_OK);
-    st = whole_close(&names, st);
-    if (st != STATUS_OK || groups == 0) return st;
-    figure_t figure = {.template = "bars",
-                       .what = "",
-                       .caption = "Speedup over dense, layer by layer: right of 1x is faster."};
-    sheet_title(sheet, "Speedup over dense", &figure);
-    char remark[128];
-    snprintf(remark, sizeof remark, "bars to the right are faster than dense, n is tokens%s",
-             left_out ? "; the first layers only" : "");
-    return sheet_add_pages(sheet, &figure, remark, "speedup_bars", groups, LAYERS_PER_PAGE);
-}
-
 /* ---- public ---- */
 
 status_t figures_prepare(const report_t *r, const report_t *all, int all_len, const char *dir,
@@ -297,9 +231,10 @@ status_t figures_prepare(const report_t *r, const report_t *all, int all_len, co
         if (s > 0) snprintf(sheet.suffix, sizeof sheet.suffix, "_%d", s + 1);
         st = prepare_roofline(&sheet, LEVEL_DRAM);
         if (st == STATUS_OK) st = prepare_roofline(&sheet, LEVEL_L2);
-        if (st == STATUS_OK) st = prepare_bars(&sheet);
+        if (st == STATUS_OK) st = bars_prepare(&sheet);
         if (st == STATUS_OK) st = panels_prepare(&sheet);
         if (st == STATUS_OK) st = heatmap_prepare(&sheet);
+        if (st == STATUS_OK) st = excess_prepare(&sheet);
     }
     sheet.suffix[0] = '\0';
     sheet.section = FIGURE_MODELS;

@@ -13,7 +13,7 @@ enum { FIGURE_BESIDE = -1, FIGURE_MODELS = -2 };
 typedef struct {
     int section;
     const char *template;
-    const char *what; /* of the template: "time", "speedup", "l2" or "" */
+    const char *what; /* of the template: "time", "speedup", "l2", "excess" or "" */
     char suffix[16];  /* of the data files: "" for the first section, "_2", ... */
     int first, last;  /* panels or rows shown, from 1; roofline: 1 and the number of ceilings */
     char name[64];    /* of the file, without extension */

@@ -79,6 +79,7 @@ static void write_all(page_t *page, const report_t *r, const index_t *index) {
     for (int s = 0; s < r->sections_len && page->st == STATUS_OK; s++)
         write_section(page, r, index->figures, s);
     if (page->st != STATUS_OK) return;
+    if (index->others_len > 1) write_points_beside(page->md, r, index->others, index->others_len);
     page->st = write_passes(page, r, index->figures);
     if (page->st != STATUS_OK) return;
     if (index->paper) page->st = paper_print_claims(r, page->md);

@@ -3,8 +3,15 @@
 #include <math.h>
 #include <stdlib.h>
 
-/* The most characters of a name above a panel; the most token counts looked at for crossings. */
-enum { PANEL_NAME = 22, PANELS_PER_PAGE = 12, MAX_PANELS = 2 * PANELS_PER_PAGE, MAX_CURVE = 256 };
+/* The most characters of a name above a panel; the most token counts looked at for crossings, and
+ * drawn: a panel is some 230 pixels wide. */
+enum {
+    PANEL_NAME = 27,
+    PANELS_PER_PAGE = 12,
+    MAX_PANELS = 2 * PANELS_PER_PAGE,
+    MAX_CURVE = 256,
+    MAX_DRAWN = 64
+};
 
 /* The row of a series in a panel; a panel of one (blocks, rank) also shows the layer's dense. */
 static int find_in_panel(const report_t *r, int layer, int series, double tokens) {
@@ -21,7 +28,8 @@ static bool has_panel(const sheet_t *sheet, int layer) {
     return false;
 }
 
-/* A file each: gnuplot reads one again for every curve in it. */
+/* A file each: gnuplot reads one again for every curve in it. Of many token counts the first, the
+ * last and some between. */
 static status_t write_panel(const sheet_t *sheet, int panel, int layer, const double *tokens,
                             int tokens_len) {
     const report_t *r = sheet->r;
@@ -32,8 +40,10 @@ static status_t write_panel(const sheet_t *sheet, int panel, int layer, const do
         sheet, stem,
         "panel\tlayer\tseries\tlabel\ttokens\ttime_us\tci_low_us\tci_high_us\tspeedup\trow", &w);
     if (st != STATUS_OK) return st;
+    const int step = (tokens_len + MAX_DRAWN - 1) / MAX_DRAWN;
     for (int s = 0; s < r->series_len; s++)
         for (int t = 0; t < tokens_len; t++) {
+            if (t % step && t + 1 < tokens_len) continue;
             const int i = find_in_panel(r, layer, s, tokens[t]);
             if (i < 0 || !r->places[i].ok) continue;
             fprintf(w.file, "%d\t", panel);
@@ -114,7 +124,8 @@ static status_t write_turns(const sheet_t *sheet, double *tokens, int *turns) {
 
 /* ---- panels ---- */
 
-static status_t write_panels(const sheet_t *sheet, double *tokens, int *panels, bool *left_out) {
+static status_t write_panels(const sheet_t *sheet, double *tokens, int *panels, bool *left_out,
+                             bool *thinned) {
     const report_t *r = sheet->r;
     whole_file_t titles;
     *panels = 0;
@@ -131,7 +142,9 @@ static status_t write_panels(const sheet_t *sheet, double *tokens, int *panels, 
         sheet_tsv_name(titles.file, layer->label, PANEL_NAME);
         fprintf(titles.file, " (%.0f \342\206\222 %.0f)\n", layer->first->in_features,
                 layer->first->out_features);
-        st = write_panel(sheet, *panels, l, tokens, report_tokens(r, l, tokens));
+        const int count = report_tokens(r, l, tokens);
+        *thinned = *thinned || count > MAX_DRAWN;
+        st = write_panel(sheet, *panels, l, tokens, count);
     }
     return whole_close(&titles, st);
 }
@@ -148,17 +161,18 @@ static bool any_speedup(const sheet_t *sheet, bool many_tokens) {
 
 status_t panels_prepare(const sheet_t *sheet) {
     int panels = 0, turns = 0;
-    bool left_out = false;
-    char remark[128], more[64];
+    bool left_out = false, thinned = false;
+    char remark[192], more[128];
     double *tokens = malloc((size_t)sheet->r->points_len * sizeof *tokens);
     if (!tokens) return fail(STATUS_OOM, "out of host memory for the report");
-    status_t st = write_panels(sheet, tokens, &panels, &left_out);
+    status_t st = write_panels(sheet, tokens, &panels, &left_out, &thinned);
     if (st == STATUS_OK) st = write_turns(sheet, tokens, &turns);
     free(tokens);
     if (st != STATUS_OK || panels == 0) return st;
 
-    snprintf(more, sizeof more, "%s%s", turns > 0 ? "; a ring: as fast as dense" : "",
-             left_out ? "; the first layers only" : "");
+    snprintf(more, sizeof more, "%s%s%s", turns > 0 ? "; a ring: as fast as dense" : "",
+             left_out ? "; the first layers only" : "",
+             thinned ? "; some of the token counts" : "");
     if (any_speedup(sheet, true)) {
         figure_t speedup = {.template = "tokens",
                             .what = "speedup",

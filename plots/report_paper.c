@@ -53,6 +53,7 @@ static status_t make_layers(const report_t *r, int section, text_table_t *t) {
     if (!tokens) return fail(STATUS_OOM, "out of host memory for the report");
     for (int l = 0; l < r->layers_len; l++) {
         if (r->layers[l].section != section) continue;
+        if (r->split && is_dense(r->layers[l].first)) continue; /* in the others' rows */
         const int tokens_len = report_tokens(r, l, tokens);
         for (int n = 0; n < tokens_len; n++) add_layer(r, l, tokens[n], series, count, t);
     }

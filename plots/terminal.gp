@@ -16,3 +16,8 @@ if (kind eq 'png') {
     marker = 1.0
 }
 set output output
+
+# What each template puts above its plot, in pixels from the top.
+set label 1001 title_text at screen 16.0 / width, screen 1 - 20.0 / height left font ',17'
+set label 1002 subtitle_text at screen 16.0 / width, screen 1 - 43.0 / height left font ',12' \
+    tc rgb 0x505050

@@ -90,6 +90,10 @@ status_t table_csv(const text_table_t *t, FILE *out) {
 
 /* ---- LaTeX ---- */
 
+/* More columns have their heads turned; longer texts are broken, where no word is wider than a
+ * line. */
+enum { LATEX_FLAT_HEADS = 9, LATEX_LINE = 24, LATEX_WORD = 20 };
+
 static void latex_text(FILE *out, const char *text) {
     for (; *text; text++) {
         if (*text == '\\')
@@ -105,14 +109,37 @@ static void latex_text(FILE *out, const char *text) {
     }
 }
 
+/* A column of sentences is broken into lines, one of names is not. */
+static bool has_sentences(const text_table_t *t, int column) {
+    bool is_long = false;
+    for (int i = column; i < t->cells_len; i += t->columns) {
+        const char *text = t->cells[i];
+        is_long = is_long || strlen(text) > LATEX_LINE;
+        for (size_t len; *text; text += len + (text[len] == ' '))
+            if ((len = strcspn(text, " ")) > LATEX_WORD) return false;
+    }
+    return is_long;
+}
+
+static void latex_columns(FILE *out, const text_table_t *t) {
+    for (int c = 0; c < t->columns; c++)
+        fputs(c >= t->texts ? "r" : has_sentences(t, c) ? "p{11em}" : "l", out);
+}
+
 status_t table_latex(const text_table_t *t, FILE *out) {
-    fputs("% needs \\usepackage{booktabs,longtable} and UTF-8\n\\begin{longtable}{", out);
-    for (int c = 0; c < t->columns; c++) putc(c < t->texts ? 'l' : 'r', out);
+    const bool upright = t->columns > LATEX_FLAT_HEADS;
+    fprintf(out, "%% needs \\usepackage{booktabs,longtable%s} and UTF-8\n",
+            upright ? ",graphicx" : "");
+    fputs("\\begin{longtable}{", out);
+    latex_columns(out, t);
     fputs("}\n\\caption{", out);
     latex_text(out, t->title);
     fputs("} \\\\\n\\toprule\n", out);
     for (int i = 0; i < t->cells_len; i++) {
+        const bool turned = upright && i < t->columns && i >= t->texts;
+        if (turned) fputs("\\rotatebox{90}{", out);
         latex_text(out, t->cells[i]);
+        if (turned) putc('}', out);
         fputs((i + 1) % t->columns ? " & " : " \\\\\n", out);
         if (i + 1 == t->columns) fputs("\\midrule\n\\endhead\n", out);
     }

@@ -30,7 +30,8 @@ int table_rows(const text_table_t *table); /* without the heads */
 /* STATUS_OOM if a cell was lost. */
 status_t table_markdown(const text_table_t *table, FILE *out);
 status_t table_csv(const text_table_t *table, FILE *out);
-/* A longtable with the rules of booktabs; nothing in a cell is taken for a command. */
+/* A longtable with the rules of booktabs; nothing in a cell is taken for a command. Of many columns
+ * the heads stand upright. */
 status_t table_latex(const text_table_t *table, FILE *out);
 
 #endif

@@ -22,8 +22,9 @@ panel_height = columns == 1 ? 420 : 270
 legend_width = 210
 head = 60
 width = columns * panel_width + legend_width
-height = head + lines * panel_height
 load here.'common.gp'
+height = lines * panel_height
+height = head + (height < legend_height ? legend_height : height)
 
 array TITLE[4096]
 stats titles using (TITLE[int(column(1))] = strcol(2), column(1)) nooutput
@@ -80,8 +81,7 @@ if (speedup) {
 
 mine(s) = int(column(3)) == s
 mine_turn(s) = int(column(2)) == s
-set key at screen (columns * panel_width + 10.0) / width, screen 1 - (head + 28.0) / height \
-    left top Left reverse samplen 2 spacing 1.25 noautotitle
+unset key
 
 do for [p = first:last] {
     column_at = (p - first) % columns
@@ -92,7 +92,7 @@ do for [p = first:last] {
     set rmargin at screen (x_pixel + panel_width - 14.0) / width
     set tmargin at screen (y_pixel - 28.0) / height
     set bmargin at screen (y_pixel - panel_height + 50.0) / height
-    set title TITLE[p] font ',11' offset 0, -0.6
+    set title TITLE[p] font (columns == 3 ? ',10' : ',11') offset 0, -0.6
     set xlabel 'tokens' offset 0, 0.5
     set ylabel (column_at == 0 ? y_text : '') offset (speedup ? 0.5 : 0), 0
     if (!speedup) {
@@ -114,14 +114,26 @@ do for [p = first:last] {
         for [s = 1:series_len] rows(p) using \
             (mine(s) ? $5 : NaN):(column(value) / unit) with linespoints \
             pt POINT[s] ps 0.9 * marker lw 1.4 lc rgb RGB[s], \
-        for [s = 1:series_len] keyentry with linespoints pt USED[s] ? POINT[s] : 0 ps 1.1 * marker \
-            lw USED[s] ? 1.4 : 0 lc rgb RGB[s] title USED[s] ? NAME[s] : '', \
         for [s = 1:series_len] turns(p) using (mine_turn(s) ? $3 : NaN):(speedup ? 1 : $4 / unit) \
             with points pt 6 ps 1.9 * marker lw 1.6 lc rgb RGB[s], \
         rows(p) using 5:(column(value) / unit):10 @TELL, \
         turns(p) using 3:(speedup ? 1 : $4 / unit):5 @TELL
     unset label 1001
     unset label 1002
-    unset key
 }
+# The legend, in a plot of its own that is as high as the picture
+set lmargin at screen columns * panel_width / real(width)
+set rmargin at screen 1
+set tmargin at screen 1 - head / real(height)
+set bmargin at screen 0
+unset border
+unset tics
+unset title
+unset xlabel
+unset ylabel
+unset logscale
+set key at graph 0.05, graph 1 left top Left reverse samplen 2 spacing 1.25 noautotitle
+plot [0:1] [0:1] -1, \
+    for [s = 1:series_len] keyentry with linespoints pt USED[s] ? POINT[s] : 0 ps 1.1 * marker \
+        lw USED[s] ? 1.4 : 0 lc rgb RGB[s] title USED[s] ? NAME[s] : ''
 unset multiplot

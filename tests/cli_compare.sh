@@ -93,7 +93,7 @@ ok "an open quote" fails 2 'quote is never closed' run "a 'b" true
 "$BLROOF" compare --run "sh -c 'echo \$\$ && exec sleep 60' {}" "sh -c 'echo \$\$ && exec sleep 60' {}" -o "$scratch/i" 2>"$scratch/i.err" &
 pid=$!
 tries=0
-until [ -s "$scratch/i/base/1.log" ] || [ -s "$scratch/i/new/1.log" ] || [ $tries -ge 100 ]; do
+until [ -s "$scratch/i/base/1.log" ] || [ -s "$scratch/i/new/1.log" ] || [ $tries -ge 600 ]; do
     sleep 0.1
     tries=$((tries + 1))
 done

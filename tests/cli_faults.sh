@@ -70,11 +70,11 @@ mkdir "$scratch/h" "$scratch/p"
 cp "$scratch/a/ceilings.csv" "$scratch/h"
 cp "$scratch/a/ceilings.csv" "$scratch/p"
 # one reading after the ceilings, two for each time that samples are taken
-ok "throttled at first" sh -c "FAULTY_THROTTLE=3 \"$faulty\" sweep $scratch/t.csv -d cpu --variant openblas --budget 0.4 -o $scratch/h 2>$scratch/h.err"
+ok "throttled at first" sh -c "FAULTY_THROTTLE=3 \"$faulty\" sweep $scratch/t.csv -d cpu --variant openblas --budget 1 -o $scratch/h 2>$scratch/h.err"
 ok "is sampled again" test "$(cells "$scratch/h" remeasured throttle | xargs)" = "1,none 0,none 0,none"
 ok "and not flagged then" test "$(cells "$scratch/h" flags | grep -c disturbed)" -eq 0
 ok "which is said" grep -q '^1 points were sampled again' "$scratch/h.err"
-ok "throttled all the time" sh -c "FAULTY_THROTTLE=999 \"$faulty\" sweep $scratch/t.csv -d cpu --variant openblas --budget 0.4 -o $scratch/p 2>$scratch/p.err"
+ok "throttled all the time" sh -c "FAULTY_THROTTLE=999 \"$faulty\" sweep $scratch/t.csv -d cpu --variant openblas --budget 1 -o $scratch/p 2>$scratch/p.err"
 ok "is recorded" test "$(cells "$scratch/p" throttle | sort -u)" = hw_thermal+other_process
 ok "and flagged" test "$(cells "$scratch/p" flags | grep -c disturbed)" -eq 3
 ok "after another try" sh -c "! grep -q '^0' <<X

@@ -52,7 +52,7 @@ cp -r "$scratch/c" "$scratch/i"
 "$BLROOF" sweep "$scratch/w.csv" -d cpu --budget 0.5 -o "$scratch/i" >/dev/null 2>"$scratch/i.err" &
 pid=$!
 tries=0
-until [ "$(wc -l 2>/dev/null <"$scratch/i/points.csv" || echo 0)" -ge 3 ] || [ $tries -ge 300 ]; do
+until [ "$(wc -l 2>/dev/null <"$scratch/i/points.csv" || echo 0)" -ge 3 ] || [ $tries -ge 600 ]; do
     sleep 0.1
     tries=$((tries + 1))
 done

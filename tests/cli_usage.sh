@@ -24,6 +24,8 @@ completes() { # completes EXPECTED WORD...: what bash offers for the last word
 }
 ok "completes commands" completes sweep blroof sw
 ok "completes workloads" completes paper_layers blroof sweep paper_l
+ok "completes profiles" completes orin_nano_8gb blroof predict orin_
+ok "completes kinds of lists" completes profiles blroof list prof
 ok "completes options" completes --budget blroof sweep --bud
 ok "devices lists the CPU" says '^cpu: ' "$BLROOF" devices
 ok "list has monarch/fused" says 'monarch/fused' "$BLROOF" list variants

@@ -320,12 +320,13 @@ static void assert_holds(char *text, const char *part) {
 
 static void test_files(void **state) {
     (void)state;
-    point_row_t before[2] = {a_row(EVIL, 100), a_row("fine", 100)}, after[2];
+    point_row_t before[3] = {a_row(EVIL, 100), a_row("fine", 100), a_row("never", 100)}, after[3];
+    row_set_text(before[2].status, "unsupported");
     memcpy(after, before, sizeof after);
     row_set_text(after[0].status, "mismatch");
     row_set_text(after[0].reason, "<b>\\ \"worse\"</b>");
-    write_side(base, before, 2);
-    write_side(new, after, 2);
+    write_side(base, before, 3);
+    write_side(new, after, 3);
     load(false);
     char *text = written(compare_markdown, "out.md");
     assert_holds(text, "### blroof compare: SLOWER");
@@ -334,7 +335,8 @@ static void test_files(void **state) {
     assert_holds(text, "&lt;b&gt;\\\\ \"worse\"");
     free(text);
     text = written(compare_junit, "out.xml");
-    assert_holds(text, "tests=\"2\" failures=\"1\" errors=\"0\" skipped=\"0\"");
+    assert_holds(text, "tests=\"3\" failures=\"1\" errors=\"0\" skipped=\"1\"");
+    assert_holds(text, "<skipped message=\"ok on neither side\"/>");
     assert_holds(text, "a|b &lt;i&gt;&quot;q&quot; &amp; &apos;x&apos; ?\xc3\xa9");
     assert_holds(text, "message=\"BROKEN: ok -&gt; mismatch: &lt;b&gt;\\ &quot;worse&quot;");
     assert_null(strchr(text, '\x01'));

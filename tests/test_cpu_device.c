@@ -106,10 +106,11 @@ static void test_replay_times_and_counts(void **state) {
         assert_int_equal(c.calls, 0);
         assert_int_equal(device->ops->kernels(recording), 1);
         for (int replay = 1; replay <= 2; replay++) {
+            const double start_s = now_s();
             assert_int_equal(device->ops->replay(device, recording, &us), STATUS_OK);
             assert_int_equal(c.calls, 5 * replay);
             assert_int_equal(c.last, 5 * replay - 1); /* indices go on */
-            assert_true(us >= 1000 && us < 100000);
+            assert_true(us >= 1000 && 5 * us <= 1e6 * (now_s() - start_s));
         }
         device->ops->discard(recording);
     }
@@ -135,9 +136,10 @@ static void test_run_and_stream(void **state) {
     assert_int_equal(device->ops->run(device, sleep_ms, &c, 41), STATUS_OK);
     assert_int_equal(c.calls, 1);
     assert_int_equal(c.last, 41);
+    const double start_s = now_s();
     assert_int_equal(device->ops->stream_us(device, sleep_ms, &c, 4, &us), STATUS_OK);
     assert_int_equal(c.calls, 5);
-    assert_true(us >= 1000 && us < 100000);
+    assert_true(us >= 1000 && 4 * us <= 1e6 * (now_s() - start_s));
 }
 
 typedef struct {
@@ -166,7 +168,8 @@ static double least_us(array_t *a, bool cold) {
     return least;
 }
 
-/* Data that fits in L2 takes longer to read when it was flushed. */
+/* Data that fits in L2 takes longer to read when it was flushed; unless others on the core use the
+ * cache too, so it has a while to show. */
 static void test_cold_flushes(void **state) {
     (void)state;
     void *memory;
@@ -174,7 +177,10 @@ static void test_cold_flushes(void **state) {
     assert_int_equal(device->ops->alloc(device, (size_t)a.len * sizeof(double), &memory),
                      STATUS_OK);
     a.values = memory;
-    assert_true(least_us(&a, true) > 1.2 * least_us(&a, false));
+    bool slower = false;
+    for (int attempt = 0; attempt < 50 && !slower; attempt++)
+        slower = least_us(&a, true) > 1.2 * least_us(&a, false);
+    assert_true(slower);
     device->ops->free(device, memory);
 }
 
@@ -210,9 +216,14 @@ static void test_load_of_others(void **state) {
     const pid_t child = spin(&topology, 0.6);
     assert_true(child > 0);
     usleep(500000);
-    const double others = cpu_load_others(topology.cpus, topology.cpus_len, &load);
-    assert_true(others > 0.3 && others <= 1);
-    assert_float_equal(cpu_load_others(topology.cpus, topology.cpus_len, &load), others, 0);
+    double others, again, start_s;
+    do { /* at once after a reading, which a busy machine may prevent, comes the same again */
+        others = cpu_load_others(topology.cpus, topology.cpus_len, &load);
+        assert_true(others > 0.3 && others <= 1);
+        start_s = now_s();
+        again = cpu_load_others(topology.cpus, topology.cpus_len, &load);
+    } while (now_s() - start_s > 0.05);
+    assert_float_equal(again, others, 0);
     waitpid(child, NULL, 0);
     usleep(150000);
 

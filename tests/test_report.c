@@ -125,6 +125,72 @@ static void test_many_layers_take_pages(void **state) {
     assert_false(has_report("speedup_vs_tokens.svg"));
 }
 
+static void test_a_lane_for_each_structure(void **state) {
+    (void)state;
+    point_row_t rows[5];
+    make_row(&rows[0], "m/l", "blast", "quick", 8, 5);
+    make_row(&rows[1], "m/l", "dense", "a", 8, 10);
+    make_row(&rows[2], "m/l", "blast", "slow", 8, 20);
+    make_row(&rows[3], "m/l", "monarch", "b", 8, 40);
+    make_row(&rows[4], "m/l", "monarch", "none", 8, NAN);
+    write_rows(rows, 5);
+    wrote_pictures();
+    char *lanes = read_report("data/bar_lanes.tsv", NULL);
+    char *bars = read_report("data/bars.tsv", NULL);
+    assert_line(lanes, "1\t1\t", "1\t1\t2\t0.25\t0.25\t0.25\t0.250\303\227\t0");
+    assert_line(lanes, "1\t2\t", "1\t2\t4\t0.5\t2\t2\t2.00\303\227\t1");
+    assert_null(strstr(lanes, "1\t3\t")); /* dense is the line at 1 */
+    assert_non_null(strstr(bars, "1\t2\tm/l\t8\t5\tblast/slow\t0.5\t"));
+    assert_null(strstr(bars, "none"));
+    free(lanes);
+    free(bars);
+}
+
+/* Nothing of a picture begins right of it. */
+static void assert_inside(const char *name) {
+    char path[PATH_LEN];
+    double width = 0;
+    snprintf(path, sizeof path, "%s.svg", name);
+    char *svg = read_report(path, NULL);
+    const char *box = strstr(svg, "viewBox=\"0 0 ");
+    assert_non_null(box);
+    assert_int_equal(sscanf(box, "viewBox=\"0 0 %lf", &width), 1);
+    for (const char *at = svg; (at = strstr(at, "translate(")); at++) {
+        const double x = strtod(at + strlen("translate("), NULL);
+        if (x > width - 40) fail_msg("%s is %g wide and has a text at %g", path, width, x);
+    }
+    free(svg);
+}
+
+/* More variants than there are markers: no two look alike, and the legend has room for all. */
+static void test_many_variants(void **state) {
+    (void)state;
+    enum { VARIANTS = 18, ROWS = 2 * VARIANTS };
+    static const char *const structures[] = {"blast", "monarch"};
+    point_row_t rows[ROWS];
+    for (int i = 0; i < ROWS; i++) {
+        char variant[24];
+        snprintf(variant, sizeof variant, "variant_%d", i / 2);
+        make_row(&rows[i], "m/l", i < 2 ? "dense" : structures[i / 2 % 2], variant, 1 + i % 2,
+                 i + 1);
+    }
+    write_rows(rows, ROWS);
+    const bool drawn = wrote_pictures();
+    char *series = read_report("data/series.tsv", NULL), *looks[VARIANTS], *rest = series;
+    assert_non_null(strsep(&rest, "\n"));
+    for (int i = 0; i < VARIANTS; i++) {
+        looks[i] = strsep(&rest, "\n");
+        assert_non_null(looks[i]);
+        strsep(&looks[i], "\t"), strsep(&looks[i], "\t"); /* "rgb\tpoint_type" is left */
+        for (int j = 0; j < i; j++) assert_string_not_equal(looks[i], looks[j]);
+    }
+    free(series);
+    if (!drawn) skip();
+    assert_inside("roofline");
+    assert_inside("time_vs_tokens");
+    assert_inside("speedup_vs_tokens");
+}
+
 static void test_without_gnuplot(void **state) {
     (void)state;
     char path[4 * PATH_LEN];
@@ -223,6 +289,10 @@ static void test_rank_sweep_hides_nothing(void **state) {
     char *table = read_report("speedup.md", NULL);
     assert_line(table, "| m/l b2 r16 |", "| m/l b2 r16 | 8 |  | **10.0 us, 10.0x** |");
     assert_line(table, "| m/l b4 r32 |", "| m/l b4 r32 | 8 |  | **40.0 us, 2.50x** |");
+    char *csv = read_report("speedup.csv", NULL);
+    assert_line(csv, "m/l b2 r16,", "m/l b2 r16,8,100,10.0x");
+    assert_null(strstr(csv, "m/l,8")); /* dense has no row of its own */
+    free(csv);
     free(table);
 }
 
@@ -335,6 +405,8 @@ int main(void) {
         cmocka_unit_test_setup(test_pictures_name_what_they_show, fixture_run),
         cmocka_unit_test_setup(test_hostile_names, empty_run),
         cmocka_unit_test_setup(test_many_layers_take_pages, empty_run),
+        cmocka_unit_test_setup(test_a_lane_for_each_structure, empty_run),
+        cmocka_unit_test_setup(test_many_variants, empty_run),
         cmocka_unit_test_setup(test_without_gnuplot, fixture_run),
         cmocka_unit_test_setup(test_no_points, empty_run),
         cmocka_unit_test_setup(test_nothing_ok, empty_run),

@@ -51,6 +51,14 @@ static void test_excess_traffic(void **state) {
                 "| m/proj | 1024 | blast/partial | bf16 | impossible |");
     assert_holds(index, "fewer FLOPs executed than the algorithm needs");
     free(index);
+    /* Each layer at its largest token count, a lane for each structure, dense too. */
+    char *lanes = read_report("data/excess_lanes.tsv", NULL);
+    char *layers = read_report("data/excess_layers.tsv", NULL);
+    assert_line(layers, "1\t", "1\t1\t4\tm/proj, n=1024");
+    assert_line(lanes, "1\t3\t", "1\t3\t3\t2.5\t2.5\t2.5\t2.50\303\227\t1");
+    assert_line(lanes, "1\t4\t", "1\t4\t4\t1\t1\t1\t1.00\303\227\t0");
+    free(lanes);
+    free(layers);
 }
 
 static void test_slow_points(void **state) {
@@ -99,6 +107,10 @@ static void test_counted_pictures(void **state) {
     assert_holds(svg, "FLOP per byte of L2 traffic");
     assert_holds(svg, "L2: 5000 GB/s (read)");
     assert_null(strstr(svg, "DRAM: "));
+    free(svg);
+    svg = read_report("excess_traffic.svg", NULL);
+    assert_holds(svg, "Excess traffic: Fixture GPU");
+    assert_holds(svg, "Bytes read from DRAM over inputs and weights read once");
     free(svg);
     /* The counted intensity, then the model's, and that it was counted. */
     char *data = read_report("data/roofline.tsv", NULL);

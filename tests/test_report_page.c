@@ -47,8 +47,8 @@ static void test_page_needs_nothing_else(void **state) {
     assert_int_equal(count(page, "gnuplot_svg"), 0);
     assert_int_equal(count(page, "http"), count(page, "xmlns"));
     assert_int_equal(count(page, "<svg"),
-                     6); /* rooflines of DRAM, L2 and models; speedup, time, models */
-    assert_int_equal(count(page, "</svg>"), 6);
+                     7); /* rooflines of DRAM, L2 and models; speedup, time, excess, models */
+    assert_int_equal(count(page, "</svg>"), 7);
     assert_int_equal(count(page, "id='f1-gpPt6'"), 1); /* ids are of one picture each */
     assert_int_equal(count(page, "id='gpPt6'"), 0);
     assert_true(count(page, "prefers-color-scheme: dark") > 0);
@@ -199,6 +199,28 @@ static void test_paper_tables(void **state) {
     free(models);
     free(tex);
     free(md);
+}
+
+static void test_wide_tables(void **state) {
+    (void)state;
+    text_table_t t;
+    char *text;
+    size_t len;
+    table_begin(&t, 10, 2);
+    table_cell(&t, "why");
+    table_cell(&t, "name");
+    for (int i = 2; i < 10; i++) table_cell(&t, "head_%d", i);
+    table_cell(&t, "a sentence that is longer than a line");
+    table_cell(&t, "a_name_that_is_longer_than_a_line");
+    for (int i = 2; i < 10; i++) table_number(&t, i, "");
+    FILE *out = open_memstream(&text, &len);
+    assert_int_equal(table_latex(&t, out), STATUS_OK);
+    fclose(out);
+    assert_non_null(strstr(text, "longtable,graphicx} "));
+    assert_non_null(strstr(text, "\\begin{longtable}{p{11em}lrrrrrrrr}\n"));
+    assert_non_null(strstr(text, "why & name & \\rotatebox{90}{head\\_2} & "));
+    free(text);
+    table_free(&t);
 }
 
 static void test_tables_escape(void **state) {
@@ -368,6 +390,7 @@ int main(void) {
         cmocka_unit_test_setup(test_crossings_are_marked, fixture_run),
         cmocka_unit_test_setup(test_claims, empty_run),
         cmocka_unit_test_setup(test_paper_tables, counted_run),
+        cmocka_unit_test(test_wide_tables),
         cmocka_unit_test(test_tables_escape),
         cmocka_unit_test_setup(test_peer, counted_run),
         cmocka_unit_test_setup(test_bad_peer, counted_run),

@@ -1,5 +1,5 @@
-/* What timing makes of a monitor that says that the device was throttled: a device with a script.
- */
+/* What timing makes of a monitor that says that the device was throttled: a device with a script,
+ * and a clock that only its work moves, so that nobody else on the machine has a say. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "harness/timing.h"
 #include "results/throttle.h"
@@ -30,10 +31,17 @@ static status_t record(device_t *device, work_t work, void *arg, int launches, b
     return *out ? STATUS_OK : STATUS_OOM;
 }
 
+static long long clock_ns = 1000000000;
+
+int clock_gettime(clockid_t clock, struct timespec *out) {
+    (void)clock;
+    *out = (struct timespec){(time_t)(clock_ns / 1000000000), (long)(clock_ns % 1000000000)};
+    return 0;
+}
+
 static status_t replay(device_t *device, recording_t *recording, double *us) {
     (void)device, (void)recording;
-    const double end_s = now_s() + 200e-6;
-    while (now_s() < end_s) continue;
+    clock_ns += 200000;
     *us = readings < alarms_to ? alarmed_us : 10;
     return STATUS_OK;
 }
@@ -118,7 +126,7 @@ static void test_within_the_budget(void **s) {
     const double start_s = now_s();
     const timing_t t = timed(0, 1000, "sw_power_cap", 0.6);
     assert_true(t.remeasured >= 1 && t.remeasured < 10);
-    assert_true(now_s() - start_s < 4 * 0.6); /* others may hold this process up */
+    assert_true(now_s() - start_s > 0.5 && now_s() - start_s < 0.7);
 }
 
 static void test_reasons(void **s) {

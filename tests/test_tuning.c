@@ -1,4 +1,5 @@
-/* The choice among the plans of a variant: the fastest, made once, kept on disk. */
+/* The choice among the plans of a variant: the fastest, made once, kept on disk. The clock is one
+ * that only launches move, so that nobody else on the machine has a say. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -7,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "harness/registry.h"
@@ -16,10 +18,17 @@
 
 static int launches[3];
 
+static long long clock_ns = 1000000000;
+
+int clock_gettime(clockid_t clock, struct timespec *out) {
+    (void)clock;
+    *out = (struct timespec){(time_t)(clock_ns / 1000000000), (long)(clock_ns % 1000000000)};
+    return 0;
+}
+
 static status_t wait_us(int plan, int us) {
-    const double end_s = now_s() + us * 1e-6;
     launches[plan]++;
-    while (now_s() < end_s) continue;
+    clock_ns += 1000LL * us;
     return STATUS_OK;
 }
 
