@@ -59,9 +59,10 @@ void check_output(const case_t *c, const variant_t *variant, const void *y, chec
     out->error = sqrt(error / norm);
     if (!(out->error <= limit) || !(out->error_worst_row <= 2 * limit)) {
         out->ok = false;
+        /* fabs() for the sign of a NaN, which says nothing */
         snprintf(out->reason, sizeof out->reason,
-                 "error %.2e (row %lld: %.2e) is over the tolerance %.2e", out->error,
-                 (long long)worst, out->error_worst_row, limit);
+                 "error %.2e (row %lld: %.2e) is over the tolerance %.2e", fabs(out->error),
+                 (long long)worst, fabs(out->error_worst_row), limit);
     }
 }
 

@@ -1,4 +1,5 @@
 /* blroof: roofline measurements of block low-rank layers. Sub-commands are in cmd_*.c. */
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -60,6 +61,7 @@ static int end(status_t st) {
 }
 
 int main(int argc, char **argv) {
+    signal(SIGXFSZ, SIG_IGN); /* a file at its size limit is an error like a full disk */
     status_t st = registry_check();
     if (st != STATUS_OK) return end(st);
     if (argc < 2) {

@@ -150,7 +150,7 @@ static void add_facts(const device_profile_t *p, const workload_t *workload, pre
         const char *key;
         const figure_source_t *figure;
     } figures[] = {
-#define KEYED(key) {"profile_" #key, &p->key},
+#define KEYED(key, range) {"profile_" #key, &p->key},
         DEVICE_FIGURES(KEYED)
 #undef KEYED
     };

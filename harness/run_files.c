@@ -69,12 +69,37 @@ static status_t cut(const char *path, long bytes) {
     return fail(STATUS_IO, "cannot cut what was torn off %s: %s", path, strerror(errno));
 }
 
+/* Below other columns, or these in another order, rows would say something else. */
+static status_t check_header(const char *path, const table_t *table) {
+    char *ours = NULL, *found = NULL;
+    size_t len = 0;
+    status_t st = STATUS_OK;
+    FILE *file = fopen(path, "r"), *out = open_memstream(&ours, &len);
+    if (!file || !out) {
+        st = fail(STATUS_IO, "cannot read %s: %s", path, strerror(errno));
+        goto cleanup;
+    }
+    TRY(table_write_header(table, out, path));
+    if (getline(&found, &(size_t){0}, file) < 0 || strcmp(found, ours) != 0)
+        st = fail(STATUS_USAGE,
+                  "%s:1: not the header that this program writes, so no rows can be added: use "
+                  "another -o",
+                  path);
+cleanup:
+    if (file) fclose(file);
+    if (out) fclose(out);
+    free(ours);
+    free(found);
+    return st;
+}
+
 status_t grow_open(const char *directory, const table_t *table, FILE **out) {
     char path[PATH_LEN];
     long complete = 0;
     path_in(directory, table->file, path);
     if (access(path, F_OK) == 0) {
         status_t st = table_complete_bytes(path, &complete);
+        if (st == STATUS_OK && complete > 0) st = check_header(path, table);
         if (st == STATUS_OK) st = cut(path, complete);
         if (st != STATUS_OK) return st;
     }

@@ -26,7 +26,8 @@ status_t whole_table_open(const char *directory, const table_t *table, whole_tab
 /* Gives the file its name if st is STATUS_OK, else removes it; returns st or what went wrong. */
 status_t whole_table_close(whole_table_t *file, status_t st);
 
-/* Opens a table to append rows: a torn last row is cut off; a new or empty file gets its header. */
+/* Opens a table to append rows: a torn last row is cut off; a new or empty file gets its header.
+ * STATUS_USAGE, and the file stays as it is, if its header is another one. */
 status_t grow_open(const char *directory, const table_t *table, FILE **out);
 /* Where the file ends now, and back to there when what was appended since failed. */
 long grow_mark(FILE *file);

@@ -1,5 +1,6 @@
 #include "harness/status.h"
 
+#include <ctype.h>
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -13,7 +14,7 @@ status_t fail(status_t status, const char *format, ...) {
     va_end(args);
     size_t i = 0;
     for (; text[i] && i + 1 < sizeof message; i++)
-        message[i] = text[i] == '\n' || text[i] == '\r' ? ' ' : text[i];
+        message[i] = iscntrl((unsigned char)text[i]) ? ' ' : text[i]; /* a terminal obeys those */
     message[i] = '\0';
     return status;
 }

@@ -23,7 +23,7 @@ typedef enum {
     STATUS_UNDECIDED,   /* a gate could not tell: exit 3 */
 } status_t;
 
-/* Stores the message (newlines become spaces) and returns status. */
+/* Stores the message (control characters become spaces) and returns status. */
 status_t fail(status_t status, const char *format, ...) __attribute__((format(printf, 2, 3)));
 const char *last_error(void); /* the message of this thread's last fail() */
 int exit_code(status_t status);

@@ -243,7 +243,7 @@ status_t report_print(const report_t *r, FILE *out) {
     }
     write_counts(&c);
     write_flags(&c);
-    if (fflush(out) != 0 || ferror(out)) st = fail(STATUS_IO, "cannot write the table of points");
+    if (fflush(out) != 0 || ferror(out)) st = fail(STATUS_IO, "cannot write to standard output");
     free(c.names);
     return st;
 }

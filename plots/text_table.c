@@ -77,13 +77,28 @@ status_t table_markdown(const text_table_t *t, FILE *out) {
 
 /* ---- CSV ---- */
 
+/* A spreadsheet runs what begins so, unless it is a number with its unit. */
+static bool is_formula(const char *text) {
+    char *end;
+    if (!*text || !strchr("=+-@", *text)) return false;
+    strtod(text, &end);
+    return end == text || strpbrk(end, "=+-@*/^&|!('\"");
+}
+
 status_t table_csv(const text_table_t *t, FILE *out) {
-    for (int i = 0; i < t->cells_len; i++) {
-        if (strpbrk(t->cells[i], ",\"\r\n"))
-            csv_fwrite(out, t->cells[i], strlen(t->cells[i]));
+    for (int i = 0; i < t->cells_len && !t->failed; i++) {
+        char *guarded = NULL, *text = t->cells[i];
+        if (is_formula(text)) {
+            if (asprintf(&guarded, "'%s", text) < 0)
+                return fail(STATUS_OOM, "out of host memory for a table");
+            text = guarded;
+        }
+        if (strpbrk(text, ",\"\r\n"))
+            csv_fwrite(out, text, strlen(text));
         else
-            fputs(t->cells[i], out);
+            fputs(text, out);
         putc((i + 1) % t->columns ? ',' : '\n', out);
+        free(guarded);
     }
     return check(t);
 }

@@ -11,10 +11,21 @@
 
 #include "harness/paths.h"
 
-#define FIGURE(key) {#key, offsetof(device_profile_t, key)},
+typedef struct {
+    double least, most;
+    bool whole;
+    const char *words;
+} range_t;
+
+static const range_t COUNT = {1, INT_MAX, true, "a whole number from 1 to 2147483647"};
+static const range_t RATE = {1e-6, 1e9, false, "a number from 1e-6 to 1e9"};
+static const range_t FRACTION = {1e-6, 1, false, "a number from 1e-6 to 1"};
+
+#define FIGURE(key, range) {#key, offsetof(device_profile_t, key), &range},
 static const struct {
     const char *key;
     size_t offset;
+    const range_t *range;
 } FIGURES[] = {DEVICE_FIGURES(FIGURE)};
 enum { FIGURES_LEN = sizeof FIGURES / sizeof *FIGURES };
 
@@ -24,10 +35,14 @@ static figure_source_t *figure(device_profile_t *profile, int i) {
 
 /* ---- one file ---- */
 
-static status_t find_figure(device_profile_t *p, int line, const char *key, figure_source_t **out) {
+static bool in_range(const range_t *range, double value) {
+    return value >= range->least && value <= range->most && (!range->whole || value == rint(value));
+}
+
+static status_t find_figure(const device_profile_t *p, int line, const char *key, int *out) {
     char known[256] = "name";
     for (int i = 0; i < FIGURES_LEN; i++) {
-        *out = figure(p, i);
+        *out = i;
         if (!strcmp(FIGURES[i].key, key)) return STATUS_OK;
         const size_t len = strlen(known);
         snprintf(known + len, sizeof known - len, ", %s", FIGURES[i].key);
@@ -37,15 +52,17 @@ static status_t find_figure(device_profile_t *p, int line, const char *key, figu
 
 static status_t read_figure(device_profile_t *p, int line, const char *key, char *rest) {
     char *source, *end = NULL;
-    figure_source_t *out;
-    const status_t st = find_figure(p, line, key, &out);
+    int which;
+    const status_t st = find_figure(p, line, key, &which);
     if (st != STATUS_OK) return st;
+    figure_source_t *out = figure(p, which);
+    const range_t *range = FIGURES[which].range;
     if (!isnan(out->value)) return fail(STATUS_USAGE, "%s:%d: a second %s", p->path, line, key);
     const char *number = strtok_r(rest, " \t", &source);
     out->value = number ? strtod(number, &end) : NAN;
-    if (!number || end == number || *end || !(out->value > 0 && isfinite(out->value)))
-        return fail(STATUS_USAGE, "%s:%d: %s '%s': expected a positive number", p->path, line, key,
-                    number ? number : "");
+    if (!number || end == number || *end || !in_range(range, out->value))
+        return fail(STATUS_USAGE, "%s:%d: %s '%s': expected %s", p->path, line, key,
+                    number ? number : "", range->words);
     source = source ? source + strspn(source, " \t") : "";
     if (!*source || strlen(source) >= sizeof out->source)
         return fail(STATUS_USAGE, "%s:%d: %s needs a source behind its value, of at most %d bytes",

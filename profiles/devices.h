@@ -15,18 +15,19 @@
 #include "kernels/operator.h"
 #include "roofline/ceilings.h"
 
-/* A fraction is what is reached of the peak beside it; kernel_us what one kernel of a chain adds.
+/* A COUNT is a whole number from 1 to 2^31 - 1, a RATE lies from 1e-6 to 1e9, and a FRACTION, what
+ * is reached of the peak beside it, from 1e-6 to 1. kernel_us is what one kernel of a chain adds.
  */
 #define DEVICE_FIGURES(F)                                                                          \
-    F(compute_capability)                                                                          \
-    F(sms)                                                                                         \
-    F(l2_bytes)                                                                                    \
-    F(smem_bytes)                                                                                  \
-    F(tensor_tflops)                                                                               \
-    F(tensor_fraction)                                                                             \
-    F(cuda_core_tflops)                                                                            \
-    F(cuda_core_fraction)                                                                          \
-    F(dram_gbs) F(dram_fraction) F(l2_gbs) F(kernel_us)
+    F(compute_capability, COUNT)                                                                   \
+    F(sms, COUNT)                                                                                  \
+    F(l2_bytes, COUNT)                                                                             \
+    F(smem_bytes, COUNT)                                                                           \
+    F(tensor_tflops, RATE)                                                                         \
+    F(tensor_fraction, FRACTION)                                                                   \
+    F(cuda_core_tflops, RATE)                                                                      \
+    F(cuda_core_fraction, FRACTION)                                                                \
+    F(dram_gbs, RATE) F(dram_fraction, FRACTION) F(l2_gbs, RATE) F(kernel_us, RATE)
 
 typedef struct {
     double value; /* NAN if missing */
@@ -36,7 +37,7 @@ typedef struct {
 typedef struct {
     char id[32], path[512]; /* "a40", of a40.txt */
     char name[96];
-#define DEVICE_MEMBER(key) figure_source_t key;
+#define DEVICE_MEMBER(key, range) figure_source_t key;
     DEVICE_FIGURES(DEVICE_MEMBER)
 #undef DEVICE_MEMBER
 } device_profile_t;

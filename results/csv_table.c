@@ -104,15 +104,16 @@ static bool needs_apostrophe(const char *text) {
     return *text && strchr("=+-@'", *text);
 }
 
+/* What reading takes off again. */
+static bool has_apostrophe(const char *text) {
+    return *text == '\'' && needs_apostrophe(text + 1);
+}
+
 status_t table_write_row(const table_t *table, FILE *file, const char *path, const void *row) {
-    char text[TEXT_LEN];
+    char cell[1 + TEXT_LEN] = "'";
     for (int i = 0; i < table->count; i++) {
-        cell_text(&table->columns[i], row, text, sizeof text);
-        if (table->columns[i].type == CELL_TEXT && needs_apostrophe(text)) {
-            char cell[TEXT_LEN];
-            snprintf(cell, sizeof cell, "%s", text);
-            row_set_text(text, "'%s", cell);
-        }
+        const char *text = cell_text(&table->columns[i], row, cell + 1, TEXT_LEN);
+        if (table->columns[i].type == CELL_TEXT && needs_apostrophe(text)) text = cell;
         if (i) putc(',', file);
         if (needs_quotes(text))
             csv_fwrite2(file, text, strlen(text), '"');
@@ -197,7 +198,7 @@ static status_t data_cell(reader_t *r, const char *text) {
     const column_t *column = &r->table->columns[r->field[r->cells]];
     char *cell = (char *)r->row + column->offset;
     if (column->type == CELL_TEXT) {
-        if (*text == '\'' && needs_apostrophe(text + 1)) text++;
+        text += has_apostrophe(text);
         memcpy(cell, text, strlen(text) + 1);
     } else if (*text)
         return parse_number(r, r->cells, text, (double *)(void *)cell);
@@ -207,7 +208,7 @@ static status_t data_cell(reader_t *r, const char *text) {
 static void on_cell(void *text, size_t len, void *ctx) {
     reader_t *r = ctx;
     if (r->st != STATUS_OK) return;
-    if (len >= TEXT_LEN)
+    if (len >= TEXT_LEN + (size_t)(r->columns && has_apostrophe(text)))
         r->st = reader_fail(r, r->cell_line, r->cells,
                             "a cell of %zu bytes: at most %d are allowed", len, TEXT_LEN - 1);
     else

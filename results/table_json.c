@@ -41,7 +41,7 @@ static status_t print_row(void *ctx, const void *row, int line) {
     if (st == STATUS_OK &&
         (json_dumpf(object, p->out, JSON_COMPACT | JSON_REAL_PRECISION(9)) != 0 ||
          fputc('\n', p->out) == EOF))
-        st = fail(STATUS_IO, "cannot write JSON");
+        st = fail(STATUS_IO, "cannot write to standard output");
     json_decref(object);
     return st;
 }

@@ -83,7 +83,8 @@ ok "an unclear one runs three times as often" exits 3 'after 2 processes a side:
 ok "and no more" test "$(ls -d "$scratch"/u/new/? | wc -l)" -eq 3
 ok "null comparisons of a command" exits 0 '^null: 2 comparisons .* 0 false alarms, 0 inconc' run "$cp" --null 2 -n 2 --gate
 ok "a directory that is taken" fails 2 'already holds a comparison' run "$cp" "$cp" -o "$scratch/r"
-ok "no shell" fails 2 "cannot run 'cd'|ended with exit code|left no" run "cd /tmp && true" "$cp" -n 1
+ok "no shell" fails 2 "cannot run 'true;touch'" run "true;touch $scratch/shell" "$cp" -n 1
+ok "has run anything" test ! -e "$scratch/shell"
 ok "a command that is not there" fails 2 "cannot run './none'" run ./none ./none -n 1
 ok "a command that fails" fails 4 'exit code 1: .*No such file' run "cp /none/x {}" "cp /none/x {}" -n 1
 ok "a command that measures nothing" fails 2 'left no .*points.csv' run true true -n 1

@@ -48,6 +48,14 @@ if mounted "$scratch/disk" size=24k; then
 else
     skip "a full disk" "only root can mount a small one"
 fi
+cp -r "$scratch/c" "$scratch/f"
+at_limit() { # files of at most 4 blocks, which the shell counts by 512 or 1024 bytes
+    (ulimit -f 4 && sweep -o "$scratch/f")
+}
+ok "a limit of the size of files" fails 2 'cannot write .*: File too large' at_limit
+ok "resume without it" sweep --resume -o "$scratch/f"
+identities "$scratch/f" >"$scratch/f.ids"
+ok "gives the rows of the whole run" cmp "$scratch/a.ids" "$scratch/f.ids"
 if [ "$(id -u)" = 0 ]; then
     skip "a directory of somebody else" "root may write anywhere"
 else
@@ -70,6 +78,15 @@ other host elsewhere
 ok "another host" refused "$scratch/o" 'measured on host elsewhere, not ' sweep --resume -o "$scratch/o"
 other device_name 'Some CPU'
 ok "another device" refused "$scratch/o" 'measured on Some CPU, not ' sweep --resume -o "$scratch/o"
+
+# Columns that somebody added or moved.
+rm -r "$scratch/o"
+cp -r "$scratch/a" "$scratch/o"
+sed -i '1s/$/,mine/; 2,$s/$/,1/; $d' "$scratch/o/points.csv"
+ok "a column more" refused "$scratch/o" 'points.csv:1: not the header that this program writes' sweep --resume -o "$scratch/o"
+cp "$scratch/a/points.csv" "$scratch/o"
+sed -i '1s/run_id,device/device,run_id/' "$scratch/o/samples.csv"
+ok "columns in another order" refused "$scratch/o" 'samples.csv:1: not the header' sweep --resume -o "$scratch/o"
 
 # Two at once. The first hangs, so that it is there for certain.
 cp -r "$scratch/c" "$scratch/l"

@@ -1,28 +1,7 @@
 # One poisoned point costs its row, not the sweep: variants that go wrong, each in its own way.
 . tests/tap.sh
 export OMP_NUM_THREADS=1 # threads that wait for each other on a busy machine would pass the limit
-faulty=${BUILD:-build}/tests/blroof_faulty
-cat >"$scratch/w.csv" <<END
-model,layer,structure,in_features,out_features,tokens,blocks,rank
-m,l,dense,96,192,"1,17",1,
-END
-
-# The row of a variant: status and reason, of both token counts. 'ok' is a time above 0 too.
-row() { # row DIR VARIANT STATUS REASON
-    awk -F, -v variant="$2" -v status="$3" -v reason="$4" '
-        NR == 1 {for (i = 1; i <= NF; i++) at[$i] = i; next}
-        $at["variant"] != variant {next}
-        {rows++; print}
-        $at["status"] == status && $at["reason"] ~ reason && (status == "ok") == ($at["time_us"] > 0) {good++}
-        END {exit !(rows == 2 && good == 2)}' "$1/points.csv"
-}
-
-none_left() { # none_left DIR: no process of a sweep into it
-    for exe in /proc/[0-9]*/exe; do
-        [ "$(readlink "$exe")" = "$(readlink -f "$faulty")" ] || continue
-        ! grep -q "$1" "${exe%exe}cmdline" || return 1
-    done
-}
+. tests/fault_rows.sh
 
 ok "a sweep over every fault" "$faulty" sweep "$scratch/w.csv" -d cpu --budget 0.02 --limit 10 -o "$scratch/a"
 ok "has every row once" test "$(cut -d, -f6,8 "$scratch/a/points.csv" | sort -u | wc -l)" -eq $((1 + 2 * 11))
@@ -88,20 +67,5 @@ if command -v gnuplot >/dev/null; then
     ok "report of what was sampled again" "$BLROOF" report "$scratch/h"
     ok "says that it was in peace then" grep -q '^- 1 points were sampled again.*; 1 of them in peace' "$scratch/h/report/index.md"
     ok "and names no point" sh -c "! grep -q '^## Disturbed' $scratch/h/report/index.md"
-fi
-
-gpu() { "$faulty" devices | grep -q '^cuda:[0-9]'; }
-gpu_faults="a GPU sweep over every fault"
-if gpu; then
-    ok "$gpu_faults" "$faulty" sweep "$scratch/w.csv" -d cuda --budget 0.1 --limit 20 -o "$scratch/g"
-    ok "an illegal address is a row" row "$scratch/g" fault_illegal error 'illegal memory access'
-    ok "a trap is a row" row "$scratch/g" fault_trap error '(launch failure|illegal instruction)'
-    ok "a hang is a row" row "$scratch/g" fault_hang error 'no answer within 20 s'
-    ok "NaN is a mismatch" row "$scratch/g" fault_nan mismatch 'error nan '
-    ok "a wrong result is a mismatch" row "$scratch/g" fault_wrong mismatch 'over the tolerance'
-    ok "no memory is oom" row "$scratch/g" fault_oom oom 'do not fit'
-    ok "the others are measured" row "$scratch/g" cublas ok '.*'
-else
-    skip "$gpu_faults" "no GPU"
 fi
 plan

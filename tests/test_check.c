@@ -153,7 +153,9 @@ static void test_unwritten(void **state) {
     /* checked row or not, NaN anywhere is found */
     const check_t check = check_of(launch_unwritten, ORDER_KJ);
     assert_false(check.ok);
-    assert_false(check_of(launch_nothing, ORDER_KJ).ok);
+    const check_t nothing = check_of(launch_nothing, ORDER_KJ);
+    assert_false(nothing.ok);
+    assert_non_null(strstr(nothing.reason, "error nan (row 0: nan)"));
 }
 
 static void test_outside(void **state) {

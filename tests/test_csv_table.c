@@ -340,13 +340,15 @@ static void test_what_is_written_is_read(void **state) {
 /* A spreadsheet would run these; numbers stay numbers. */
 static void test_no_text_is_a_formula(void **state) {
     (void)state;
-    static const char *const texts[] = {"=cmd|' /C calc'!A0", "+1", "-2+3", "@SUM(1)", "'=1", "'a"};
-    small_row_t rows[6];
-    for (int i = 0; i < 6; i++) {
+    static const char *const texts[] = {
+        "=cmd|' /C calc'!A0", "+1", "-2+3", "@SUM(1)", "'=1", "'a", "=" X190};
+    enum { TEXTS = sizeof texts / sizeof *texts };
+    small_row_t rows[TEXTS];
+    for (int i = 0; i < TEXTS; i++) {
         rows[i] = (small_row_t){"", 1, -0.5};
         row_set_text(rows[i].name, "%s", texts[i]);
     }
-    write_small(rows, 6);
+    write_small(rows, TEXTS);
     FILE *file = fopen(temp_path, "r");
     char line[256];
     assert_non_null(file);
@@ -358,7 +360,7 @@ static void test_no_text_is_a_formula(void **state) {
     fclose(file);
     seen_t seen = {0};
     assert_int_equal(table_read(&small_table, temp_path, true, see, &seen), STATUS_OK);
-    for (int i = 0; i < 6; i++) assert_string_equal(seen.rows[i].name, texts[i]);
+    for (int i = 0; i < TEXTS; i++) assert_string_equal(seen.rows[i].name, texts[i]);
 }
 
 static void test_full_disk(void **state) {

@@ -138,6 +138,14 @@ static void test_name_lists(void **state) {
     assert_false(name_list_has("fused_sm80", "fused"));
 }
 
+/* An error may quote a file that somebody else wrote; a terminal must not obey it. */
+static void test_errors_are_one_plain_line(void **state) {
+    (void)state;
+    assert_int_equal((fail)(STATUS_USAGE, "no %s here", "\033[2Ja\r\nb\ac\177\303\251"),
+                     STATUS_USAGE);
+    assert_string_equal(last_error(), "no  [2Ja  b c \303\251 here");
+}
+
 static void test_registry(void **state) {
     (void)state;
     assert_int_equal(registry_check(), STATUS_OK);
@@ -203,10 +211,15 @@ static void test_process(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_summary),       cmocka_unit_test(test_median_interval),
-        cmocka_unit_test(test_random_values), cmocka_unit_test(test_rounding),
-        cmocka_unit_test(test_lists),         cmocka_unit_test(test_name_lists),
-        cmocka_unit_test(test_registry),      cmocka_unit_test(test_process),
+        cmocka_unit_test(test_summary),
+        cmocka_unit_test(test_median_interval),
+        cmocka_unit_test(test_random_values),
+        cmocka_unit_test(test_rounding),
+        cmocka_unit_test(test_lists),
+        cmocka_unit_test(test_name_lists),
+        cmocka_unit_test(test_errors_are_one_plain_line),
+        cmocka_unit_test(test_registry),
+        cmocka_unit_test(test_process),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

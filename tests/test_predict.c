@@ -143,6 +143,12 @@ static void test_bad_profiles(void **state) {
     expect_bad("name x\nsms 8 a\nsms 8 a\n", ":3: a second sms");
     expect_bad("name x\nsms eight a\n", ":2: sms 'eight'");
     expect_bad("name x\nsms -1 a\n", ":2: sms '-1'");
+    expect_bad("name x\nsms 8.5 a\n", ":2: sms '8.5': expected a whole number");
+    expect_bad("name x\nl2_bytes 1e300 a\n", ":2: l2_bytes '1e300': expected a whole number");
+    expect_bad("name x\ndram_gbs 1e-300 a\n", ":2: dram_gbs '1e-300': expected a number from");
+    expect_bad("name x\ndram_fraction 1.01 a\n",
+               ":2: dram_fraction '1.01': expected a number from");
+    expect_bad("name x\nkernel_us inf a\n", ":2: kernel_us 'inf'");
     expect_bad("name x\nsms 8\n", "needs a source");
     expect_bad("name x\nsome 8 a\n", "unknown key 'some'");
     expect_bad("name x\nname y\n", ":2: expected one name");

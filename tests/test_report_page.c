@@ -253,6 +253,25 @@ static void test_tables_escape(void **state) {
     table_free(&t);
 }
 
+/* What a spreadsheet would run gets an apostrophe; numbers stay numbers. */
+static void test_no_cell_is_a_formula(void **state) {
+    (void)state;
+    static const char *const cells[] = {
+        "=cmd|' /C calc'!A0", "@SUM(1)", "-2+3", "-2/layer", "+cmd,1", "-1.50x", "-3", "a=b"};
+    text_table_t t;
+    char *text;
+    size_t len;
+    table_begin(&t, 2, 1);
+    for (size_t i = 0; i < sizeof cells / sizeof *cells; i++) table_cell(&t, "%s", cells[i]);
+    FILE *out = open_memstream(&text, &len);
+    assert_int_equal(table_csv(&t, out), STATUS_OK);
+    fclose(out);
+    assert_string_equal(text, "'=cmd|' /C calc'!A0,'@SUM(1)\n'-2+3,'-2/layer\n"
+                              "\"'+cmd,1\",-1.50x\n-3,a=b\n");
+    free(text);
+    table_free(&t);
+}
+
 /* ---- another tool ---- */
 
 static const char peer_head[] =
@@ -391,6 +410,7 @@ int main(void) {
         cmocka_unit_test_setup(test_claims, empty_run),
         cmocka_unit_test_setup(test_paper_tables, counted_run),
         cmocka_unit_test(test_wide_tables),
+        cmocka_unit_test(test_no_cell_is_a_formula),
         cmocka_unit_test(test_tables_escape),
         cmocka_unit_test_setup(test_peer, counted_run),
         cmocka_unit_test_setup(test_bad_peer, counted_run),

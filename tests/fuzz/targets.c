@@ -1,5 +1,6 @@
 #include "tests/fuzz/targets.h"
 
+#include <ctype.h>
 #include <fcntl.h>
 #include <math.h>
 #include <stdio.h>
@@ -10,6 +11,7 @@
 #include "harness/network.h"
 #include "harness/safetensors.h"
 #include "harness/workload.h"
+#include "profiles/devices.h"
 #include "profiles/groups.h"
 #include "results/csv_table.h"
 
@@ -38,9 +40,11 @@ static void remove_files(void) {
     unlink(path_b);
 }
 
-/* A failure says what is wrong in one line. */
+/* A failure says what is wrong in one line that no terminal obeys. */
 static void must_explain(status_t st) {
-    MUST(st == STATUS_OK || (*last_error() && !strchr(last_error(), '\n')));
+    if (st == STATUS_OK) return;
+    MUST(*last_error());
+    for (const char *c = last_error(); *c; c++) MUST(!iscntrl((unsigned char)*c));
 }
 
 /* ---- the LIST grammar ---- */
@@ -193,10 +197,35 @@ static void read_group(const uint8_t *bytes, size_t len) {
     remove_files();
 }
 
-const fuzz_target_t FUZZ_TARGETS[] = {{"list", read_list},       {"workload", read_workload},
-                                      {"points", read_points},   {"run", read_run},
-                                      {"group", read_group},     {"model", read_model},
-                                      {"weights", read_weights}, {NULL, NULL}};
+/* ---- device profiles ---- */
+
+static status_t see_ceiling(void *ctx, const ceiling_t *ceiling) {
+    ++*(int *)ctx;
+    MUST(isfinite(ceiling->value) && ceiling->value > 0);
+    MUST(isnan(ceiling->theoretical) || ceiling->theoretical >= ceiling->value);
+    return STATUS_OK;
+}
+
+static void read_profile(const uint8_t *bytes, size_t len) {
+    device_profile_t profile;
+    const status_t st = device_profile_read(input_file(bytes, len), &profile);
+    must_explain(st);
+    if (st == STATUS_OK) {
+        const device_info_t info = device_profile_info(&profile);
+        int ceilings = 0;
+        MUST(*profile.name && *profile.tensor_tflops.source && *profile.kernel_us.source);
+        MUST(info.cores >= 1 && info.compute_capability >= 1);
+        MUST(info.cache_bytes >= 1 && info.smem_bytes >= 1);
+        MUST(device_profile_ceilings(&profile, see_ceiling, &ceilings) == STATUS_OK);
+        MUST(ceilings == 4 + !isnan(profile.l2_gbs.value));
+    }
+    remove_files();
+}
+
+const fuzz_target_t FUZZ_TARGETS[] = {
+    {"list", read_list},       {"workload", read_workload}, {"points", read_points},
+    {"run", read_run},         {"group", read_group},       {"model", read_model},
+    {"weights", read_weights}, {"profile", read_profile},   {NULL, NULL}};
 
 const fuzz_target_t *fuzz_target_find(const char *name) {
     for (const fuzz_target_t *t = FUZZ_TARGETS; t->name; t++)
