@@ -85,7 +85,7 @@ cp -r "$scratch/a" "$scratch/o"
 sed -i '1s/$/,mine/; 2,$s/$/,1/; $d' "$scratch/o/points.csv"
 ok "a column more" refused "$scratch/o" 'points.csv:1: not the header that this program writes' sweep --resume -o "$scratch/o"
 cp "$scratch/a/points.csv" "$scratch/o"
-sed -i '1s/run_id,device/device,run_id/' "$scratch/o/samples.csv"
+sed -i '1s/run_id,workload/workload,run_id/' "$scratch/o/samples.csv"
 ok "columns in another order" refused "$scratch/o" 'samples.csv:1: not the header' sweep --resume -o "$scratch/o"
 
 # Two at once. The first hangs, so that it is there for certain.
