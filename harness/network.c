@@ -165,6 +165,21 @@ static status_t draw_caches(const network_t *n, const call_t *append, uint64_t s
     return st;
 }
 
+static const void *output_of(const step_t *step) {
+    tensor_t tensors[MAX_TENSORS];
+    return step->tensors[step->structure->tensors(&step->problem, tensors) - 1];
+}
+
+/* True if `next` reads what `first` does, not what it or a layer between them writes. */
+static bool read_the_same(const step_t *first, const step_t *next) {
+    if (next->op || next->plan != first->plan || next->tensors[0] != first->tensors[0] ||
+        problem_compare(&next->problem, &first->problem) != 0)
+        return false;
+    for (const step_t *s = first; s < next; s++)
+        if (output_of(s) == first->tensors[0] || output_of(s) == output_of(next)) return false;
+    return true;
+}
+
 /* Finds the layers that follow each other, read the same and can be launched as one. */
 static void put_together(network_t *n) {
     for (int i = 0; i < n->steps_len; i += n->steps[i].together) {
@@ -173,9 +188,7 @@ static void put_together(network_t *n) {
         if (first->op || !siblings_find(first->plan)) continue;
         for (step_t *s = first + 1; s < n->steps + n->steps_len && first->together < MAX_SIBLINGS;
              s++) {
-            if (s->op || s->plan != first->plan || s->tensors[0] != first->tensors[0] ||
-                problem_compare(&s->problem, &first->problem) != 0)
-                break;
+            if (!read_the_same(first, s)) break;
             s->together = 0;
             first->together++;
         }

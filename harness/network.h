@@ -50,8 +50,7 @@ typedef struct {
     const pointwise_kernel_t *kernel;
     call_t call;
     place_t places[MAX_PLACES]; /* of tensors[], or of call.in[] and then call.out[] */
-    int together; /* layers that are launched with this one, itself included; 0: one before it does
-                   */
+    int together; /* layers launched with this one, itself included; 0: by one before it */
 } step_t;
 
 typedef struct {
