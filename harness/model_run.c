@@ -188,10 +188,12 @@ static void fill_timing(const pass_t *pass, const timing_t *timing, model_row_t 
     row->activation_bytes = memory->activations;
     row->workspace_bytes = memory->workspace;
     row->peak_bytes = memory->peak;
-    row->launches = pass->network.steps_len;
+    row->launches = 0;
     row->flops = 0;
-    for (int i = 0; i < pass->network.steps_len; i++)
+    for (int i = 0; i < pass->network.steps_len; i++) {
+        row->launches += pass->network.steps[i].together > 0;
         row->flops += step_flops(&pass->network.steps[i]);
+    }
 }
 
 static void note_dense(runner_t *r, const model_row_t *row) {

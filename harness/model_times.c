@@ -77,8 +77,10 @@ status_t network_time_inside(network_t *n, double budget_s, double latency_us, s
     if (!us) return fail(STATUS_OOM, "out of host memory for a model");
     const status_t st = device->ops->profile(device, network_step, n, n->steps_len, passes, us);
     const int median = st == STATUS_OK ? median_pass(us, steps, passes) : 0;
+    const double *const of_step = us + (size_t)median * steps;
     for (size_t i = 0; i < steps && st == STATUS_OK; i++)
-        times[i].in_model_us = us[(size_t)median * steps + i];
+        times[i].in_model_us =
+            n->steps[i].together > 0 ? of_step[i] / n->steps[i].together : times[i - 1].in_model_us;
     free(us);
     return st;
 }

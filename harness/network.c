@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "harness/values.h"
+#include "kernels/siblings.h"
 
 status_t network_alloc(network_t *n, size_t bytes, double *category, void **out) {
     device_t *device = n->options.device;
@@ -69,7 +70,8 @@ static status_t allocate(network_t *n) {
     for (int i = 0; i < n->steps_len; i++) {
         const step_t *step = &n->steps[i];
         if (!step->plan || !step->plan->workspace) continue;
-        const size_t bytes = step->plan->workspace(&step->problem, &device->info);
+        const size_t layers = siblings_find(step->plan) ? MAX_SIBLINGS : 1;
+        const size_t bytes = layers * step->plan->workspace(&step->problem, &device->info);
         if (bytes > n->workspace_bytes) n->workspace_bytes = bytes;
     }
     if (n->workspace_bytes == 0) return STATUS_OK;
@@ -163,6 +165,36 @@ static status_t draw_caches(const network_t *n, const call_t *append, uint64_t s
     return st;
 }
 
+static const void *output_of(const step_t *step) {
+    tensor_t tensors[MAX_TENSORS];
+    return step->tensors[step->structure->tensors(&step->problem, tensors) - 1];
+}
+
+/* True if `next` reads what `first` does, not what it or a layer between them writes. */
+static bool read_the_same(const step_t *first, const step_t *next) {
+    if (next->op || next->plan != first->plan || next->tensors[0] != first->tensors[0] ||
+        problem_compare(&next->problem, &first->problem) != 0)
+        return false;
+    for (const step_t *s = first; s < next; s++)
+        if (output_of(s) == first->tensors[0] || output_of(s) == output_of(next)) return false;
+    return true;
+}
+
+/* Finds the layers that follow each other, read the same and can be launched as one. */
+static void put_together(network_t *n) {
+    for (int i = 0; i < n->steps_len; i += n->steps[i].together) {
+        step_t *const first = &n->steps[i];
+        first->together = 1;
+        if (first->op || !siblings_find(first->plan)) continue;
+        for (step_t *s = first + 1; s < n->steps + n->steps_len && first->together < MAX_SIBLINGS;
+             s++) {
+            if (!read_the_same(first, s)) break;
+            s->together = 0;
+            first->together++;
+        }
+    }
+}
+
 status_t network_fill(network_t *n) {
     const model_t *m = n->options.model;
     device_t *device = n->options.device;
@@ -175,7 +207,9 @@ status_t network_fill(network_t *n) {
     for (int i = 0; i < n->steps_len && st == STATUS_OK; i++)
         if (n->steps[i].op && !strcmp(n->steps[i].op->name, "append"))
             st = draw_caches(n, &n->steps[i].call, n->options.seed + 1000 + 2 * (uint64_t)i);
-    return st == STATUS_OK ? network_load_weights(n) : st;
+    if (st == STATUS_OK) st = network_load_weights(n);
+    if (st == STATUS_OK) put_together(n);
+    return st;
 }
 
 status_t network_read(network_t *n, const char *name, float *values) {
@@ -211,7 +245,13 @@ void network_set_past(network_t *n, int64_t past) {
 status_t network_step(void *arg, int index, stream_t stream) {
     const network_t *n = arg;
     const step_t *step = &n->steps[index];
+    void *const *tensors[MAX_SIBLINGS];
     if (step->op) return step->kernel->launch(&step->call, stream);
+    if (step->together == 0) return STATUS_OK;
+    for (int i = 0; i < step->together; i++) tensors[i] = step[i].tensors;
+    if (step->together > 1)
+        return siblings_find(step->plan)
+            ->launch(&step->problem, step->together, tensors, n->workspace, stream);
     return step->plan->launch(&step->problem, step->tensors, n->workspace, stream);
 }
 

@@ -50,6 +50,7 @@ typedef struct {
     const pointwise_kernel_t *kernel;
     call_t call;
     place_t places[MAX_PLACES]; /* of tensors[], or of call.in[] and then call.out[] */
+    int together; /* layers launched with this one, itself included; 0: by one before it */
 } step_t;
 
 typedef struct {
@@ -110,7 +111,8 @@ void network_close(network_t *network);
 status_t network_note_peak(network_t *network);
 
 status_t network_launch(void *network, int index, stream_t stream); /* a work_t: all steps */
-status_t network_step(void *network, int index, stream_t stream);   /* a work_t: step `index` */
+/* A work_t: step `index`, and those that are launched with it (step->together). */
+status_t network_step(void *network, int index, stream_t stream);
 
 /* How many tokens stand in the cache before the next pass: at most options.tokens. */
 void network_set_past(network_t *network, int64_t past);

@@ -4,6 +4,8 @@
 
 #include <unistd.h>
 
+#include "kernels/siblings.h"
+
 static const char *const MODELS[] = {"llama7b",   "llama1b", "gpt2s",
                                      "bert_base", "vit_b16", "dit_xl2"};
 /* the first ones give logits, and decode */
@@ -140,15 +142,22 @@ static void test_forward(void **state) {
     fixture_close(&f);
 }
 
-/* A prompt is fed token by token through the cache; each must give what the whole prompt gives. */
-static void decode_all(const fixture_t *f, const subject_t *subject, const char *attention) {
+/*
+ * A prompt is fed token by token through the cache; each must give what the whole prompt gives.
+ * Returns how many launches the layers that are launched together save.
+ */
+static int decode_all(const fixture_t *f, const subject_t *subject, const char *attention,
+                      const char *linear) {
     network_t n;
     const stored_tensor_t *ids_stored, *stored;
     const network_options_t options = options_of(f, subject, PHASE_DECODE);
     const int64_t tokens = options.tokens, batch = options.batch;
     ASSERT_OK(network_plan(&options, &n));
     choose_attention(&n, attention);
+    choose_variant(&n, "dense", linear);
     ASSERT_OK(network_fill(&n));
+    int saved = 0;
+    for (int i = 0; i < n.steps_len; i++) saved += n.steps[i].together == 0;
     float *ids = fixture_tensor(f, "ids", &ids_stored);
     float *expected = fixture_tensor(f, "output", &stored);
     const int64_t width = stored->count / (batch * tokens);
@@ -171,15 +180,91 @@ static void decode_all(const fixture_t *f, const subject_t *subject, const char 
     free(ids);
     free(expected);
     network_close(&n);
+    return saved;
 }
 
+/* On a GPU also with streamed weights, where queries, keys and values are one launch. */
 static void test_decode(void **state) {
     const subject_t *subject = *state;
     fixture_t f;
     device_of(subject);
     fixture_open(subject->model, &f);
     for (const char *const *name = attention_of(subject); *name; name++)
-        decode_all(&f, subject, *name);
+        assert_int_equal(decode_all(&f, subject, *name, NULL), 0);
+    if (device_of(subject) == gpu) {
+        const int saved = decode_all(&f, subject, "flash", "stream");
+        print_message("# %s: %d layers launched with others\n", subject->model, saved);
+        assert_true(saved > 0 || strcmp(subject->model, "llama7b") != 0);
+    }
+    fixture_close(&f);
+}
+
+/* The linear layers of a structure as number `k` of its plans that launch layers together. Returns
+ * false where a layer has no such plan. */
+static bool choose_together(network_t *n, const char *structure, int k) {
+    const device_info_t *info = &n->options.device->info;
+    for (int i = 0; i < n->steps_len; i++) {
+        step_t *step = &n->steps[i];
+        char why[WHY_LEN];
+        int found = -1;
+        if (step->op || strcmp(step->structure->name, structure) != 0) continue;
+        for (int v = 0; v < variant_count() && found < k; v++) {
+            const variant_t *plans[MAX_PLANS];
+            if (variant_at(v)->device != info->kind || strcmp(variant_at(v)->structure, structure))
+                continue;
+            const int count =
+                variant_plans(variant_at(v), &step->problem, info, plans, why, sizeof why);
+            for (int j = 0; j < count && found < k; j++)
+                if (siblings_find(plans[j]) && ++found == k) step->plan = plans[j];
+        }
+        if (found < k) return false;
+    }
+    return true;
+}
+
+/* Layers that are launched together give what they give alone, though the work may be cut in
+ * another way. Returns how many are. */
+static int compare_together(const fixture_t *f, const subject_t *subject, const char *structure,
+                            int k) {
+    network_t n;
+    network_options_t options = options_of(f, subject, PHASE_DECODE);
+    int64_t count;
+    int together = 0;
+    options.structure = structure;
+    options.weights = NULL;
+    ASSERT_OK(network_plan(&options, &n));
+    choose_plans(&n, NULL);
+    if (choose_together(&n, structure, k)) {
+        ASSERT_OK(network_fill(&n));
+        float *output = run_pass(&n, &count);
+        for (int i = 0; i < n.steps_len; i++) {
+            together += n.steps[i].together != 1;
+            n.steps[i].together = 1;
+        }
+        float *alone = run_pass(&n, &count);
+        assert_true(relative_error(output, alone, count) < subject->place->tolerance);
+        free(output);
+        free(alone);
+    }
+    network_close(&n);
+    return together;
+}
+
+static void test_together(void **state) {
+    const subject_t *subject = *state;
+    static const char *const structures[] = {"dense", "lowrank", "monarch", "blast"};
+    fixture_t f;
+    const bool on_gpu = device_of(subject) == gpu;
+    fixture_open(subject->model, &f);
+    for (int s = 0; s < 4; s++) {
+        int together = 0;
+        for (int k = 0, more = 1; more; k++) {
+            more = compare_together(&f, subject, structures[s], k);
+            together += more;
+        }
+        print_message("# %s: %d layers in launches of several\n", structures[s], together);
+        assert_int_equal(together > 0, on_gpu);
+    }
     fixture_close(&f);
 }
 
@@ -516,12 +601,14 @@ static const struct {
     const char *what;
     CMUnitTestFunction run;
     int models;
-} KINDS[] = {{"forward", test_forward, MODELS_LEN},       {"decode", test_decode, CAUSAL_LEN},
-             {"tokens", test_tokens, LOGITS_LEN},         {"structures", test_structures, 1},
-             {"random", test_random_weights, MODELS_LEN}, {"deep", test_deep, MODELS_LEN}};
+} KINDS[] = {{"forward", test_forward, MODELS_LEN}, {"decode", test_decode, CAUSAL_LEN},
+             {"together", test_together, 1},        {"tokens", test_tokens, LOGITS_LEN},
+             {"structures", test_structures, 1},    {"random", test_random_weights, MODELS_LEN},
+             {"deep", test_deep, MODELS_LEN}};
 enum { KINDS_LEN = sizeof KINDS / sizeof *KINDS, MOST = PLACES_LEN * KINDS_LEN * MODELS_LEN };
 
-int main(void) {
+/* An argument names the tests ("cuda *decode"). */
+int main(int argc, char **argv) {
     static struct CMUnitTest tests[MOST];
     static char names[MOST][64];
     static subject_t subjects[MOST];
@@ -537,5 +624,6 @@ int main(void) {
                     .name = names[len], .test_func = KINDS[k].run, .initial_state = &subjects[len]};
                 len++;
             }
+    if (argc > 1) cmocka_set_test_filter(argv[1]);
     return _cmocka_run_group_tests("models", tests, (size_t)len, open_devices, close_devices);
 }

@@ -4,19 +4,13 @@
  */
 #include "kernels/attention/flash.h"
 
-static const variant_t *const plans[] = {&flash_decode_4,
-                                         &flash_decode_8,
-                                         &flash_128_128x176,
-                                         &flash_128_128x128,
-                                         &flash_128_64x96,
-                                         &flash_72_192x128,
-                                         &flash_72_64x96,
-                                         &flash_64_192x128,
-                                         &flash_64_192x112,
-                                         &flash_64_64x128,
-                                         &flash_split,
-                                         &flash_portable,
-                                         nullptr};
+static const variant_t *const plans[] = {&flash_vector,      &flash_decode_4,
+                                         &flash_decode_8,    &flash_128_128x176,
+                                         &flash_128_128x128, &flash_128_64x96,
+                                         &flash_72_192x128,  &flash_72_64x96,
+                                         &flash_64_192x128,  &flash_64_192x112,
+                                         &flash_64_64x128,   &flash_split,
+                                         &flash_portable,    nullptr};
 
 static const variant_t attention_flash = {
     .structure = "attention",

@@ -14,6 +14,8 @@ extern const variant_t flash_72_192x128, flash_72_64x96;
 extern const variant_t flash_64_192x128, flash_64_192x112, flash_64_64x128;
 /* flash_decode.cu: warps of a block. */
 extern const variant_t flash_decode_4, flash_decode_8;
+/* flash_vector.cu: one query. */
+extern const variant_t flash_vector;
 /* flash_portable.cu */
 extern const variant_t flash_portable, flash_split;
 

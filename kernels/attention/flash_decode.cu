@@ -83,22 +83,43 @@ __device__ inline void write_rows(const float4 *inbox, T *out, int rows, const w
     }
 }
 
+/*
+ * Asks for this warp's keys and values before the kernel ahead has ended: in L2, where what it
+ * still writes of them takes their place.
+ */
+template <typename T>
+__device__ inline void prefetch_keys(const T *k, const T *v, const work_t &work, const flash_t &f) {
+    constexpr int LINE = 128 / (int)sizeof(T), LINES = 2;
+    const int64_t head = work.batch * f.kv_batch_stride + (int64_t)work.kv_head * f.head_dim;
+    for (int key = work.first_key; key < work.last_key; key += work.key_step)
+        for (int i = (int)threadIdx.x % 32; i < 2 * KEYS * LINES; i += 32) {
+            const int token = key + i / LINES % KEYS, column = i % LINES * LINE;
+            if (token >= work.last_key || column >= f.head_dim) continue;
+            const T *const from = (i < KEYS * LINES ? k : v) + head + token * f.kv_stride + column;
+            asm volatile("prefetch.global.L2 [%0];" ::"l"(__cvta_generic_to_global(from)));
+        }
+}
+
 template <typename T, typename S, int WARPS>
 static __global__ void __launch_bounds__(WARPS * 32)
     flash_decode_rows(const T *q, const T *k, const T *v, T *out, const flash_t f) {
 #ifdef __CUDA_ARCH_FEAT_SM90_ALL
     extern __shared__ __align__(16) uint8_t raw[];
     const int warp = (int)threadIdx.x / 32, sequence = (int)blockIdx.x / f.splits;
-    const int first = ((int)cluster_rank() * WARPS + warp) * f.split_keys;
     const int rows = f.tokens * f.group;
-    const work_t work = {sequence / f.kv_heads, sequence % f.kv_heads, 0, first,
-                         min(f.context, first + f.split_keys)};
+    const work_t work = {.batch = sequence / f.kv_heads,
+                         .kv_head = sequence % f.kv_heads,
+                         .row = 0,
+                         .first_key = ((int)cluster_rank() * WARPS + warp) * KEYS,
+                         .last_key = f.context,
+                         .key_step = f.splits * WARPS * KEYS};
     uint8_t *const team = raw + warp * layout_t<S, WARPS>::TEAM;
     uint8_t *const inbox = raw + WARPS * layout_t<S, WARPS>::TEAM;
     float o[S::HEAD / 2];
     rows_t known;
     cluster_arrive(); /* this block runs: others may send to it */
     dependents_launch();
+    prefetch_keys(k, v, work, f);
     dependency_wait();
     walk_keys<T, S>(o, known, (T *)team, q, k, v, work, f);
 #pragma unroll
@@ -161,7 +182,6 @@ static status_t launch_rows(const problem_t *p, void *const *tensors, stream_t s
                     (size_t)layout_t<S, WARPS>::bytes(WARP_ROWS, S::HEAD, CLUSTER_MAX), &opted_in);
     if (st == STATUS_OK) st = choose_cluster<T, S, WARPS>(p, rows, &f.splits);
     if (st != STATUS_OK) return st;
-    f.split_keys = (int)round_up(ceil_div(p->context, f.splits * WARPS), KEYS);
     return launch_overlapped(
         flash_decode_rows<T, S, WARPS>, p->batch * p->kv_heads * f.splits, WARPS * 32, f.splits,
         (size_t)layout_t<S, WARPS>::bytes(rows, S::HEAD, f.splits), stream, (const T *)tensors[0],

@@ -31,9 +31,9 @@ struct flash_t {
     float *parts; /* of split s, row r of all: head_dim + 2 floats at (r * splits + s) */
 };
 
-/* Rows of one K and V head, and the keys that they are to see. */
+/* Rows of one K and V head, and the keys that they are to see: tiles that begin key_step apart. */
 struct work_t {
-    int batch, kv_head, row, first_key, last_key;
+    int batch, kv_head, row, first_key, last_key, key_step;
 };
 
 /* One row of a head to shared memory; zeros if it does not exist, and beyond the head. */
@@ -165,16 +165,16 @@ __device__ inline void walk_keys(float (&o)[S::HEAD / 2], rows_t &rows, T *tiles
     constexpr int AHEAD = S::STAGES - 1;
 #pragma unroll
     for (int i = 0; i < AHEAD; i++) {
-        const int key = work.first_key + i * S::KEYS;
+        const int key = work.first_key + i * work.key_step;
         if (key < work.last_key)
             load_keys<T, S>(tiles + i * S::SLOT_ELEMENTS, k + kv, v + kv, key, work, f);
         cp_async_commit();
     }
     load_queries<T, S>(a, q, row, work, f);
     int slot = 0;
-    for (int key = work.first_key; key < work.last_key; key += S::KEYS) {
+    for (int key = work.first_key; key < work.last_key; key += work.key_step) {
         const T *const tile = tiles + slot * S::SLOT_ELEMENTS;
-        const int later = key + AHEAD * S::KEYS, free = slot == 0 ? AHEAD : slot - 1;
+        const int later = key + AHEAD * work.key_step, free = slot == 0 ? AHEAD : slot - 1;
         if (later < work.last_key)
             load_keys<T, S>(tiles + free * S::SLOT_ELEMENTS, k + kv, v + kv, later, work, f);
         cp_async_commit();

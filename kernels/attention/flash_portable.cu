@@ -14,8 +14,12 @@ template <typename S> __device__ inline work_t work_of(const flash_t &f) {
     const int last_token = min(f.tokens - 1, (row + S::ROWS - 1) / f.group);
     const int seen = f.causal ? f.context - f.tokens + last_token + 1 : f.context;
     const int first_key = (int)blockIdx.y * f.split_keys;
-    return {sequence / f.kv_heads, sequence % f.kv_heads, row, first_key,
-            f.splits > 1 ? min(seen, first_key + f.split_keys) : seen};
+    return {sequence / f.kv_heads,
+            sequence % f.kv_heads,
+            row,
+            first_key,
+            f.splits > 1 ? min(seen, first_key + f.split_keys) : seen,
+            S::KEYS};
 }
 
 template <typename T, int VALUES>

@@ -8,6 +8,7 @@
 
 #include "kernels/cuda/stream_pack.h"
 #include "kernels/cuda/stream_stages.h"
+#include "kernels/siblings.h"
 
 static stream_chain_t shape(const problem_t *p) {
     stream_chain_t chain = {};
@@ -85,3 +86,6 @@ const variant_t blast_decode = {
     .workspace = stream_workspace<shape>,
     .launch = stream_launch_plan<shape>,
 };
+
+static const siblings_t decode_siblings = {&blast_decode, stream_launch_siblings<shape>};
+REGISTER_SIBLINGS(decode_siblings)

@@ -123,6 +123,7 @@ typedef struct {
     int depth, in, out;
     unsigned phase; /* of the barriers, at `out` */
     int read;       /* segments multiplied */
+    int early;      /* groups requested before the table was there */
 } stream_ring_t;
 
 /*
@@ -201,11 +202,28 @@ __device__ inline void ring_fetch(stream_ring_t &r) {
     if (++r.in == r.depth) r.in = 0;
 }
 
+/*
+ * Requests what the ring holds of this warp's first segment of `tiles`, which are to be the first
+ * that are added: for kernels whose CTAs begin when those of the kernel ahead end.
+ */
+__device__ inline void ring_early(stream_ring_t &r, const tiles_t &tiles) {
+    const unsigned warp = threadIdx.x / 32, tile = quotient(warp, tiles.parts);
+    const int begin = (int)(warp - tile * tiles.parts) * tiles.part_steps;
+    if ((int)tile >= tiles.count) return;
+    const unsigned outer = quotient(tile, tiles.inner), inner = tile - outer * tiles.inner;
+    r.at = tiles.first +
+           ((int64_t)outer * tiles.outer_stride + (int)inner * tiles.inner_stride + begin) * 32;
+    r.left = max(min(tiles.part_steps, tiles.steps - begin), 0);
+    r.next = 1;
+#pragma unroll 1
+    for (; r.early < r.depth && r.left > 0; r.early++) ring_fetch(r);
+}
+
 /* Begins to request, once all segments were added. */
 __device__ inline void ring_start(stream_ring_t &r) {
     __syncwarp();
 #pragma unroll 1
-    for (int i = 0; i < r.depth; i++) ring_fetch(r);
+    for (int i = r.early; i < r.depth; i++) ring_fetch(r);
 }
 
 /* Waits for the oldest group and returns this lane's part; ring_fetch() gives its place away. */
@@ -472,6 +490,27 @@ __device__ inline void input_stage(const input_t &in, int padded, const chunk_t 
     chunks_stage<2>(first, operand, pitch, [&](int token, int chunk) {
         return __ldcg((const uint4 *)(x + token * in.ld + chunk * 8));
     });
+}
+
+/* Eight neighbours of an operand that was left as `shares` shares, at most MOST, `stride` apart. */
+template <typename T, int MOST>
+__device__ inline uint4 shares_sum(const T *from, int shares, int64_t stride) {
+    float2 sum[4] = {};
+    uint4 part[MOST];
+#pragma unroll
+    for (int i = 0; i < MOST; i++, from += stride)
+        part[i] = i < shares ? __ldcg((const uint4 *)from) : make_uint4(0, 0, 0, 0);
+#pragma unroll
+    for (int i = 0; i < MOST; i++) {
+        const uint32_t word[4] = {part[i].x, part[i].y, part[i].z, part[i].w};
+#pragma unroll
+        for (int e = 0; e < 4; e++) {
+            const float2 pair = widen_pair<T>(word[e]);
+            sum[e].x += pair.x, sum[e].y += pair.y;
+        }
+    }
+    return make_uint4(round_pair<T>(sum[0].x, sum[0].y), round_pair<T>(sum[1].x, sum[1].y),
+                      round_pair<T>(sum[2].x, sum[2].y), round_pair<T>(sum[3].x, sum[3].y));
 }
 
 /* Initialises the barriers that all warps use; __syncthreads() before they do. */

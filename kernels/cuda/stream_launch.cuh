@@ -4,6 +4,8 @@
 
 #include "kernels/cuda/stream.cuh"
 
+enum { STREAM_LAYERS = 3 }; /* the most of one shape that are one kernel */
+
 /* What of a device decides shapes; supports() and launch() must come to the same ones. */
 typedef struct {
     int sms, capability;

@@ -5,7 +5,7 @@ enum { PARTIALS_BYTES = 32 << 10 }; /* at most, of the parts into which warps sh
 
 /* Shared memory of a CTA where `ctas` of them fill an SM; each costs 1 KB more. */
 static int64_t slot_bytes(const stream_device_t *device, int ctas) {
-    return (device->smem_bytes + 1024) / ctas / 16 * 16 - 1024;
+    return (device->smem_bytes + 1024) / ctas / 128 * 128 - 1024;
 }
 
 /*
@@ -142,6 +142,8 @@ enum {
     MOST_CLUSTER = 8,
     PAIR_COST = 48 << 10,
     CLUSTER_COST = 96 << 10,
+    CHAIN_CTAS = 2, /* an SM, where these take all places; fewer where so many do not fit */
+    SCALED_CTAS = 3,
     FEW_BYTES = 128 << 10 /* that a CTA reads of a small layer: see pairs_busy() */
 };
 static const int64_t SLOTS_COST[] = {0, 64 << 10, 12 << 10, 0};
@@ -195,26 +197,90 @@ static bool up_choose(stream_up_t *best, int shares, int ctas, const stream_devi
     return *cost < INT64_MAX;
 }
 
-/* A chain of two kernels: shares, and CTAs an SM, for which both together cost least. */
-static bool two_choose(stream_down_t *down, stream_up_t *up, const stream_device_t *device) {
+/* Shares for which both kernels of a chain together cost least, with `ctas` CTAs an SM. */
+static int64_t two_fit(stream_down_t *down, stream_up_t *up, const stream_device_t *places,
+                       int ctas) {
     const stream_down_t down_given = *down;
     const stream_up_t up_given = *up;
     const int units = down->blocks > 1 ? down->blocks : tiles_of(down->width);
-    const int most_ctas = stream_ctas(stream_columns(down->tokens));
     int64_t best = INT64_MAX;
-    for (int ctas = most_ctas; ctas > 0; ctas--)
-        for (int shares = 1; shares <= MOST_SHARES && shares <= units; shares++) {
-            stream_down_t a = down_given;
-            stream_up_t b = up_given;
-            int64_t down_bytes, up_bytes;
-            if (!down_choose(&a, shares, ctas, device, &down_bytes)) continue;
-            if (!up_choose(&b, shares, ctas, device, &up_bytes)) continue;
-            if (down_bytes + up_bytes + SLOTS_COST[ctas] >= best) continue;
-            best = down_bytes + up_bytes + SLOTS_COST[ctas];
-            /* The same for both, so that no SM has place for one CTA more than the others. */
-            a.smem_bytes = b.smem_bytes = (int)slot_bytes(device, ctas);
-            *down = a, *up = b;
-        }
+    for (int shares = 1; shares <= MOST_SHARES && shares <= units; shares++) {
+        stream_down_t a = down_given;
+        stream_up_t b = up_given;
+        int64_t down_bytes, up_bytes;
+        if (!down_choose(&a, shares, ctas, places, &down_bytes)) continue;
+        if (!up_choose(&b, shares, ctas, places, &up_bytes)) continue;
+        if (down_bytes + up_bytes >= best) continue;
+        best = down_bytes + up_bytes;
+        *down = a, *up = b;
+    }
+    return best;
+}
+
+/* Whether the rings of the busiest CTAs hold all that these read. */
+static bool rings_hold(const stream_down_t *down, const stream_up_t *up) {
+    const int steps = tiles_of(down->width), units = down->blocks > 1 ? down->blocks : steps;
+    const int64_t deep = ceil_div(units, down->shares) * (down->blocks > 1 ? steps : 1);
+    const int64_t up_tiles = ceil_div(tiles_of(up->out_width), up->sets);
+    return ceil_div(down->tiles, down->sets) * deep * FRAGMENT_BYTES <=
+               (int64_t)down->depth * STREAM_GROUP_BYTES &&
+           up_tiles * ceil_div(up->rank_tiles, up->cluster) * FRAGMENT_BYTES <=
+               (int64_t)up->depth * STREAM_GROUP_BYTES;
+}
+
+/* One CTA of each kernel on every SM, as long as such kernels run behind each other. */
+static bool one_each_choose(stream_chain_t *chain, const stream_device_t *device) {
+    int64_t best = INT64_MAX;
+    const stream_chain_t given = *chain;
+    for (int ctas = stream_ctas(stream_columns(chain->down.tokens)); ctas > 0; ctas--) {
+        stream_chain_t now = given;
+        const int64_t cost = two_fit(&now.down, &now.up, device, ctas);
+        if (cost == INT64_MAX || cost + SLOTS_COST[ctas] >= best) continue;
+        best = cost + SLOTS_COST[ctas];
+        /* The same for both, so that no SM has place for one CTA more than the others. */
+        now.down.smem_bytes = now.up.smem_bytes = (int)slot_bytes(device, ctas);
+        *chain = now;
+    }
+    return best < INT64_MAX;
+}
+
+/* All places of the GPU taken by each: as many CTAs on every SM, whatever ran before. */
+static bool all_places_choose(stream_chain_t *chain, const stream_device_t *device) {
+    for (int ctas = chain->down.scaled ? SCALED_CTAS : CHAIN_CTAS; ctas > 0; ctas--) {
+        stream_device_t places = *device;
+        places.sms = device->sms * ctas / chain->layers;
+        if (two_fit(&chain->down, &chain->up, &places, ctas) == INT64_MAX) continue;
+        chain->down.smem_bytes = chain->up.smem_bytes = (int)slot_bytes(device, ctas);
+        return true;
+    }
+    return false;
+}
+
+/*
+ * A chain of two kernels. Where rings hold all weights it does not matter much how CTAs come to lie
+ * on SMs; else it does, and at more than 8 tokens there is not the shared memory for many CTAs.
+ */
+static bool two_choose(stream_chain_t *chain, const stream_device_t *device) {
+    stream_chain_t other = *chain;
+    if (!one_each_choose(chain, device)) return false;
+    if (stream_columns(chain->down.tokens) == 1 && !rings_hold(&chain->down, &chain->up) &&
+        all_places_choose(&other, device))
+        *chain = other;
+    return true;
+}
+
+/* An `up` without a kernel of its own ahead: CTAs an SM for which it costs least. */
+static bool alone_choose(stream_up_t *up, const stream_device_t *device) {
+    const stream_up_t given = *up;
+    int64_t best = INT64_MAX;
+    for (int ctas = stream_ctas(stream_columns(up->tokens)); ctas > 0; ctas--) {
+        stream_up_t a = given;
+        int64_t cost;
+        if (!up_choose(&a, 1, ctas, device, &cost) || cost + SLOTS_COST[ctas] >= best) continue;
+        best = cost + SLOTS_COST[ctas];
+        a.smem_bytes = (int)slot_bytes(device, ctas);
+        *up = a;
+    }
     return best < INT64_MAX;
 }
 
@@ -247,7 +313,9 @@ bool stream_chain_choose(stream_chain_t *chain, const stream_device_t *device, c
         snprintf(why, why_len, "clusters need compute capability 9.0");
         return false;
     }
-    if (!(up->paired ? pairs_choose(up, device) : two_choose(&chain->down, up, device))) {
+    if (!(up->paired  ? pairs_choose(up, device)
+          : up->alone ? alone_choose(up, device)
+                      : two_choose(chain, device))) {
         snprintf(why, why_len,
                  "%d tokens beside the weights' rings do not fit into %lld bytes of shared memory",
                  up->tokens, (long long)device->smem_bytes);
@@ -261,19 +329,20 @@ bool stream_chain_choose(stream_chain_t *chain, const stream_device_t *device, c
 
 size_t stream_chain_bytes(const stream_chain_t *chain) {
     const stream_down_t *const a = &chain->down;
-    if (chain->up.paired) return 0;
+    if (chain->up.paired || chain->up.alone) return 0;
     return (size_t)a->shares * (size_t)a->out_blocks * (size_t)a->tokens * (size_t)a->rank_tiles *
            FRAGMENT_SIDE * 2;
 }
 
-bool stream_key_same(stream_key_t *last, const problem_t *problem, const stream_device_t *device) {
+bool stream_key_same(stream_key_t *last, const problem_t *problem, int layers,
+                     const stream_device_t *device) {
     const problem_t *const a = &last->problem;
-    const bool same = a->dtype == problem->dtype && a->tokens == problem->tokens &&
-                      a->in_features == problem->in_features &&
-                      a->out_features == problem->out_features && a->blocks == problem->blocks &&
-                      a->rank == problem->rank && last->device.sms == device->sms &&
-                      last->device.capability == device->capability &&
-                      last->device.smem_bytes == device->smem_bytes;
-    if (!same) *last = {*problem, *device};
+    const bool same =
+        a->dtype == problem->dtype && a->tokens == problem->tokens &&
+        a->in_features == problem->in_features && a->out_features == problem->out_features &&
+        a->blocks == problem->blocks && a->rank == problem->rank && last->layers == layers &&
+        last->device.sms == device->sms && last->device.capability == device->capability &&
+        last->device.smem_bytes == device->smem_bytes;
+    if (!same) *last = {*problem, layers, *device};
     return same;
 }

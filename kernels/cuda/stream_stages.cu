@@ -26,7 +26,7 @@ __device__ inline down_item_t down_item(const stream_down_t &a) {
     const int blocks = a.blocks > 1 ? count : 1, step0 = a.blocks > 1 ? 0 : unit0;
     const int deep = a.blocks > 1 ? steps : count;
     item.block0 = a.blocks > 1 ? unit0 : 0;
-    item.tiles = {.first = (const uint4 *)a.v +
+    item.tiles = {.first = (const uint4 *)a.v[blockIdx.z] +
                            (((int64_t)item.tile0 * a.blocks + item.block0) * steps + step0) * 32,
                   .count = tiles * blocks,
                   .inner = blocks,
@@ -82,7 +82,8 @@ __device__ inline void scale_blocks(const stream_down_t &a, const down_item_t &i
                 sum[i].z += part.z * factor.y, sum[i].w += part.w * factor.y;
             }
         }
-        T *const rows = (T *)a.t + (int64_t)item.share * a.out_blocks * a.tokens * ld +
+        T *const rows = (T *)a.t + blockIdx.z * a.t_layer +
+                        (int64_t)item.share * a.out_blocks * a.tokens * ld +
                         (item.tile0 + tile) * FRAGMENT_SIDE;
 #pragma unroll
         for (int i = 0; i < KS; i++)
@@ -94,8 +95,8 @@ __device__ inline void scale_blocks(const stream_down_t &a, const down_item_t &i
 /* The scales of a CTA: contiguous within each of its tiles. */
 __device__ inline void scales_stage(const stream_down_t &a, const down_item_t &item, uint4 *to) {
     const int words = a.out_blocks * FRAGMENT_SIDE / 8, each = item.tiles.inner * words;
-    const uint4 *from =
-        (const uint4 *)a.scales + ((int64_t)item.tile0 * a.blocks + item.block0) * words;
+    const uint4 *from = (const uint4 *)a.scales[blockIdx.z] +
+                        ((int64_t)item.tile0 * a.blocks + item.block0) * words;
     for (int i = 0; i < item.tiles.count; i += item.tiles.inner) {
 #pragma unroll 2
         for (int word = (int)threadIdx.x; word < each; word += STREAM_THREADS)
@@ -137,6 +138,7 @@ static __global__ void __launch_bounds__(STREAM_THREADS, stream_ctas(NT))
     shared_barriers_open(barriers);
     const down_item_t item = down_item(a);
     stream_ring_t ring = ring_make(smem, barriers, table, a.segments, a.depth);
+    if constexpr (NT == 1) ring_early(ring, item.tiles);
     ring_add(ring, item.tiles,
              [&](int tile) { return SCALED ? scaled_place(item, tile) : t_place(a, item, tile); });
     ring_start(ring);
@@ -157,7 +159,8 @@ static __global__ void __launch_bounds__(STREAM_THREADS, stream_ctas(NT))
         scale_blocks<T, NT>(a, item, partials, scales);
     } else {
         const int64_t ld = (int64_t)a.rank_tiles * FRAGMENT_SIDE;
-        T *const t = (T *)a.t + (int64_t)item.share * a.out_blocks * a.tokens * ld;
+        T *const t =
+            (T *)a.t + blockIdx.z * a.t_layer + (int64_t)item.share * a.out_blocks * a.tokens * ld;
         stream_multiply_sum<T, NT>(ring, ring.segments, item.tiles, x, a.pitch, a.tokens, partials,
                                    [&](int, unsigned out, int j, float4 sum) {
                                        fragment_store<T>(t + out, ld, j, a.tokens, sum);
@@ -166,13 +169,13 @@ static __global__ void __launch_bounds__(STREAM_THREADS, stream_ctas(NT))
 }
 
 template <typename T, int NT>
-static status_t down_launch(const stream_down_t *a, const stream_device_t *device,
+static status_t down_launch(const stream_down_t *a, int layers, const stream_device_t *device,
                             cudaStream_t stream) {
     static uint64_t opted_in[2];
-    return stream_launch(a->scaled ? stream_down_kernel<T, NT, true>
-                                   : stream_down_kernel<T, NT, false>,
-                         *a, dim3(stream_places(a->sets * a->shares, 1, device)), 1, a->smem_bytes,
-                         device, &opted_in[a->scaled], stream);
+    return stream_launch(
+        a->scaled ? stream_down_kernel<T, NT, true> : stream_down_kernel<T, NT, false>, *a,
+        dim3(stream_places(a->sets * a->shares, 1, device), 1, (unsigned)layers), 1, a->smem_bytes,
+        device, &opted_in[a->scaled], stream);
 }
 
 /* ---- up ---- */
@@ -195,7 +198,7 @@ template <bool PAIRED> __device__ inline up_item_t up_item(const stream_up_t &a)
     item.rank0 = share_begin(a.rank_share, item.rank);
     item.ranks = share_count(a.rank_share, item.rank);
     const int64_t row = (int64_t)item.k * out_tiles + item.tile0;
-    item.up = {.first = (const uint4 *)a.u + (row * a.rank_tiles + item.rank0) * 32,
+    item.up = {.first = (const uint4 *)a.u[blockIdx.z] + (row * a.rank_tiles + item.rank0) * 32,
                .count = item.tiles,
                .inner = 1,
                .outer_stride = a.rank_tiles,
@@ -206,7 +209,7 @@ template <bool PAIRED> __device__ inline up_item_t up_item(const stream_up_t &a)
     if constexpr (PAIRED) {
         const int steps = tiles_of(a.width);
         const int64_t tile = (int64_t)item.k * a.rank_tiles + item.rank0;
-        item.down = {.first = (const uint4 *)a.v + tile * steps * 32,
+        item.down = {.first = (const uint4 *)a.v[blockIdx.z] + tile * steps * 32,
                      .count = item.ranks,
                      .inner = 1,
                      .outer_stride = steps,
@@ -218,32 +221,13 @@ template <bool PAIRED> __device__ inline up_item_t up_item(const stream_up_t &a)
     return item;
 }
 
-/* Eight neighbours of T, the sum over the shares in which stream_down left it. */
-template <typename T> __device__ inline uint4 t_sum(const T *from, int shares, int64_t stride) {
-    float2 sum[4] = {};
-    uint4 part[MOST_SHARES];
-#pragma unroll
-    for (int i = 0; i < MOST_SHARES; i++, from += stride)
-        part[i] = i < shares ? __ldcg((const uint4 *)from) : make_uint4(0, 0, 0, 0);
-#pragma unroll
-    for (int i = 0; i < MOST_SHARES; i++) {
-        const uint32_t word[4] = {part[i].x, part[i].y, part[i].z, part[i].w};
-#pragma unroll
-        for (int e = 0; e < 4; e++) {
-            const float2 pair = widen_pair<T>(word[e]);
-            sum[e].x += pair.x, sum[e].y += pair.y;
-        }
-    }
-    return make_uint4(round_pair<T>(sum[0].x, sum[0].y), round_pair<T>(sum[1].x, sum[1].y),
-                      round_pair<T>(sum[2].x, sum[2].y), round_pair<T>(sum[3].x, sum[3].y));
-}
-
 /* The CTA's columns of T_k. */
 template <typename T>
 __device__ inline void t_stage(const stream_up_t &a, const up_item_t &item, const chunk_t &first,
                                T *operand, uint64_t *barrier) {
     const int64_t ld = (int64_t)a.rank_tiles * FRAGMENT_SIDE;
-    const int64_t begin = item.k * a.tokens * ld + item.rank0 * FRAGMENT_SIDE;
+    const int64_t begin =
+        blockIdx.z * a.t_layer + item.k * a.tokens * ld + item.rank0 * FRAGMENT_SIDE;
     if (a.shares == 1) {
         const input_t input = {.x = a.t,
                                .ld = ld,
@@ -252,13 +236,14 @@ __device__ inline void t_stage(const stream_up_t &a, const up_item_t &item, cons
                                .blocks = 1,
                                .width = item.ranks * FRAGMENT_SIDE,
                                .block_stride = 0,
-                               .vector = true};
+                               .vector = aligned16(a.t)};
         input_stage(input, input.width, first, (uint16_t *)operand, a.t_pitch, barrier);
         return;
     }
     const int64_t stride = a.out_blocks * (int64_t)a.tokens * ld;
     chunks_stage<1>(first, (uint16_t *)operand, a.t_pitch, [&](int token, int chunk) {
-        return t_sum((const T *)a.t + begin + token * ld + chunk * 8, a.shares, stride);
+        return shares_sum<T, MOST_SHARES>((const T *)a.t + begin + token * ld + chunk * 8, a.shares,
+                                          stride);
     });
 }
 
@@ -270,7 +255,8 @@ __device__ inline void y_store(const stream_up_t &a, const up_item_t &item, int 
     const int feature = (item.tile0 + tile) * FRAGMENT_SIDE + lane / 4 * 2;
     const int left = a.out_width - feature; /* of the pair and what follows */
     if (left <= 0) return;
-    T *const y = (T *)a.y + token * a.out_features + (int64_t)item.k * a.out_width + feature;
+    T *const y =
+        (T *)a.y[blockIdx.z] + token * a.out_features + (int64_t)item.k * a.out_width + feature;
     const uint32_t pairs[2] = {round_pair<T>(sum.x, sum.z), round_pair<T>(sum.y, sum.w)};
 #pragma unroll
     for (int i = 0; i < 2; i++) {
@@ -352,6 +338,7 @@ static __global__ void __launch_bounds__(STREAM_THREADS, stream_ctas(NT))
     shared_barriers_open(barriers);
     const up_item_t item = up_item<PAIRED>(a);
     stream_ring_t ring = ring_make(smem, barriers, table, a.segments, a.depth);
+    if constexpr (!PAIRED && NT == 1) ring_early(ring, item.up);
     const int padded = tiles_of(a.width) * FRAGMENT_SIDE,
               input0 = PAIRED ? (int)quotient(item.rank0, a.pair_tiles) : 0;
     if constexpr (PAIRED)
@@ -397,15 +384,16 @@ static __global__ void __launch_bounds__(STREAM_THREADS, stream_ctas(NT))
 }
 
 template <typename T, int NT>
-static status_t up_launch(const stream_up_t *a, const stream_device_t *device,
+static status_t up_launch(const stream_up_t *a, int layers, const stream_device_t *device,
                           cudaStream_t stream) {
     static uint64_t opted_in[2];
     stream_up_t args = *a;
-    args.pairs = a->out_width % 2 == 0 && (uintptr_t)a->y % 4 == 0;
+    args.pairs = a->out_width % 2 == 0;
+    for (int i = 0; i < layers; i++) args.pairs = args.pairs && (uintptr_t)a->y[i] % 4 == 0;
     const unsigned places = stream_places(a->sets * a->out_blocks, a->cluster, device);
     return stream_launch(a->paired ? stream_up_kernel<T, NT, true> : stream_up_kernel<T, NT, false>,
-                         args, dim3((unsigned)a->cluster, places), a->cluster, a->smem_bytes,
-                         device, &opted_in[a->paired], stream);
+                         args, dim3((unsigned)a->cluster, places, (unsigned)layers), a->cluster,
+                         a->smem_bytes, device, &opted_in[a->paired], stream);
 }
 
 /* ---- The dtype and the columns of tokens, from run time to compile time ---- */
@@ -426,24 +414,30 @@ static status_t up_launch(const stream_up_t *a, const stream_device_t *device,
         return function<__half, 8>(__VA_ARGS__);                                                   \
     } while (0)
 
-static status_t stream_down(const stream_down_t *a, dtype_t dtype, const stream_device_t *device,
-                            stream_t stream) {
-    DISPATCH_STREAM(dtype, a->tokens, down_launch, a, device, (cudaStream_t)stream);
+static status_t stream_down(const stream_down_t *a, int layers, dtype_t dtype,
+                            const stream_device_t *device, stream_t stream) {
+    DISPATCH_STREAM(dtype, a->tokens, down_launch, a, layers, device, (cudaStream_t)stream);
 }
 
-static status_t stream_up(const stream_up_t *a, dtype_t dtype, const stream_device_t *device,
-                          stream_t stream) {
-    DISPATCH_STREAM(dtype, a->tokens, up_launch, a, device, (cudaStream_t)stream);
+static status_t stream_up(const stream_up_t *a, int layers, dtype_t dtype,
+                          const stream_device_t *device, stream_t stream) {
+    DISPATCH_STREAM(dtype, a->tokens, up_launch, a, layers, device, (cudaStream_t)stream);
 }
 
 status_t stream_chain(stream_chain_t *chain, dtype_t dtype, const stream_device_t *device,
-                      void *const *tensors, void *workspace, stream_t stream) {
+                      void *const *const *tensors, void *workspace, stream_t stream) {
     stream_down_t *const down = &chain->down;
     stream_up_t *const up = &chain->up;
-    const int u = down->scaled ? 3 : 2;
-    up->x = tensors[0], up->v = tensors[1], up->u = tensors[u], up->y = tensors[u + 1];
-    down->x = tensors[0], down->v = tensors[1], down->scales = tensors[2];
-    down->t = workspace, up->t = workspace;
-    const status_t st = up->paired ? STATUS_OK : stream_down(down, dtype, device, stream);
-    return st == STATUS_OK ? stream_up(up, dtype, device, stream) : st;
+    const int u = up->alone ? 1 : down->scaled ? 3 : 2;
+    for (int i = 0; i < chain->layers; i++) {
+        down->v[i] = up->v[i] = tensors[i][1], down->scales[i] = tensors[i][2];
+        up->u[i] = tensors[i][u], up->y[i] = tensors[i][u + 1];
+    }
+    down->t_layer = up->t_layer = (int64_t)stream_chain_bytes(chain) / 2;
+    down->x = up->x = tensors[0][0];
+    down->t = workspace, up->t = up->alone ? tensors[0][0] : workspace;
+    const status_t st = up->paired || up->alone
+                            ? STATUS_OK
+                            : stream_down(down, chain->layers, dtype, device, stream);
+    return st == STATUS_OK ? stream_up(up, chain->layers, dtype, device, stream) : st;
 }

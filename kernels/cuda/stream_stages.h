@@ -25,8 +25,9 @@ enum { MOST_SHARES = 8 }; /* of a tile's depth in stream_down */
  * scales (packed [tile][block][out block][16]), Z of every out block at tile i.
  */
 typedef struct {
-    const void *x, *v, *scales;
+    const void *x, *v[STREAM_LAYERS], *scales[STREAM_LAYERS];
     void *t;
+    int64_t t_layer; /* elements from a layer's T to the next one's */
     int64_t in_features;
     int tokens, tiles, blocks, width, input_tiles, pair_tiles, out_blocks, rank_tiles;
     bool scaled;
@@ -42,12 +43,14 @@ typedef struct {
  * pair_tiles tiles of T_k read the same `width` features of X. T as stream_down writes it.
  */
 typedef struct {
-    const void *t, *x, *v, *u;
-    void *y;
+    const void *t, *x, *v[STREAM_LAYERS], *u[STREAM_LAYERS];
+    void *y[STREAM_LAYERS];
+    int64_t t_layer; /* 0: all read the same */
     int64_t in_features, out_features;
     int tokens, out_blocks, out_width, rank_tiles, shares;
     int width, pair_tiles;
     bool paired; /* T is computed from X and V */
+    bool alone;  /* T is the layer's input: its features are a multiple of 16 */
     bool pairs;  /* pairs of Y are aligned words; found out at the launch */
     int sets, cluster;
     share_t set_share, rank_share;
@@ -57,10 +60,11 @@ typedef struct {
     int smem_bytes;
 } stream_up_t;
 
-/* A chain of both, or a paired `up` alone. */
+/* A chain of both, or an `up` that is paired or alone. */
 typedef struct {
     stream_down_t down;
     stream_up_t up;
+    int layers; /* of one shape and one X, in the same kernels */
 } stream_chain_t;
 
 /*
@@ -70,32 +74,35 @@ typedef struct {
 bool stream_chain_choose(stream_chain_t *chain, const stream_device_t *device, char *why,
                          size_t why_len);
 
-/* Bytes of T between two kernels. */
+/* Bytes of T between two kernels, of one layer. */
 size_t stream_chain_bytes(const stream_chain_t *chain);
 
 /*
- * Enqueues what was chosen; tensors as in the structures: X, V, (scales,) U, Y. `workspace` has
- * stream_chain_bytes(). The pointers in *chain are replaced.
+ * Enqueues what was chosen; tensors of each layer as in the structures: X, V, (scales,) U, Y.
+ * `workspace` has stream_chain_bytes() for each. The pointers in *chain are replaced.
  */
 status_t stream_chain(stream_chain_t *chain, dtype_t dtype, const stream_device_t *device,
-                      void *const *tensors, void *workspace, stream_t stream);
+                      void *const *const *tensors, void *workspace, stream_t stream);
 
-/* True if *last is this problem on this device; else it becomes it. */
+/* True if *last is this problem and so many layers on this device; else it becomes it. */
 typedef struct {
     problem_t problem;
+    int layers;
     stream_device_t device;
 } stream_key_t;
 
-bool stream_key_same(stream_key_t *last, const problem_t *problem, const stream_device_t *device);
+bool stream_key_same(stream_key_t *last, const problem_t *problem, int layers,
+                     const stream_device_t *device);
 
 /* ---- The functions of a plan; SHAPE(problem) is a chain before stream_chain_choose(). ---- */
 
 typedef stream_chain_t (*stream_shape_t)(const problem_t *);
 
-static inline bool stream_plan_choose(stream_shape_t shape, const problem_t *p,
+static inline bool stream_plan_choose(stream_shape_t shape, const problem_t *p, int layers,
                                       const stream_device_t *device, stream_chain_t *out, char *why,
                                       size_t why_len) {
     *out = shape(p);
+    out->layers = layers;
     return stream_chain_choose(out, device, why, why_len);
 }
 
@@ -109,16 +116,22 @@ static bool stream_supports(const problem_t *p, const device_info_t *info, char 
         snprintf(why, why_len, "streams weights for at most %d tokens", (int)STREAM_TOKENS);
         return false;
     }
-    return stream_plan_choose(SHAPE, p, &device, &chain, why, why_len);
+    return stream_plan_choose(SHAPE, p, 1, &device, &chain, why, why_len);
 }
 
+/* Of one layer, however many are launched together: they may be cut in other ways. */
 template <stream_shape_t SHAPE>
 static size_t stream_workspace(const problem_t *p, const device_info_t *info) {
     const stream_device_t device = stream_device_of(info);
     char why[WHY_LEN];
-    stream_chain_t chain;
-    const bool fits = stream_plan_choose(SHAPE, p, &device, &chain, why, sizeof why);
-    return fits ? stream_chain_bytes(&chain) : 0;
+    size_t most = 0;
+    for (int layers = 1; layers <= STREAM_LAYERS; layers++) {
+        stream_chain_t chain;
+        const bool fits = stream_plan_choose(SHAPE, p, layers, &device, &chain, why, sizeof why);
+        const size_t bytes = fits ? stream_chain_bytes(&chain) : 0;
+        if (bytes > most) most = bytes;
+    }
+    return most;
 }
 
 /* Depends on how the device cuts the work; as on 132 SMs of compute capability 9.0. */
@@ -127,27 +140,33 @@ static int stream_intermediates(const problem_t *p, double bytes[MAX_INTERMEDIAT
     const stream_device_t device = {132, 90, 227 << 10};
     char why[WHY_LEN];
     stream_chain_t chain;
-    const bool fits = stream_plan_choose(SHAPE, p, &device, &chain, why, sizeof why);
+    const bool fits = stream_plan_choose(SHAPE, p, 1, &device, &chain, why, sizeof why);
     bytes[0] = fits ? (double)stream_chain_bytes(&chain) : 0;
     return 1;
 }
 
 /* Choosing takes longer than launching, so what was chosen last is kept. */
 template <stream_shape_t SHAPE>
-static status_t stream_launch_plan(const problem_t *p, void *const *tensors, void *workspace,
-                                   stream_t stream) {
+static status_t stream_launch_siblings(const problem_t *p, int layers, void *const *const *tensors,
+                                       void *workspace, stream_t stream) {
     static thread_local stream_key_t last;
     static thread_local stream_chain_t chain;
     stream_device_t device;
     char why[WHY_LEN];
     const status_t st = stream_device_current(&device);
     if (st != STATUS_OK) return st;
-    if (!stream_key_same(&last, p, &device) &&
-        !stream_plan_choose(SHAPE, p, &device, &chain, why, sizeof why)) {
+    if (!stream_key_same(&last, p, layers, &device) &&
+        !stream_plan_choose(SHAPE, p, layers, &device, &chain, why, sizeof why)) {
         last = {};
         return fail(STATUS_UNSUPPORTED, "%s", why);
     }
     return stream_chain(&chain, p->dtype, &device, tensors, workspace, stream);
+}
+
+template <stream_shape_t SHAPE>
+static status_t stream_launch_plan(const problem_t *p, void *const *tensors, void *workspace,
+                                   stream_t stream) {
+    return stream_launch_siblings<SHAPE>(p, 1, &tensors, workspace, stream);
 }
 
 #endif

@@ -1,4 +1,4 @@
-/* The plan of lowrank/fused for 1 to 64 tokens. */
+/* The plans of lowrank/fused for 1 to 64 tokens. */
 #ifndef BLROOF_LOWRANK_DECODE_H
 #define BLROOF_LOWRANK_DECODE_H
 
@@ -9,6 +9,7 @@ extern "C" {
 #endif
 
 extern const variant_t lowrank_decode; /* T = X V and Y = T U, chained */
+extern const variant_t lowrank_flat;   /* the same by many small blocks of threads */
 
 #ifdef __cplusplus
 }

@@ -5,6 +5,7 @@
 
 static const variant_t *const plans[] = {
     &lowrank_decode,
+    &lowrank_flat,
     &lowrank_hopper_64x64_64x128,
     &lowrank_hopper_64x64_128x128,
     &lowrank_hopper_64x128_64x128,

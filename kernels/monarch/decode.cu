@@ -11,6 +11,7 @@
 
 #include "kernels/cuda/stream_pack.h"
 #include "kernels/cuda/stream_stages.h"
+#include "kernels/siblings.h"
 
 static int pair_tiles(const problem_t *p) {
     return tiles_of(p->rank / p->blocks);
@@ -107,3 +108,10 @@ const variant_t monarch_decode_chain = {
     .workspace = stream_workspace<shape_chain>,
     .launch = stream_launch_plan<shape_chain>,
 };
+
+static const siblings_t pairs_siblings = {&monarch_decode, stream_launch_siblings<shape_pairs>};
+REGISTER_SIBLINGS(pairs_siblings)
+
+static const siblings_t chain_siblings = {&monarch_decode_chain,
+                                          stream_launch_siblings<shape_chain>};
+REGISTER_SIBLINGS(chain_siblings)
