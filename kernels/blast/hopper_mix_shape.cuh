@@ -53,21 +53,23 @@ __host__ __device__ inline inputs_t inputs_of(int blocks, int owner) {
     return owner ? inputs_t{low, blocks - low} : inputs_t{0, low};
 }
 
-template <int RANKS, typename F> static auto with_blocks(const problem_t *p, F f) {
+template <int RANKS, bool NINE, typename F> static auto with_blocks(const problem_t *p, F f) {
     if constexpr (RANKS <= 64)
         if (p->blocks > 16) return f.template operator()<mix_shape<RANKS, 32>>();
-    if constexpr (RANKS > 64)
+    if constexpr (NINE && RANKS > 64)
         if (p->blocks == 9) return f.template operator()<mix_shape<RANKS, 9>>();
     return p->blocks > 8 ? f.template operator()<mix_shape<RANKS, 16>>()
                          : f.template operator()<mix_shape<RANKS, 8>>();
 }
 
-/* Calls f.template operator()<shape>() for the shape of tiles and problem. */
-template <typename F> static auto with_shape(const problem_t *p, hopper_tiles_t tiles, F f) {
-    return tiles.ranks == 32   ? with_blocks<32>(p, f)
-           : tiles.ranks == 64 ? with_blocks<64>(p, f)
-           : tiles.ranks == 96 ? with_blocks<96>(p, f)
-                               : with_blocks<128>(p, f);
+/* Calls f.template operator()<shape>() for the shape of tiles and problem. NINE: there is one for
+ * nine blocks, not tried in fp8. */
+template <bool NINE = true, typename F>
+static auto with_shape(const problem_t *p, hopper_tiles_t tiles, F f) {
+    return tiles.ranks == 32   ? with_blocks<32, NINE>(p, f)
+           : tiles.ranks == 64 ? with_blocks<64, NINE>(p, f)
+           : tiles.ranks == 96 ? with_blocks<96, NINE>(p, f)
+                               : with_blocks<128, NINE>(p, f);
 }
 
 #endif
