@@ -173,7 +173,8 @@ template <typename T, typename S> struct mixer_t {
 #pragma unroll
             for (int row = 0; row < 2; row++) {
 #pragma unroll
-                for (int m = 0; m < 4; m++) words[h][row][m] = kept[4 * h + m][unit][row];
+                for (int m = 0; m < 4; m++)
+                    words[h][row][m] = 4 * h + m < S::INPUTS ? kept[4 * h + m][unit][row] : 0;
                 turn(words[h][row], by);
             }
     }
@@ -258,7 +259,7 @@ template <typename T, typename S> struct mixer_t {
     }
 
     /* Z of the eight ranks of a unit; s: their part of S. */
-    __device__ void mix_unit(uint32_t (&out)[S::N_TILES * 4][4], const uint32_t (&y)[4], uint32_t s,
+    __device__ void mix_unit(uint32_t (&out)[S::N_TILES * 4][4], const uint32_t (&y)[5], uint32_t s,
                              int unit) const {
         uint32_t words[S::TURNS][2][4];
         turn_kept(words, unit);
@@ -271,7 +272,9 @@ template <typename T, typename S> struct mixer_t {
             for (int h = 0; h < S::TURNS; h++) {
                 mine[h][0] = words[h][0][(4 - pair) % 4];
                 mine[h][1] = words[h][1][(4 - pair) % 4];
-                theirs[h] = shared_load_8((y[pair] ^ (unit % 2 * 8)) +
+                /* The last input alone: all lanes take it, and S has zeros for all but one. */
+                const uint32_t from = 4 * h + 4 <= S::INPUTS ? y[pair] : y[4];
+                theirs[h] = shared_load_8((from ^ (unit % 2 * 8)) +
                                           (4 * h * (S::UNITS / 2) + unit / 2) * S::SENT_BYTES);
             }
 #pragma unroll
@@ -291,6 +294,7 @@ template <typename T, typename S> struct mixer_t {
                           int strip) const {
 #pragma unroll
         for (int i = 0; i < S::N_TILES * 4; i++) {
+            if (i / 4 * 8 + i % 2 >= S::BLOCKS) continue;
 #pragma unroll
             for (int word = 0; word < 4; word++)
                 out[i][word] = __shfl_sync(~0u, out[i][word], lane % 8 * 4 + lane / 8);
@@ -307,7 +311,7 @@ template <typename T, typename S> struct mixer_t {
         const int rank0 = (tile % args.rank_tiles * PAIR + half) * S::KEPT;
         const bool scaled = any_rank_scale(rank0);
         uint8_t *z[S::N_TILES * 2]; /* where lane 8t + g stores k = 2t, 2t + 1, + 8 */
-        uint32_t y[4];              /* what was sent of each pair of ranks */
+        uint32_t y[5];              /* what was sent of each pair of ranks; of input 0 */
 #pragma unroll
         for (int i = 0; i < S::N_TILES * 2; i++) {
             z[i] = args.z + (lane / 8 * 2 + i / 2 * 8 + i % 2) * args.k_stride + row * STRIP_BYTES +
@@ -319,6 +323,7 @@ template <typename T, typename S> struct mixer_t {
             y[pair] = smem.y() + sent((lane - pair) & 3, 0) + (lane & 8);
             asm volatile("" : "+r"(y[pair]));
         }
+        y[4] = smem.y() + sent(0, 0) + (lane & 8);
         mbarrier_wait_cluster(smem.y_full(warp), round & 1);
         uint32_t out[S::N_TILES * 4][4];
 #pragma unroll

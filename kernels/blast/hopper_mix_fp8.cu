@@ -9,7 +9,7 @@ status_t hopper_mix_fp8(const problem_t *p, hopper_tiles_t tiles, hopper_chunk_t
         tensor_map_2d_bytes(&x_map, x->codes, p->tokens, p->in_features, x->row_bytes, TILE_TOKENS,
                             DEPTH<__nv_fp8_e4m3>, SWIZZLE);
     if (st != STATUS_OK) return st;
-    return with_shape(p, tiles, [&]<typename S>() {
+    return with_shape<false>(p, tiles, [&]<typename S>() {
         return launch_mix<__nv_fp8_e4m3, S>(p, chunk, x_map, tensors[1], tensors[2], z, stream);
     });
 }

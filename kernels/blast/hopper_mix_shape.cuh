@@ -14,13 +14,13 @@ static constexpr int SWIZZLE = 128; /* bytes of a row of X or V in a slot */
 /* Elements of such a row. */
 template <typename T> static constexpr int DEPTH = SWIZZLE / (int)sizeof(T);
 
-/* BLOCKS: most blocks, 8, 16 or 32. */
+/* BLOCKS: most blocks, 8, 9, 16 or 32. */
 template <int RANKS_, int BLOCKS_> struct mix_shape {
     static constexpr int RANKS = RANKS_, BLOCKS = BLOCKS_;
-    static constexpr int INPUTS = BLOCKS / PAIR; /* l of one block */
-    static constexpr int TURNS = INPUTS / 4;     /* l of one block that a lane holds for a rank */
+    static constexpr int INPUTS = (BLOCKS + 1) / PAIR; /* l of one block, at most */
+    static constexpr int TURNS = (INPUTS + 3) / 4; /* l of one block that a lane holds for a rank */
     static constexpr int KEPT = RANKS / PAIR, UNITS = KEPT / UNIT_RANKS;
-    static constexpr int K_STEPS = BLOCKS > 16 ? BLOCKS / 16 : 1, N_TILES = BLOCKS / 8;
+    static constexpr int K_STEPS = BLOCKS > 16 ? BLOCKS / 16 : 1, N_TILES = (BLOCKS + 7) / 8;
 
     static constexpr int X_BYTES = TILE_TOKENS * SWIZZLE, V_BYTES = RANKS * SWIZZLE;
     static constexpr int SLOT_BYTES = X_BYTES + V_BYTES;
@@ -38,7 +38,8 @@ template <int RANKS_, int BLOCKS_> struct mix_shape {
     static constexpr int ROOM = STAGE_SMEM - SMEM_ALIGN - Y_BYTES - BARRIERS_BYTES;
     static constexpr int SLOTS = ROOM / SLOT_BYTES < 12 ? ROOM / SLOT_BYTES : 12;
     static constexpr int SMEM = STAGE_SMEM - ROOM + SLOTS * SLOT_BYTES;
-    static_assert(SLOTS >= 3 && S_FIT > 0 && UNITS % 2 == 0 && SLOT_BYTES % SMEM_ALIGN == 0);
+    static_assert(SLOTS >= 3 && S_FIT > 0 && UNITS % 2 == 0 && INPUTS % 4 <= 1 &&
+                  SLOT_BYTES % SMEM_ALIGN == 0);
     static_assert((2 * SLOTS + 2 * WARPS) * MBARRIER_BYTES <= BARRIERS_BYTES);
 };
 
@@ -52,19 +53,23 @@ __host__ __device__ inline inputs_t inputs_of(int blocks, int owner) {
     return owner ? inputs_t{low, blocks - low} : inputs_t{0, low};
 }
 
-template <int RANKS, typename F> static auto with_blocks(const problem_t *p, F f) {
+template <int RANKS, bool NINE, typename F> static auto with_blocks(const problem_t *p, F f) {
     if constexpr (RANKS <= 64)
         if (p->blocks > 16) return f.template operator()<mix_shape<RANKS, 32>>();
+    if constexpr (NINE && RANKS > 64)
+        if (p->blocks == 9) return f.template operator()<mix_shape<RANKS, 9>>();
     return p->blocks > 8 ? f.template operator()<mix_shape<RANKS, 16>>()
                          : f.template operator()<mix_shape<RANKS, 8>>();
 }
 
-/* Calls f.template operator()<shape>() for the shape of tiles and problem. */
-template <typename F> static auto with_shape(const problem_t *p, hopper_tiles_t tiles, F f) {
-    return tiles.ranks == 32   ? with_blocks<32>(p, f)
-           : tiles.ranks == 64 ? with_blocks<64>(p, f)
-           : tiles.ranks == 96 ? with_blocks<96>(p, f)
-                               : with_blocks<128>(p, f);
+/* Calls f.template operator()<shape>() for the shape of tiles and problem. NINE: there is one for
+ * nine blocks, not tried in fp8. */
+template <bool NINE = true, typename F>
+static auto with_shape(const problem_t *p, hopper_tiles_t tiles, F f) {
+    return tiles.ranks == 32   ? with_blocks<32, NINE>(p, f)
+           : tiles.ranks == 64 ? with_blocks<64, NINE>(p, f)
+           : tiles.ranks == 96 ? with_blocks<96, NINE>(p, f)
+                               : with_blocks<128, NINE>(p, f);
 }
 
 #endif

@@ -121,23 +121,23 @@ static int64_t pack_s(const problem_t *p, const uint16_t *src, uint16_t *dst) {
 
 int64_t hopper_fp8_pack_v(const problem_t *p, hopper_tiles_t tiles, const uint16_t *src,
                           uint16_t *dst) {
-    return with_shape(p, tiles, [&]<typename S>() { return pack_v<S>(p, src, dst); });
+    return with_shape<false>(p, tiles, [&]<typename S>() { return pack_v<S>(p, src, dst); });
 }
 
 int64_t hopper_fp8_pack_s(const problem_t *p, hopper_tiles_t tiles, const uint16_t *src,
                           uint16_t *dst) {
-    return with_shape(p, tiles, [&]<typename S>() { return pack_s<S>(p, src, dst); });
+    return with_shape<false>(p, tiles, [&]<typename S>() { return pack_s<S>(p, src, dst); });
 }
 
 const float *hopper_fp8_v_scale(const problem_t *p, hopper_tiles_t tiles, const void *packed) {
-    return with_shape(p, tiles, [&]<typename S>() {
+    return with_shape<false>(p, tiles, [&]<typename S>() {
         return (const float *)((const uint16_t *)packed + v_elements<S>(p)) +
                round_up(p->rank, S::RANKS);
     });
 }
 
 const float *hopper_fp8_s_scales(const problem_t *p, hopper_tiles_t tiles, const void *packed) {
-    return with_shape(p, tiles, [&]<typename S>() {
+    return with_shape<false>(p, tiles, [&]<typename S>() {
         return (const float *)((const uint16_t *)packed + s_elements<S>(p));
     });
 }
