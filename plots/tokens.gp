@@ -88,7 +88,7 @@ do for [p = first:last] {
     line_at = (p - first) / columns
     x_pixel = column_at * panel_width
     y_pixel = height - head - line_at * panel_height
-    set lmargin at screen (x_pixel + 66.0) / width
+    set lmargin at screen (x_pixel + 80.0) / width
     set rmargin at screen (x_pixel + panel_width - 14.0) / width
     set tmargin at screen (y_pixel - 28.0) / height
     set bmargin at screen (y_pixel - panel_height + 50.0) / height
