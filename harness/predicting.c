@@ -35,6 +35,7 @@ static load_t load_of(const problem_t *p, const variant_t *plan) {
         w.tile_blocks = tiling.blocks;
         w.tile_flops = tiling.flops;
         w.reread_bytes = tiling.reread_bytes;
+        w.shared_bytes = tiling.shared_bytes;
     }
     return w;
 }
@@ -71,6 +72,13 @@ static void fill(const predictor_t *d, const problem_t *p, const variant_t *plan
     point_fill_roof(p, plan, CACHE_ROTATE, &d->info, &d->machine.rates, row);
     row_set_text(row->bound, "%s", bound_name(prediction->bound));
     row->intensity_model = row->intensity = intensity(row->flops, prediction->dram_bytes);
+}
+
+/* A multiprocessor has 32 banks of 4 bytes a clock, and 128 FP32 lanes (64 at compute capability
+ * 8.0) of 2 FLOPs a clock: CUDA C++ Programming Guide, shared memory and arithmetic throughput. */
+static double shared_bytes_per_s(const machine_t *m, const device_info_t *info) {
+    const double bytes_a_flop = info->compute_capability == 80 ? 1 : 0.5;
+    return m->rates.cuda_core_flops * bytes_a_flop;
 }
 
 static void predict_point(const predictor_t *d, const workload_t *workload, int entry,
@@ -207,6 +215,7 @@ status_t predict_workload(const device_profile_t *profile, const workload_t *wor
         predicted_free(out);
         return st;
     }
+    d.machine.shared_bytes = shared_bytes_per_s(&d.machine, &d.info);
     add_facts(profile, workload, out);
     for (int e = 0; e < workload->count; e++)
         for (int v = 0; v < variant_count(); v++)

@@ -109,11 +109,12 @@ typedef void *stream_t; /* cudaStream_t, or NULL on the CPU */
 
 /*
  * Where what a kernel keeps in registers dictates its tile: the thread blocks it launches, one a
- * multiprocessor at a time, the FLOPs on matrix units that they share, and the bytes they read
- * through the last-level cache beyond one reading of each operand.
+ * multiprocessor at a time, the FLOPs on matrix units that they share, the bytes they read through
+ * the last-level cache beyond one reading of each operand, and those that their warps read from
+ * shared memory.
  */
 typedef struct {
-    double blocks, flops, reread_bytes;
+    double blocks, flops, reread_bytes, shared_bytes;
 } tiling_t;
 
 /*

@@ -31,7 +31,8 @@ prediction_t predict(const load_t *w, const machine_t *m) {
     const double compulsory = w->bytes_min / rates->dram_bytes;
     p.terms[compute >= compulsory ? BOUND_COMPUTE : BOUND_DRAM] = fmax(compute, compulsory);
     p.terms[BOUND_COMPUTE] +=
-        w->tile_flops / rates->compute_flops * idle_share(w->tile_blocks, m->multiprocessors);
+        w->tile_flops / rates->compute_flops * idle_share(w->tile_blocks, m->multiprocessors) +
+        known(w->shared_bytes / m->shared_bytes);
     p.terms[BOUND_DRAM] += (p.dram_bytes - w->bytes_min) / rates->dram_bytes;
     p.terms[BOUND_CUDA_CORE] = known(w->cuda_core_flops / rates->cuda_core_flops);
     p.terms[BOUND_L2] = known(cached / rates->l2_bytes);

@@ -7,7 +7,8 @@
  *   seconds = max(matrix FLOPs, compulsory bytes)   a kernel computes while it reads and writes
  *           + intermediates, written and read back  no kernel starts before the one ahead has ended
  *           + FLOPs on CUDA cores                   between products, which wait for them
- *           + what a tile forced small costs        idle multiprocessors, operands read again
+ *           + what a tile forced small costs        idle multiprocessors, operands read again, from
+ *                                                   the cache and by each warp from shared memory
  *           + a start of each kernel
  *
  * An intermediate of B bytes shares a cache of C bytes with whatever streams through it meanwhile:
@@ -26,14 +27,16 @@ typedef struct {
     double bytes_min; /* each input, weight and output once */
     int intermediates_len;
     double intermediates[WORK_INTERMEDIATES]; /* bytes of each; one kernel more than these runs */
-    /* The kernel whose tile is not free to choose: its thread blocks, its matrix FLOPs and the
-     * bytes it reads again from the cache. All 0 without one. */
-    double tile_blocks, tile_flops, reread_bytes;
+    /* The kernel whose tile is not free to choose: its thread blocks, its matrix FLOPs, the bytes
+     * it reads again from the cache and those its warps read from shared memory. All 0 without one.
+     */
+    double tile_blocks, tile_flops, reread_bytes, shared_bytes;
 } load_t;
 
-/* What the device reaches; a cache rate that is NAN costs nothing. */
+/* What the device reaches; a cache or shared-memory rate that is NAN costs nothing. */
 typedef struct {
     roof_ceilings_t rates;
+    double shared_bytes; /* bytes/s, of all multiprocessors */
     double cache_bytes;
     int multiprocessors;
 } machine_t;

@@ -222,15 +222,18 @@ static int intermediates(const problem_t *p, double bytes[MAX_INTERMEDIATES]) {
     return 1;
 }
 
-/* X is read for each tile of ranks, V for each tile of tokens. */
+/* X is read for each tile of ranks, V for each tile of tokens; by each warp for its own tile. */
 static tiling_t tiling(const problem_t *p) {
+    const double rows = warp_m(p->blocks), columns = warp_n(p->blocks);
     const double token_tiles = (double)ceil_div(p->tokens, WARPS_M * warp_m(p->blocks));
     const double rank_tiles = (double)ceil_div(p->rank, WARPS_N * warp_n(p->blocks));
-    const double row_bytes = (double)dtype_size(p->dtype) * (double)p->in_features;
+    const double size = (double)dtype_size(p->dtype), row_bytes = size * (double)p->in_features;
+    const double flops = 2.0 * (double)p->tokens * (double)p->rank * (double)p->in_features;
     return {.blocks = token_tiles * rank_tiles,
-            .flops = 2.0 * (double)p->tokens * (double)p->rank * (double)p->in_features,
+            .flops = flops,
             .reread_bytes = row_bytes * ((double)p->tokens * (rank_tiles - 1) +
-                                         (double)p->rank * (token_tiles - 1))};
+                                         (double)p->rank * (token_tiles - 1)),
+            .shared_bytes = flops / 2 * size * (1 / rows + 1 / columns)};
 }
 
 static size_t workspace_bytes(const problem_t *p, const device_info_t *device) {
