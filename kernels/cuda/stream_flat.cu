@@ -267,8 +267,8 @@ static status_t launch_dtype(const stream_flat_t &a, const stream_device_t *devi
 status_t stream_flat(const stream_flat_t *flat, dtype_t dtype, const stream_device_t *device,
                      stream_t stream) {
     stream_flat_t a = *flat;
-    a.pairs =
-        a.features % 2 == 0 && a.y_row % 2 == 0 && a.y_share % 2 == 0 && (uintptr_t)a.y % 4 == 0;
+    a.pairs = a.features % 2 == 0 && a.y_row % 2 == 0 && a.y_share % 2 == 0;
+    for (int i = 0; i < a.layers; i++) a.pairs = a.pairs && (uintptr_t)a.y[i] % 4 == 0;
     return dtype == DTYPE_BF16 ? launch_dtype<__nv_bfloat16>(a, device, (cudaStream_t)stream)
                                : launch_dtype<__half>(a, device, (cudaStream_t)stream);
 }

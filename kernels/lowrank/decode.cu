@@ -144,7 +144,7 @@ static status_t flat_launch(const problem_t *p, void *const *tensors, void *work
 const variant_t lowrank_flat = {
     .structure = "lowrank",
     .name = "flat",
-    .summary = "streams the weights for up to 64 tokens, two kernels of many small blocks",
+    .summary = "streams the weights for up to 64 tokens, two kernels of one block an SM",
     .device = DEVICE_CUDA,
     .baseline = false,
     .output_order = ORDER_KJ,

@@ -9,7 +9,7 @@ extern "C" {
 #endif
 
 extern const variant_t lowrank_decode; /* T = X V and Y = T U, chained */
-extern const variant_t lowrank_flat;   /* the same by many small blocks of threads */
+extern const variant_t lowrank_flat;   /* the same, one block of threads an SM */
 
 #ifdef __cplusplus
 }
