@@ -34,6 +34,7 @@ static const problem_t SHAPES[] = {
     {DTYPE_BF16, 1030, 1152, 576, 9, 1100}, {DTYPE_BF16, 385, 3072, 768, 6, 192},
     {DTYPE_BF16, 130, 3072, 720, 3, 120},   {DTYPE_BF16, 200, 768, 768, 4, 40},
     {DTYPE_BF16, 150, 768, 2304, 6, 192},   {DTYPE_BF16, 7700, 144, 1728, 9, 60},
+    {DTYPE_BF16, 450, 720, 3024, 6, 150},
 };
 
 /* Head dims of every kind of tile and between them; ragged queries and keys, groups of heads,

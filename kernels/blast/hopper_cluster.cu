@@ -15,9 +15,15 @@
  * comes to lie the ring was; the cluster's barrier, which nobody waits for long, says when that is
  * over. It is the one that orders nothing in memory: the other costs more than the exchange.
  *
- * One warp loads: weights before the kernel ahead has ended, as many as there is room for; X
- * (64 tokens x 64) and V (RANKS x 64) into a ring of slots. Each of two warpgroups takes half of
- * the ranks, then half of the columns. What a block does: hopper_cluster_block.cuh.
+ * One warp loads weights, before the kernel ahead has ended, as many as there is room for; another
+ * X (64 tokens x 64) and what is left of V (RANKS x 64) into a ring of slots. Each of two
+ * warpgroups takes half of the ranks, then half of the columns. What a block does:
+ * hopper_cluster_block.cuh.
+ *
+ * Two blocks share an SM where they fit, one of this launch and one of the next, which loads its
+ * weights meanwhile. So that they do, some of U may come late: when Y has been mixed, to where it
+ * was, and the very last when the first of U is used up. The next launch starts when the kernel
+ * ahead has ended, not first thing: the more launches lie on the chip, the slower the chain.
  */
 #include "kernels/blast/hopper.h"
 
@@ -32,26 +38,29 @@ __global__ void __launch_bounds__(S::THREADS, S::COLUMNS <= 256 ? 2 : 1)
     extern __shared__ uint8_t raw[];
     const layout_t<S> smem = {(smem_address(raw) + SMEM_ALIGN - 1) & ~(SMEM_ALIGN - 1u)};
     const cluster_t<T, S> cluster(smem, args);
-    dependents_launch();
-    if (threadIdx.x == S::CONSUMER_THREADS) {
-        tma_prefetch(&x_map);
-        cluster.init_barriers();
-        cluster.load_weights(&x_map);
+    if (threadIdx.x == S::X_THREAD) {
+        cluster.expect_exchange();
+        cluster.prefetch_inputs(&x_map);
+    } else if (threadIdx.x == S::WEIGHTS_THREAD) {
+        cluster.load_weights();
     }
     __syncthreads();
     cluster_arrive_relaxed();
     if (threadIdx.x < S::CONSUMER_THREADS) {
         cluster.compute();
     } else {
-        if (threadIdx.x == S::CONSUMER_THREADS) {
+        if (threadIdx.x == S::X_THREAD) {
             dependency_wait();
+            dependents_launch();
             cluster.load_inputs(&x_map);
         }
         cluster_wait();
-        for (int i = 0; i < 2; i++) {
-            cluster_arrive_relaxed();
-            cluster_wait();
-        }
+        cluster_arrive_relaxed();
+        cluster_wait();
+        if (threadIdx.x == S::WEIGHTS_THREAD) cluster.load_mid_u();
+        cluster_arrive_relaxed();
+        if (threadIdx.x == S::WEIGHTS_THREAD) cluster.load_last_u();
+        cluster_wait();
     }
 #else
     __trap();
@@ -99,13 +108,20 @@ template <int PARTS, int GROUPS> struct cluster_plan {
     static constexpr int UNIT_COLUMNS = 768 / BLOCKS; /* 768, 2304 and 3072 outputs fit */
     static constexpr int MOST_RANKS = 192, MOST_COLUMNS = 4 * UNIT_COLUMNS, MOST_BLOCKS = 8;
 
+    template <int RANKS, int COLUMNS, typename F>
+    static auto with_columns(const problem_t *p, F f) {
+        using shape = cluster_shape<PARTS, GROUPS, RANKS, COLUMNS, false>;
+        if constexpr (shape::DIRECT && shape::FIXED + 2 * shape::SLOT_BYTES > HALF_SMEM)
+            if (cut_of<shape>(p).chunks <= 2)
+                return f.template operator()<cluster_shape<PARTS, GROUPS, RANKS, COLUMNS, true>>();
+        return f.template operator()<shape>();
+    }
+
     template <int RANKS, typename F> static auto with_ranks(const problem_t *p, F f) {
         const int64_t columns = columns_of(p);
-        if (columns <= UNIT_COLUMNS)
-            return f.template operator()<cluster_shape<PARTS, GROUPS, RANKS, UNIT_COLUMNS>>();
-        if (columns <= 3 * UNIT_COLUMNS)
-            return f.template operator()<cluster_shape<PARTS, GROUPS, RANKS, 3 * UNIT_COLUMNS>>();
-        return f.template operator()<cluster_shape<PARTS, GROUPS, RANKS, MOST_COLUMNS>>();
+        if (columns <= UNIT_COLUMNS) return with_columns<RANKS, UNIT_COLUMNS>(p, f);
+        if (columns <= 3 * UNIT_COLUMNS) return with_columns<RANKS, 3 * UNIT_COLUMNS>(p, f);
+        return with_columns<RANKS, MOST_COLUMNS>(p, f);
     }
 
     /* Calls f.template operator()<shape>(). */
@@ -153,7 +169,7 @@ template <int PARTS, int GROUPS> struct cluster_plan {
         return with_shape(p, [&]<typename S>() {
             return tensor == 1   ? pack_v<S>(p, from, to)
                    : tensor == 2 ? pack_s<S>(p, from, to)
-                                 : hopper_pack_u(p, {.columns = S::COLUMNS}, from, to);
+                                 : pack_u<S>(p, from, to);
         });
     }
 

@@ -97,7 +97,12 @@ __device__ inline void dependency_wait() {
 #endif
 }
 
-/* Lets the next kernel start its blocks when all of this one's have said so or ended. */
+/*
+ * Lets the next kernel start its blocks when all of this one's have said so or ended. First thing,
+ * where its weights should be on their way long before (decoding: 8 % of a pass); after
+ * dependency_wait() where the kernel is short and its loads are not the limit, for every launch
+ * that waits on the chip slows the chain (kernels/blast/NOTES.md, 3 to 20 % of a small layer).
+ */
 __device__ inline void dependents_launch() {
 #if __CUDA_ARCH__ >= 900
     asm volatile("griddepcontrol.launch_dependents;" ::: "memory");

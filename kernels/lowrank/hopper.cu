@@ -102,6 +102,7 @@ __device__ void produce(const layout_t<S> &smem, const CUtensorMap *a_map, const
     };
     for (int i = 0; i < early; i++) load_b(work.first, work.chunk + i, i);
     dependency_wait();
+    dependents_launch();
     ring_t ring = {0, 1};
     int done = 0; /* chunks since the start of the kernel */
     for (int tile = work.first; tile < args.tiles; tile += work.step) {
@@ -217,7 +218,6 @@ __global__ void __launch_bounds__(S::THREADS, 1)
     extern __shared__ uint8_t raw[];
     const layout_t<S> smem = {(smem_address(raw) + SMEM_ALIGN - 1) & ~(SMEM_ALIGN - 1u)};
     const work_t work = work_of(args);
-    dependents_launch();
     if (threadIdx.x == 0) {
         tma_prefetch(&a_map);
         for (int i = 0; i < S::SLOTS; i++) {

@@ -120,6 +120,7 @@ __device__ void produce_xv(const layout_t<S> &smem, const CUtensorMap *x_map, co
         bulk_load(smem.v(slot), from, S::V_BYTES, smem.full(slot));
     }
     dependency_wait();
+    dependents_launch();
     ring_t ring = {0, 1};
     int done = 0; /* chunks since the start of the kernel */
     for (int tile = work.first_tile; tile < work.tiles; tile += work.tile_step) {

@@ -325,7 +325,6 @@ __global__ void __launch_bounds__(S::THREADS, S::BLOCKS_PER_SM)
     const uint32_t u_slots = base + S::SLOTS * S::SLOT_BYTES;
     const layout_t<S> smem = {base, u_slots, u_slots + S::U_SLOTS * S::U_SLOT_BYTES};
     const work_t work = work_of<S>(tiling);
-    dependents_launch();
     if (threadIdx.x == 0) {
         tma_prefetch(&x_map);
         init_barriers(smem);
