@@ -85,6 +85,8 @@ status_t report_of_rows(const point_row_t *points, int points_len, const ceiling
 
 /* From the rows to everything else, again. STATUS_OOM. */
 status_t report_arrange(report_t *report);
+/* The part of it that gathers the series and gives each a colour and a marker. STATUS_OOM. */
+status_t report_place_series(report_t *report);
 void report_forget_places(report_t *report);
 /* Adds rows that are no part of the run, and arranges all of them again. STATUS_OOM. */
 status_t report_append(report_t *report, const point_row_t *points, int count);

@@ -3,26 +3,15 @@
 #define BLROOF_TESTS_MODEL_FIXTURE_H
 
 #include <math.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include <setjmp.h>
 
 #include "harness/network.h"
 #include "harness/paths.h"
 #include "harness/registry.h"
 #include "harness/values.h"
-
-#include <cmocka.h> /* last: its fail() is a macro */
-
-#define ASSERT_OK(call)                                                                            \
-    do {                                                                                           \
-        if ((call) != STATUS_OK) fail_msg("%s", last_error());                                     \
-    } while (0)
+#include "tests/assert_ok.h"
 
 typedef struct {
     model_t model;

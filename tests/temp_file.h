@@ -28,6 +28,12 @@ static inline void temp_text(const char *text) {
     temp_write(text, strlen(text));
 }
 
+/* For the end of a group of tests. */
+static inline int temp_remove(void **state) {
+    (void)state;
+    return unlink(temp_path);
+}
+
 /* The message of the last failure is "<temp_path>:<where>: ..." and holds `what`. */
 static inline void assert_message(const char *message, const char *where, const char *what) {
     char start[160];

@@ -1,4 +1,4 @@
-/* The CPU device: memory, transfers, recording and replaying, facts. */
+/* The CPU device: memory, transfers, recording and replaying, profiles, facts. */
 #include <math.h>
 #include <sched.h>
 #include <stdio.h>
@@ -140,6 +140,29 @@ static void test_run_and_stream(void **state) {
     assert_int_equal(device->ops->stream_us(device, sleep_ms, &c, 4, &us), STATUS_OK);
     assert_int_equal(c.calls, 5);
     assert_true(us >= 1000 && 4 * us <= 1e6 * (now_s() - start_s));
+}
+
+enum { STEPS = 5 }; /* of a pass */
+
+static status_t note_step(void *arg, int index, stream_t stream) {
+    (void)stream;
+    int *seen = arg;
+    seen[++seen[0]] = index;
+    return index == 3 && seen[0] > STEPS ? STATUS_DEVICE : STATUS_OK;
+}
+
+static void test_profile(void **state) {
+    (void)state;
+    int seen[2 * STEPS + 2] = {0};
+    double us[2 * STEPS];
+    for (int i = 0; i < 2 * STEPS; i++) us[i] = -1;
+    assert_int_equal(device->ops->profile(device, note_step, seen, STEPS, 1, us), STATUS_OK);
+    assert_int_equal(seen[0], STEPS);
+    for (int i = 0; i < STEPS; i++) assert_true(seen[1 + i] == i && us[i] >= 0 && us[STEPS] == -1);
+    seen[0] = 0;
+    assert_int_equal(device->ops->profile(device, note_step, seen, STEPS, 2, us), STATUS_DEVICE);
+    assert_int_equal(seen[0], STEPS + 4); /* it ends with the step that fails */
+    assert_true(us[STEPS] >= 0 && us[2 * STEPS - 1] == -1);
 }
 
 typedef struct {
@@ -292,6 +315,7 @@ int main(void) {
         cmocka_unit_test(test_replay_times_and_counts),
         cmocka_unit_test(test_errors_of_work_come_back),
         cmocka_unit_test(test_run_and_stream),
+        cmocka_unit_test(test_profile),
         cmocka_unit_test(test_cold_flushes),
         cmocka_unit_test(test_state),
         cmocka_unit_test(test_facts),

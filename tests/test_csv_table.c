@@ -406,56 +406,6 @@ static void test_cell_text(void **state) {
     assert_string_equal(cell_text(&small_columns[2], &row, buffer, sizeof buffer), "");
 }
 
-/* ---- the schema ---- */
-
-static void test_schema(void **state) {
-    (void)state;
-    const table_t *tables[] = {&POINTS_TABLE, &CEILINGS_TABLE, &SAMPLES_TABLE, &RUN_TABLE};
-    const char *files[] = {"points.csv", "ceilings.csv", "samples.csv", "run.csv"};
-    for (int i = 0; i < 4; i++) assert_string_equal(tables[i]->file, files[i]);
-    assert_null(WORKLOAD_TABLE.file);
-    assert_int_equal(RUN_TABLE.count, 2);
-    assert_int_equal(WORKLOAD_TABLE.count, 8 + 5);
-    assert_int_equal(WORKLOAD_TABLE.optional, 5);
-    point_row_t row;
-    row_clear(&POINTS_TABLE, &row);
-    assert_string_equal(row.reason, "");
-    assert_true(isnan(row.tokens) && isnan(row.tolerance) && isnan(row.stream_time_us));
-    int found = 0;
-    for (int i = 0; i < POINTS_TABLE.count; i++) {
-        const column_t *c = &POINTS_TABLE.columns[i];
-        if (!strcmp(c->name, "roof_us") && c->offset == offsetof(point_row_t, roof_us)) found++;
-        if (!strcmp(c->name, "flags") && c->type == CELL_TEXT) found++;
-    }
-    assert_int_equal(found, 2);
-}
-
-static status_t compare_point(void *ctx, const void *row, int line) {
-    (void)line;
-    assert_memory_equal(row, ctx, sizeof(point_row_t));
-    return STATUS_OK;
-}
-
-static void test_points_round_trip(void **state) {
-    (void)state;
-    point_row_t row;
-    row_clear(&POINTS_TABLE, &row);
-    for (int i = 0; i < POINTS_TABLE.count; i++) {
-        char *cell = (char *)&row + POINTS_TABLE.columns[i].offset;
-        if (POINTS_TABLE.columns[i].type == CELL_TEXT)
-            snprintf(cell, TEXT_LEN, "text %d, \"%s\"", i, POINTS_TABLE.columns[i].name);
-        else
-            *(double *)(void *)cell = i;
-    }
-    temp_text("");
-    FILE *file = fopen(temp_path, "w");
-    assert_non_null(file);
-    assert_int_equal(table_write_header(&POINTS_TABLE, file, temp_path), STATUS_OK);
-    assert_int_equal(table_write_row(&POINTS_TABLE, file, temp_path, &row), STATUS_OK);
-    fclose(file);
-    assert_int_equal(table_read(&POINTS_TABLE, temp_path, true, compare_point, &row), STATUS_OK);
-}
-
 /* ---- torn rows ---- */
 
 static void assert_complete(const char *text, long expected) {
@@ -489,11 +439,6 @@ static void test_read_from(void **state) {
     assert_string_equal(seen.rows[0].name, "b");
 }
 
-static int remove_temp(void **state) {
-    (void)state;
-    return unlink(temp_path);
-}
-
 int main(void) {
     static const struct CMUnitTest fixed[] = {
         cmocka_unit_test(test_line_of_10_mb),
@@ -516,8 +461,6 @@ int main(void) {
         cmocka_unit_test(test_full_disk),
         cmocka_unit_test(test_set_text_cuts_at_a_character),
         cmocka_unit_test(test_cell_text),
-        cmocka_unit_test(test_schema),
-        cmocka_unit_test(test_points_round_trip),
         cmocka_unit_test(test_complete_bytes),
         cmocka_unit_test(test_read_from),
     };
@@ -528,5 +471,5 @@ int main(void) {
                                        .test_func = test_bad_file,
                                        .initial_state = (void *)&bad_files[i]};
     memcpy(tests + BAD_FILES, fixed, sizeof fixed);
-    return cmocka_run_group_tests(tests, NULL, remove_temp);
+    return cmocka_run_group_tests(tests, NULL, temp_remove);
 }

@@ -1,8 +1,5 @@
 /* Pointwise operators on a GPU against their CPU kernels, on the same rounded inputs. */
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,13 +7,7 @@
 #include "harness/registry.h"
 #include "harness/values.h"
 #include "kernels/pointwise/pointwise.h"
-
-#include <cmocka.h> /* last: its macro fail() hides ours */
-
-#define ASSERT_OK(call)                                                                            \
-    do {                                                                                           \
-        if ((call) != STATUS_OK) fail_msg("%s", last_error());                                     \
-    } while (0)
+#include "tests/assert_ok.h"
 
 /* Elements of NaN around every buffer, and between rows that are slices. Aligned, as buffers are.
  */

@@ -1,25 +1,12 @@
-/* Descriptions of models, and files of weights, good and bad. */
+/* Descriptions of models, good and bad, and what a pass of one is made of. */
 #include "harness/layer_times.h"
 #include "harness/model_account.h"
 #include "harness/workload.h"
 #include "results/csv_table.h"
 #include "tests/model_fixture.h"
+#include "tests/temp_file.h"
 
-#include <unistd.h>
-
-static char model_path[64], weights_path[64];
 static device_t *device;
-
-static void write_file(const char *path, const void *bytes, size_t len) {
-    FILE *file = fopen(path, "wb");
-    assert_non_null(file);
-    assert_int_equal(fwrite(bytes, 1, len, file), len);
-    assert_int_equal(fclose(file), 0);
-}
-
-static void write_model(const char *text) {
-    write_file(model_path, text, strlen(text));
-}
 
 /* A prefill and decode model of one causal layer, whose lines the tests replace. */
 #define HEAD                                                                                       \
@@ -37,8 +24,8 @@ static void test_values(void **state) {
     (void)state;
     model_t m;
     double value;
-    write_model(HEAD LAYERS TAIL);
-    ASSERT_OK(model_load(model_path, &m));
+    temp_text(HEAD LAYERS TAIL);
+    ASSERT_OK(model_load(temp_path, &m));
     static const struct {
         const char *text;
         double value;
@@ -57,9 +44,9 @@ static void test_values(void **state) {
 static void test_blocks_are_written_out(void **state) {
     (void)state;
     model_t m;
-    write_model(HEAD LAYERS "repeat 2\n  x = linear x width=width name=l.{}.third.{-1}\nend\n"
-                            "z = linear x width=3 name=last.{-1} as=head\noutput z\n");
-    ASSERT_OK(model_load(model_path, &m));
+    temp_text(HEAD LAYERS "repeat 2\n  x = linear x width=width name=l.{}.third.{-1}\nend\n"
+                          "z = linear x width=3 name=last.{-1} as=head\noutput z\n");
+    ASSERT_OK(model_load(temp_path, &m));
     assert_int_equal(m.statements_len, 1 + 2 * 3 + 2 + 1);
     assert_string_equal(statement_argument(&m.statements[3], "name"), "l.1.first");
     assert_string_equal(m.statements[3].label, "first");
@@ -75,10 +62,10 @@ static void test_blocks_are_written_out(void **state) {
 static void test_base(void **state) {
     (void)state;
     model_t m, base;
-    write_model("base gpt2s\nsize layers 2\ntokens 7\nfactor replaced monarch 96/2\n"
-                "use c_fc monarch/fused 1..1\nuse c_fc lowrank\n");
+    temp_text("base gpt2s\nsize layers 2\ntokens 7\nfactor replaced monarch 96/2\n"
+              "use c_fc monarch/fused 1..1\nuse c_fc lowrank\n");
     ASSERT_OK(model_load("gpt2s", &base));
-    ASSERT_OK(model_load(model_path, &m));
+    ASSERT_OK(model_load(temp_path, &m));
     assert_int_equal(m.tokens, 7);
     assert_int_equal(base.tokens, 384);
     assert_int_equal(base.statements_len - m.statements_len, 10 * (base.statements_len - 2) / 12);
@@ -203,8 +190,8 @@ enum { BAD_MODELS = sizeof bad_models / sizeof *bad_models };
 static void test_bad_model(void **state) {
     const bad_t *bad = *state;
     model_t m;
-    write_model(bad->text);
-    assert_int_equal(model_load(model_path, &m), STATUS_USAGE);
+    temp_text(bad->text);
+    assert_int_equal(model_load(temp_path, &m), STATUS_USAGE);
     if (!strstr(last_error(), bad->message))
         fail_msg("\"%s\" lacks \"%s\"", last_error(), bad->message);
     assert_null(m.statements);
@@ -213,8 +200,8 @@ static void test_bad_model(void **state) {
 /* ---- shapes ---- */
 
 static status_t plan_text(const char *text, network_t *n, model_t *m) {
-    write_model(text);
-    ASSERT_OK(model_load(model_path, m));
+    temp_text(text);
+    ASSERT_OK(model_load(temp_path, m));
     const network_options_t options = {.model = m,
                                        .device = device,
                                        .dtype = DTYPE_FP32,
@@ -319,36 +306,6 @@ static void test_costs(void **state) {
     model_free(&m);
 }
 
-/* Random linear layers keep the size of their inputs: here 1/3 in the mean square, 12 layers long.
- */
-static void test_random_weights(void **state) {
-    (void)state;
-    static const char *const uses[] = {"", "use a lowrank\n", "use a monarch\n", "use a blast\n"};
-    for (int u = 0; u < 4; u++) {
-        char text[512];
-        network_t n;
-        model_t m;
-        enum { COUNT = 2 * 64 * 64 };
-        float values[COUNT];
-        double squares = 0;
-        snprintf(text, sizeof text,
-                 "phases prefill\ntokens 64\nfactor g lowrank 32 monarch 32/4 blast 32/4\n%s"
-                 "input x token width=64\nrepeat 6\n  y = linear x width=64 name=f.{} as=a "
-                 "factor=g\n  x = linear y width=64 name=s.{} as=a factor=g\nend\n" TAIL,
-                 uses[u]);
-        ASSERT_OK(plan_text(text, &n, &m));
-        choose_plans(&n, NULL);
-        ASSERT_OK(network_fill(&n));
-        ASSERT_OK(device->ops->run(device, network_launch, &n, 0));
-        ASSERT_OK(network_read(&n, "x", values));
-        for (int i = 0; i < COUNT; i++) squares += (double)values[i] * values[i];
-        const double size = 3 * squares / COUNT;
-        if (!(size > 0.1 && size < 10)) fail_msg("%s: %g times the input", uses[u], size);
-        network_close(&n);
-        model_free(&m);
-    }
-}
-
 /* Rows gather the steps of a kind; the gaps are what is left. */
 static void test_account(void **state) {
     (void)state;
@@ -396,121 +353,36 @@ static void test_account(void **state) {
     model_free(&m);
 }
 
-/* ---- files of weights ---- */
+/* ---- weights ---- */
 
-/* Length of the header as it should be, or `len` where it is not 0; `data` bytes follow. */
-static void write_weights(const char *header, uint64_t len, size_t data) {
-    const size_t header_len = strlen(header);
-    unsigned char *bytes = calloc(1, 8 + header_len + data + 1);
-    assert_non_null(bytes);
-    if (len == 0) len = header_len;
-    for (int i = 0; i < 8; i++) bytes[i] = (unsigned char)(len >> 8 * i & 0xff);
-    snprintf((char *)bytes + 8, header_len + 1, "%s", header);
-    write_file(weights_path, bytes, 8 + header_len + data);
-    free(bytes);
-}
-
-#define F32 "\"dtype\":\"F32\""
-
-typedef struct {
-    const char *name, *header;
-    uint64_t len;
-    size_t data;
-    const char *message;
-} bad_weights_t;
-
-static const bad_weights_t bad_weights[] = {
-    {"header beyond the file", "{}", 1000, 0, "its header would have 1000 bytes"},
-    {"header of 2^63", "{}", 1ULL << 63, 0, "its header would have 9223372036854775808 bytes"},
-    {"no JSON", "{\"a\":", 0, 0, "the header is no JSON object"},
-    {"no object", "[1,2]", 0, 0, "no JSON object: it is another value"},
-    {"names twice", "{\"a\":{},\"a\":{}}", 0, 0, "no JSON object: duplicate object key"},
-    {"deep nesting", "[[[[[[[[[[[[[[[[[[", 0, 0, "no JSON object"},
-    {"no dtype", "{\"a\":{\"shape\":[1],\"data_offsets\":[0,4]}}", 0, 4, "a has no dtype"},
-    {"no shape", "{\"a\":{" F32 ",\"data_offsets\":[0,4]}}", 0, 4, "a has no shape"},
-    {"negative shape", "{\"a\":{" F32 ",\"shape\":[-1],\"data_offsets\":[0,4]}}", 0, 4,
-     "a has an impossible shape"},
-    {"real shape", "{\"a\":{" F32 ",\"shape\":[1.0],\"data_offsets\":[0,4]}}", 0, 4,
-     "a has an impossible shape"},
-    {"shape overflows",
-     "{\"a\":{" F32 ",\"shape\":[4294967296,4294967296],\"data_offsets\":[0,0]}}", 0, 4,
-     "a has an impossible shape"},
-    {"bytes overflow", "{\"a\":{" F32 ",\"shape\":[4611686018427387904],\"data_offsets\":[0,0]}}",
-     0, 4, "which its shape does not"},
-    {"beyond the data", "{\"a\":{" F32 ",\"shape\":[2],\"data_offsets\":[0,8]}}", 0, 4,
-     "lies outside of the file's data"},
-    {"offsets swapped", "{\"a\":{" F32 ",\"shape\":[0],\"data_offsets\":[4,0]}}", 0, 4,
-     "lies outside"},
-    {"negative offset", "{\"a\":{" F32 ",\"shape\":[1],\"data_offsets\":[-4,0]}}", 0, 4,
-     "lies outside"},
-    {"one offset", "{\"a\":{" F32 ",\"shape\":[1],\"data_offsets\":[4]}}", 0, 4, "lies outside"},
-    {"size and shape differ", "{\"a\":{" F32 ",\"shape\":[2],\"data_offsets\":[0,4]}}", 0, 4,
-     "takes 4 bytes, which its shape does not"},
-    {"nine dimensions", "{\"a\":{" F32 ",\"shape\":[1,1,1,1,1,1,1,1,1],\"data_offsets\":[0,4]}}", 0,
-     4, "no shape of at most 8"},
-};
-enum { BAD_WEIGHTS = sizeof bad_weights / sizeof *bad_weights };
-
-static void test_bad_weights(void **state) {
-    const bad_weights_t *bad = *state;
-    safetensors_t f;
-    write_weights(bad->header, bad->len, bad->data);
-    assert_int_equal(safetensors_open(weights_path, &f), STATUS_USAGE);
-    if (!strstr(last_error(), bad->message) || !strstr(last_error(), weights_path))
-        fail_msg("\"%s\" lacks \"%s\"", last_error(), bad->message);
-    assert_null(f.tensors);
-}
-
-static void test_short_and_missing_weights(void **state) {
+/* Random linear layers keep the size of their inputs: here 1/3 in the mean square, 12 layers long.
+ */
+static void test_random_weights(void **state) {
     (void)state;
-    safetensors_t f;
-    write_file(weights_path, "1234567", 7);
-    assert_int_equal(safetensors_open(weights_path, &f), STATUS_USAGE);
-    assert_non_null(strstr(last_error(), "it has 7 bytes"));
-    assert_int_equal(safetensors_open("/nonexistent", &f), STATUS_USAGE);
-    assert_int_equal(safetensors_open("/tmp", &f), STATUS_USAGE);
-}
-
-/* Every dtype that is read, unaligned as files may have it, and the rules of names. */
-static void test_read_weights(void **state) {
-    (void)state;
-    static const char header[] =
-        "{\"__metadata__\":{\"format\":\"pt\"},"
-        "\"h.a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]},"
-        "\"b\":{\"dtype\":\"F16\",\"shape\":[1,2],\"data_offsets\":[8,12]},"
-        "\"c\":{\"dtype\":\"BF16\",\"shape\":[],\"data_offsets\":[12,14]},"
-        "\"x.d\":{\"dtype\":\"I64\",\"shape\":[0],\"data_offsets\":[14,14]},"
-        "\"y.d\":{\"dtype\":\"F8_E5M2\",\"shape\":[1],\"data_offsets\":[0,1]}}";
-    const float first[] = {1.5F, -3};
-    const uint16_t rest[] = {0x3e00, 0xfc00, 0x4040}; /* 1.5, -inf; 3 */
-    unsigned char bytes[8 + sizeof header - 1 + 14] = {(sizeof header - 1) & 0xff,
-                                                       (sizeof header - 1) >> 8};
-    memcpy(bytes + 8, header, sizeof header - 1);
-    memcpy(bytes + 8 + sizeof header - 1, first, 8);
-    memcpy(bytes + 16 + sizeof header - 1, rest, 6);
-    write_file(weights_path, bytes, sizeof bytes);
-    safetensors_t f;
-    const stored_tensor_t *t;
-    float values[2];
-    ASSERT_OK(safetensors_open(weights_path, &f));
-    assert_int_equal(f.tensors_len, 5);
-    ASSERT_OK(safetensors_find(&f, "a", &t));
-    ASSERT_OK(safetensors_read(&f, t, values));
-    assert_true(values[0] == 1.5F && values[1] == -3);
-    ASSERT_OK(safetensors_find(&f, "b", &t));
-    ASSERT_OK(safetensors_read(&f, t, values));
-    assert_true(values[0] == 1.5F && isinf(values[1]) && values[1] < 0);
-    ASSERT_OK(safetensors_find(&f, "c", &t));
-    assert_int_equal(t->count, 1);
-    ASSERT_OK(safetensors_read(&f, t, values));
-    assert_true(values[0] == 3);
-    assert_int_equal(safetensors_find(&f, "d", &t), STATUS_UNSUPPORTED);
-    assert_non_null(strstr(last_error(), "has several tensor d"));
-    assert_int_equal(safetensors_find(&f, ".a", &t), STATUS_UNSUPPORTED);
-    ASSERT_OK(safetensors_find(&f, "y.d", &t));
-    assert_int_equal(safetensors_read(&f, t, values), STATUS_UNSUPPORTED);
-    assert_non_null(strstr(last_error(), "F8_E5M2: F32, F16 or BF16 can be read"));
-    safetensors_close(&f);
+    static const char *const uses[] = {"", "use a lowrank\n", "use a monarch\n", "use a blast\n"};
+    for (int u = 0; u < 4; u++) {
+        char text[512];
+        network_t n;
+        model_t m;
+        enum { COUNT = 2 * 64 * 64 };
+        float values[COUNT];
+        double squares = 0;
+        snprintf(text, sizeof text,
+                 "phases prefill\ntokens 64\nfactor g lowrank 32 monarch 32/4 blast 32/4\n%s"
+                 "input x token width=64\nrepeat 6\n  y = linear x width=64 name=f.{} as=a "
+                 "factor=g\n  x = linear y width=64 name=s.{} as=a factor=g\nend\n" TAIL,
+                 uses[u]);
+        ASSERT_OK(plan_text(text, &n, &m));
+        choose_plans(&n, NULL);
+        ASSERT_OK(network_fill(&n));
+        ASSERT_OK(device->ops->run(device, network_launch, &n, 0));
+        ASSERT_OK(network_read(&n, "x", values));
+        for (int i = 0; i < COUNT; i++) squares += (double)values[i] * values[i];
+        const double size = 3 * squares / COUNT;
+        if (!(size > 0.1 && size < 10)) fail_msg("%s: %g times the input", uses[u], size);
+        network_close(&n);
+        model_free(&m);
+    }
 }
 
 /* A file whose tensors have other shapes than the model is refused, and nothing is read past it. */
@@ -573,45 +445,15 @@ static void test_layer_times(void **state) {
     layer_times_close(&times);
 }
 
-/* ---- steps inside a pass ---- */
-
-enum { STEPS = 5 };
-
-static status_t note_step(void *arg, int index, stream_t stream) {
-    (void)stream;
-    int *seen = arg;
-    seen[++seen[0]] = index;
-    return index == 3 && seen[0] > STEPS ? STATUS_DEVICE : STATUS_OK;
-}
-
-static void test_profile(void **state) {
-    (void)state;
-    int seen[2 * STEPS + 2] = {0};
-    double us[2 * STEPS];
-    for (int i = 0; i < 2 * STEPS; i++) us[i] = -1;
-    ASSERT_OK(device->ops->profile(device, note_step, seen, STEPS, 1, us));
-    assert_int_equal(seen[0], STEPS);
-    for (int i = 0; i < STEPS; i++) assert_true(seen[1 + i] == i && us[i] >= 0 && us[STEPS] == -1);
-    seen[0] = 0;
-    assert_int_equal(device->ops->profile(device, note_step, seen, STEPS, 2, us), STATUS_DEVICE);
-    assert_int_equal(seen[0], STEPS + 4); /* it ends with the step that fails */
-    assert_true(us[STEPS] >= 0 && us[2 * STEPS - 1] == -1);
-}
-
 static int open_device(void **state) {
     (void)state;
-    snprintf(model_path, sizeof model_path, "/tmp/blroof-test-%d.model", (int)getpid());
-    snprintf(weights_path, sizeof weights_path, "/tmp/blroof-test-%d.safetensors", (int)getpid());
     if (registry_check() != STATUS_OK) return -1;
     return device_open("cpu", &device) == STATUS_OK ? 0 : -1;
 }
 
 static int close_device(void **state) {
-    (void)state;
-    unlink(model_path);
-    unlink(weights_path);
     device->ops->close(device);
-    return 0;
+    return temp_remove(state);
 }
 
 int main(void) {
@@ -620,12 +462,11 @@ int main(void) {
         cmocka_unit_test(test_base),           cmocka_unit_test(test_every_model_loads),
         cmocka_unit_test(test_full_sizes),     cmocka_unit_test(test_mixed),
         cmocka_unit_test(test_costs),          cmocka_unit_test(test_account),
-        cmocka_unit_test(test_random_weights), cmocka_unit_test(test_short_and_missing_weights),
-        cmocka_unit_test(test_read_weights),   cmocka_unit_test(test_weights_of_another_shape),
-        cmocka_unit_test(test_layer_times),    cmocka_unit_test(test_profile),
+        cmocka_unit_test(test_random_weights), cmocka_unit_test(test_weights_of_another_shape),
+        cmocka_unit_test(test_layer_times),
     };
     enum { FIXED = sizeof fixed / sizeof *fixed };
-    struct CMUnitTest tests[FIXED + BAD_MODELS + BAD_SHAPES + BAD_WEIGHTS] = {0};
+    struct CMUnitTest tests[FIXED + BAD_MODELS + BAD_SHAPES] = {0};
     int len = FIXED;
     memcpy(tests, fixed, sizeof fixed);
     for (int i = 0; i < BAD_MODELS; i++)
@@ -636,9 +477,5 @@ int main(void) {
         tests[len++] = (struct CMUnitTest){.name = bad_shapes[i].name,
                                            .test_func = test_bad_shape,
                                            .initial_state = (void *)&bad_shapes[i]};
-    for (int i = 0; i < BAD_WEIGHTS; i++)
-        tests[len++] = (struct CMUnitTest){.name = bad_weights[i].name,
-                                           .test_func = test_bad_weights,
-                                           .initial_state = (void *)&bad_weights[i]};
     return cmocka_run_group_tests(tests, open_device, close_device);
 }

@@ -1,203 +1,8 @@
-/* Whole models against transformers, on the CPU in fp32 and on a GPU in its dtypes, and every
- * structure against dense. */
-#include "tests/model_fixture.h"
-
-#include <unistd.h>
-
+/* Whole models against themselves: every structure against dense, a GPU against the CPU, and layers
+ * that are launched together against the same ones alone. */
 #include "kernels/siblings.h"
-
-static const char *const MODELS[] = {"llama7b",   "llama1b", "gpt2s",
-                                     "bert_base", "vit_b16", "dit_xl2"};
-/* the first ones give logits, and decode */
-enum { MODELS_LEN = sizeof MODELS / sizeof *MODELS, LOGITS_LEN = 2, CAUSAL_LEN = 3 };
-
-/* Where the models run; errors are of the norm of the output. */
-typedef struct {
-    const char *device;
-    dtype_t dtype;
-    double tolerance;
-} place_kind_t;
-
-static const place_kind_t PLACES[] = {
-    {"cpu", DTYPE_FP32, 1e-4}, {"cuda", DTYPE_BF16, 2e-2}, {"cuda", DTYPE_FP16, 4e-3}};
-enum { PLACES_LEN = sizeof PLACES / sizeof *PLACES };
-
-typedef struct {
-    const char *model;
-    const place_kind_t *place;
-} subject_t;
-
-static device_t *cpu, *gpu; /* gpu is NULL where there is none */
-
-/* Its device; skips the test where there is none. */
-static device_t *device_of(const subject_t *subject) {
-    char why[WHY_LEN] = "this blroof was built without CUDA";
-    if (!strcmp(subject->place->device, "cpu")) return cpu;
-    if (gpu) return gpu;
-    const device_ops_t *ops = device_ops(DEVICE_CUDA);
-    if (ops) ops->count(why, sizeof why);
-    print_message("# no GPU: %s\n", why);
-    skip();
-    return NULL;
-}
-
-static network_options_t options_of(const fixture_t *f, const subject_t *subject, phase_t phase) {
-    network_options_t options = fixture_options(f, device_of(subject), phase);
-    options.dtype = subject->place->dtype;
-    return options;
-}
-
-/* The variants of attention by name; linear layers have their baseline. */
-static const char *const CPU_ATTENTION[] = {"openmp", NULL};
-static const char *const GPU_ATTENTION[] = {"unfused", "flash", NULL};
-
-static const char *const *attention_of(const subject_t *subject) {
-    return device_of(subject) == cpu ? CPU_ATTENTION : GPU_ATTENTION;
-}
-
-static void choose_attention(network_t *n, const char *variant) {
-    choose_plans(n, NULL);
-    choose_variant(n, "attention", variant);
-}
-
-static bool has_phase(const fixture_t *f, phase_t phase) {
-    return (f->model.phases & 1u << phase) != 0;
-}
-
-/* The output of one pass; the caller frees it. */
-static float *run_pass(network_t *n, int64_t *count) {
-    *count = network_count(n, n->options.model->output);
-    float *values = malloc((size_t)*count * sizeof *values);
-    assert_non_null(values);
-    device_t *device = n->options.device;
-    ASSERT_OK(device->ops->run(device, network_launch, n, 0));
-    ASSERT_OK(network_read(n, n->options.model->output, values));
-    return values;
-}
-
-static phase_t whole_phase(const fixture_t *f) {
-    return has_phase(f, PHASE_FORWARD) ? PHASE_FORWARD : PHASE_PREFILL;
-}
-
-/* The error that the dtype of a place alone makes, of a pass with the same options on the CPU. */
-static double rounding_error(const fixture_t *f, const network_options_t *options,
-                             const float *expected) {
-    network_t n;
-    network_options_t on_cpu = *options;
-    on_cpu.device = cpu;
-    on_cpu.dtype = DTYPE_FP32;
-    ASSERT_OK(network_plan(&on_cpu, &n));
-    choose_plans(&n, NULL);
-    ASSERT_OK(network_fill(&n));
-    if (options->weights) set_all_inputs(&n, f);
-    rounded_pass(&n, options->dtype);
-    const int64_t count = network_count(&n, n.options.model->output);
-    float *output = malloc((size_t)count * sizeof *output);
-    assert_non_null(output);
-    ASSERT_OK(network_read(&n, n.options.model->output, output));
-    const double error = relative_error(output, expected, count);
-    free(output);
-    network_close(&n);
-    return error;
-}
-
-/* A tiny model may turn small roundings into large ones, as DiT's scores of attention do here. So
- * the limit on a GPU is twice what they come to on the CPU. */
-static double limit_of(const fixture_t *f, const subject_t *subject,
-                       const network_options_t *options, const float *expected) {
-    if (options->dtype == DTYPE_FP32) return subject->place->tolerance;
-    return 2 * rounding_error(f, options, expected);
-}
-
-static void test_forward(void **state) {
-    const subject_t *subject = *state;
-    fixture_t f;
-    network_t n;
-    const stored_tensor_t *stored;
-    int64_t count;
-    device_of(subject);
-    fixture_open(subject->model, &f);
-    float *expected = fixture_tensor(&f, "output", &stored);
-    const network_options_t options = options_of(&f, subject, whole_phase(&f));
-    const double limit = limit_of(&f, subject, &options, expected);
-    for (const char *const *name = attention_of(subject); *name; name++) {
-        ASSERT_OK(network_plan(&options, &n));
-        choose_attention(&n, *name);
-        ASSERT_OK(network_fill(&n));
-        set_all_inputs(&n, &f);
-        float *output = run_pass(&n, &count);
-        assert_int_equal(count, stored->count);
-        const double error = relative_error(output, expected, count);
-        print_message("# %s %s attention/%s: relative error %.3g, limit %.3g\n", subject->model,
-                      dtype_name(options.dtype), *name, error, limit);
-        if (!(error < limit)) fail_msg("relative error %g, limit %g", error, limit);
-        /* the same pass once more: no state is left that changes it */
-        float *again = run_pass(&n, &count);
-        assert_memory_equal(again, output, (size_t)count * sizeof *output);
-        free(output);
-        free(again);
-        network_close(&n);
-    }
-    free(expected);
-    fixture_close(&f);
-}
-
-/*
- * A prompt is fed token by token through the cache; each must give what the whole prompt gives.
- * Returns how many launches the layers that are launched together save.
- */
-static int decode_all(const fixture_t *f, const subject_t *subject, const char *attention,
-                      const char *linear) {
-    network_t n;
-    const stored_tensor_t *ids_stored, *stored;
-    const network_options_t options = options_of(f, subject, PHASE_DECODE);
-    const int64_t tokens = options.tokens, batch = options.batch;
-    ASSERT_OK(network_plan(&options, &n));
-    choose_attention(&n, attention);
-    choose_variant(&n, "dense", linear);
-    ASSERT_OK(network_fill(&n));
-    int saved = 0;
-    for (int i = 0; i < n.steps_len; i++) saved += n.steps[i].together == 0;
-    float *ids = fixture_tensor(f, "ids", &ids_stored);
-    float *expected = fixture_tensor(f, "output", &stored);
-    const int64_t width = stored->count / (batch * tokens);
-    for (int64_t t = 0; t < tokens; t++) {
-        float next[8];
-        int64_t count;
-        for (int64_t s = 0; s < batch; s++) next[s] = ids[s * tokens + t];
-        network_set_past(&n, t);
-        set_input(&n, &f->model.inputs[0], next, batch);
-        float *output = run_pass(&n, &count);
-        assert_int_equal(count, batch * width);
-        for (int64_t s = 0; s < batch; s++) {
-            const double error =
-                relative_error(output + s * width, expected + (s * tokens + t) * width, width);
-            if (!(error < subject->place->tolerance))
-                fail_msg("token %d: relative error %g", (int)t, error);
-        }
-        free(output);
-    }
-    free(ids);
-    free(expected);
-    network_close(&n);
-    return saved;
-}
-
-/* On a GPU also with streamed weights, where queries, keys and values are one launch. */
-static void test_decode(void **state) {
-    const subject_t *subject = *state;
-    fixture_t f;
-    device_of(subject);
-    fixture_open(subject->model, &f);
-    for (const char *const *name = attention_of(subject); *name; name++)
-        assert_int_equal(decode_all(&f, subject, *name, NULL), 0);
-    if (device_of(subject) == gpu) {
-        const int saved = decode_all(&f, subject, "flash", "stream");
-        print_message("# %s: %d layers launched with others\n", subject->model, saved);
-        assert_true(saved > 0 || strcmp(subject->model, "llama7b") != 0);
-    }
-    fixture_close(&f);
-}
+#include "tests/model_subject.h"
+#include "tests/temp_file.h"
 
 /* The linear layers of a structure as number `k` of its plans that launch layers together. Returns
  * false where a layer has no such plan. */
@@ -268,56 +73,7 @@ static void test_together(void **state) {
     fixture_close(&f);
 }
 
-/* The logits of random prompts; the same seed draws the same ones on every device. */
-static float *prompt_logits(const fixture_t *f, device_t *device, dtype_t dtype, int64_t *count) {
-    enum { PROMPTS = 64 };
-    network_t n;
-    network_options_t options = fixture_options(f, device, PHASE_PREFILL);
-    options.dtype = dtype;
-    options.batch = PROMPTS;
-    ASSERT_OK(network_plan(&options, &n));
-    choose_plans(&n, NULL);
-    ASSERT_OK(network_fill(&n));
-    float *logits = run_pass(&n, count);
-    network_close(&n);
-    return logits;
-}
-
-/* The most likely token is that of fp32, unless that one leads by less than two roundings. */
-static void test_tokens(void **state) {
-    const subject_t *subject = *state;
-    const dtype_t dtype = subject->place->dtype;
-    fixture_t f;
-    double vocab;
-    int64_t count, same_count, agreeing = 0;
-    device_t *device = device_of(subject);
-    fixture_open(subject->model, &f);
-    ASSERT_OK(model_value(&f.model, "vocab", &vocab));
-    float *expected = prompt_logits(&f, cpu, DTYPE_FP32, &count);
-    float *logits = prompt_logits(&f, device, dtype, &same_count);
-    assert_int_equal(count, same_count);
-    const int64_t width = (int64_t)vocab, rows = count / width;
-    for (int64_t r = 0; r < rows; r++) {
-        const float *row = expected + r * width;
-        int64_t best = 0, ours = 0;
-        for (int64_t i = 0; i < width; i++) {
-            if (row[i] > row[best]) best = i;
-            if (logits[r * width + i] > logits[r * width + ours]) ours = i;
-        }
-        const double lead = (double)row[best] - (double)row[ours];
-        agreeing += lead <= 2 * unit_roundoff(dtype) * fabs((double)row[best]);
-    }
-    print_message("# %s %s: %d of %d most likely tokens agree\n", subject->model, dtype_name(dtype),
-                  (int)agreeing, (int)rows);
-    assert_true((double)agreeing >= 0.99 * (double)rows);
-    free(expected);
-    free(logits);
-    fixture_close(&f);
-}
-
 /* ---- structures ---- */
-
-static char weights_path[64], model_path[64];
 
 /* What a test file of weights is made of. */
 typedef struct {
@@ -344,7 +100,8 @@ static void add_tensor(weights_writer_t *w, const char *name, int64_t rows, int6
 }
 
 static void finish_weights(weights_writer_t *w) {
-    FILE *file = fopen(weights_path, "wb");
+    temp_text(""); /* names the file */
+    FILE *file = fopen(temp_path, "wb");
     assert_non_null(file);
     const uint64_t len = w->header_len + 2;
     for (int i = 0; i < 8; i++) fputc((int)(len >> 8 * i & 0xff), file);
@@ -465,7 +222,8 @@ static void test_structures(void **state) {
         int64_t count;
         if (strcmp(cases[i][0], subject->place->device) != 0) continue;
         write_weights(&f, structure);
-        ASSERT_OK(safetensors_open(weights_path, &weights));
+        ASSERT_OK(safetensors_open(temp_path, &weights));
+        remove(temp_path); /* mapped by now */
         reference.weights = options.weights = &weights;
         options.structure = structure;
         float *dense = run_structure(&f, &reference, NULL, &count);
@@ -484,6 +242,8 @@ static void test_structures(void **state) {
     }
     fixture_close(&f);
 }
+
+/* ---- random weights ---- */
 
 /* Random weights keep the outputs finite and of moderate size, in every structure. They are the
  * same on all devices, and so are the outputs. */
@@ -521,19 +281,20 @@ static void test_random_weights(void **state) {
 
 /* The model with its small sizes, but 32 layers deep. */
 static void load_deep(const char *name, model_t *m) {
-    char path[PATH_MAX], file[64], text[2048] = "";
+    char path[PATH_MAX], file[64], text[2048] = "", deep[2 * sizeof text];
     snprintf(file, sizeof file, "%s_tiny.model", name);
     fixture_path(name, file, path);
-    FILE *from = fopen(path, "r"), *to = fopen(model_path, "w");
-    assert_true(from && to);
+    FILE *from = fopen(path, "r");
+    assert_non_null(from);
     assert_true(fread(text, 1, sizeof text - 1, from) > 0);
+    fclose(from);
     char *layers = strstr(text, "size layers 2");
     assert_non_null(layers);
     *layers = '\0';
-    fprintf(to, "%ssize layers 32%s", text, layers + strlen("size layers 2"));
-    fclose(from);
-    assert_int_equal(fclose(to), 0);
-    ASSERT_OK(model_load(model_path, m));
+    snprintf(deep, sizeof deep, "%ssize layers 32%s", text, layers + strlen("size layers 2"));
+    temp_text(deep);
+    ASSERT_OK(model_load(temp_path, m));
+    remove(temp_path);
 }
 
 /* Random weights keep the activations far from the range of fp16 through 32 layers. */
@@ -579,54 +340,12 @@ static void test_deep(void **state) {
     fixture_close(&f);
 }
 
-static int open_devices(void **state) {
-    (void)state;
-    char why[WHY_LEN];
-    snprintf(weights_path, sizeof weights_path, "/tmp/blroof-test-%d.safetensors", (int)getpid());
-    snprintf(model_path, sizeof model_path, "/tmp/blroof-test-%d-deep.model", (int)getpid());
-    if (registry_check() != STATUS_OK || device_open("cpu", &cpu) != STATUS_OK) return -1;
-    const device_ops_t *ops = device_ops(DEVICE_CUDA);
-    if (!ops || ops->count(why, sizeof why) == 0) return 0;
-    return device_open("cuda", &gpu) == STATUS_OK ? 0 : -1;
-}
-
-static int close_devices(void **state) {
-    (void)state;
-    unlink(weights_path);
-    unlink(model_path);
-    cpu->ops->close(cpu);
-    if (gpu) gpu->ops->close(gpu);
-    return 0;
-}
-
-/* What is tested, and of how many models, the first ones. */
-static const struct {
-    const char *what;
-    CMUnitTestFunction run;
-    int models;
-} KINDS[] = {{"forward", test_forward, MODELS_LEN}, {"decode", test_decode, CAUSAL_LEN},
-             {"together", test_together, 1},        {"tokens", test_tokens, LOGITS_LEN},
-             {"structures", test_structures, 1},    {"random", test_random_weights, MODELS_LEN},
-             {"deep", test_deep, MODELS_LEN}};
-enum { KINDS_LEN = sizeof KINDS / sizeof *KINDS, MOST = PLACES_LEN * KINDS_LEN * MODELS_LEN };
-
-/* An argument names the tests ("cuda *decode"). */
 int main(int argc, char **argv) {
-    static struct CMUnitTest tests[MOST];
-    static char names[MOST][64];
-    static subject_t subjects[MOST];
-    int len = 0;
-    for (int p = 0; p < PLACES_LEN; p++)
-        for (int k = 0; k < KINDS_LEN; k++)
-            for (int m = 0; m < KINDS[k].models; m++) {
-                if (p == 0 && KINDS[k].run == test_tokens) continue; /* with itself */
-                subjects[len] = (subject_t){MODELS[m], &PLACES[p]};
-                snprintf(names[len], sizeof *names, "%s %s %s %s", PLACES[p].device,
-                         dtype_name(PLACES[p].dtype), MODELS[m], KINDS[k].what);
-                tests[len] = (struct CMUnitTest){
-                    .name = names[len], .test_func = KINDS[k].run, .initial_state = &subjects[len]};
-                len++;
-            }
-    if (argc > 1) cmocka_set_test_filter(argv[1]);
-    return _cmocka_run_group_tests("models", tests, (size_t)len, open_devices, close_devices);
+    static const model_test_t kinds[] = {
+        {"together", test_together, 1},
+        {"structures", test_structures, 1},
+        {"random", test_random_weights, MODELS_LEN},
+        {"deep", test_deep, MODELS_LEN},
+    };
+    return run_model_tests(kinds, sizeof kinds / sizeof *kinds, argc, argv);
 }

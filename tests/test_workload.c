@@ -306,11 +306,6 @@ static void test_root(void **state) {
     assert_string_equal(blroof_root(), found);
 }
 
-static int remove_temp(void **state) {
-    (void)state;
-    return unlink(temp_path);
-}
-
 int main(void) {
     static const struct CMUnitTest fixed[] = {
         cmocka_unit_test(test_expands_in_file_order),
@@ -334,5 +329,5 @@ int main(void) {
                                        .test_func = test_bad_file,
                                        .initial_state = (void *)&bad_files[i]};
     memcpy(tests + BAD_FILES, fixed, sizeof fixed);
-    return cmocka_run_group_tests(tests, NULL, remove_temp);
+    return cmocka_run_group_tests(tests, NULL, temp_remove);
 }
