@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "harness/case.h"
+#include "kernels/attention/attention.h"
 #include "results/csv_table.h"
 
 double step_flops(const step_t *step) {
@@ -20,7 +21,23 @@ static double weight_bytes(const step_t *step) {
     memcpy(with.weight, step->call.weight, sizeof with.weight);
     memcpy(with.out, step->call.out, sizeof with.out);
     memcpy(only.out, step->call.out, sizeof only.out);
-    return pointwise_bytes(&with) - pointwise_bytes(&only);
+    return pointwise_bytes(step->op, &with) - pointwise_bytes(step->op, &only);
+}
+
+/* Keys and values of the past, which lie in memory since earlier passes, as weights do. */
+static double past_bytes(const step_t *step) {
+    const problem_t *p = &step->problem;
+    if (!step->cached) return 0;
+    const int64_t row = p->kv_heads * attention_head_dim(p);
+    return 2.0 * (double)(p->batch * (p->context - p->tokens) * row) *
+           (double)dtype_size(p->dtype);
+}
+
+/* Bytes that every pass needs again. */
+static double lasting_bytes(const network_t *n) {
+    double bytes = n->memory.weights;
+    for (int i = 0; i < n->steps_len; i++) bytes += past_bytes(&n->steps[i]);
+    return bytes;
 }
 
 /* Tensor units take what the variant does not leave to the CUDA cores; a CPU has one kind. */
@@ -38,8 +55,8 @@ static void step_compute(const network_t *n, const step_t *step, demand_t *deman
 roof_t step_roof(const network_t *n, const step_t *step, const roof_ceilings_t *ceilings,
                  double *dram_bytes, double *bytes) {
     const double cache = (double)n->options.device->info.cache_bytes;
-    const double weights = weight_bytes(step);
-    const double all = step->op ? pointwise_bytes(&step->call)
+    const double lasting = weight_bytes(step) + past_bytes(step);
+    const double all = step->op ? pointwise_bytes(step->op, &step->call)
                                 : problem_bytes_min(step->structure, &step->problem);
     double intermediates[MAX_INTERMEDIATES];
     const bool has = !step->op && step->plan->intermediates;
@@ -47,7 +64,7 @@ roof_t step_roof(const network_t *n, const step_t *step, const roof_ceilings_t *
     *bytes = all;
     for (int i = 0; i < count; i++) *bytes += 2 * intermediates[i];
     const double from_dram =
-        (n->memory.weights > cache ? weights : 0) + fmax(0, all - weights - cache);
+        (lasting_bytes(n) > cache ? lasting : 0) + fmax(0, all - lasting - cache);
     *dram_bytes = dram_bytes_floor(from_dram, intermediates, count, cache);
     demand_t demand = {.dram_bytes = *dram_bytes, .l2_bytes = *bytes, .kernels = 1};
     step_compute(n, step, &demand);

@@ -199,17 +199,21 @@ static void test_bad_model(void **state) {
 
 /* ---- shapes ---- */
 
-static status_t plan_text(const char *text, network_t *n, model_t *m) {
+static status_t plan_phase(const char *text, phase_t phase, network_t *n, model_t *m) {
     temp_text(text);
     ASSERT_OK(model_load(temp_path, m));
     const network_options_t options = {.model = m,
                                        .device = device,
                                        .dtype = DTYPE_FP32,
-                                       .phase = PHASE_PREFILL,
+                                       .phase = phase,
                                        .batch = 2,
                                        .tokens = m->tokens,
                                        .structure = "mixed"};
     return network_plan(&options, n);
+}
+
+static status_t plan_text(const char *text, network_t *n, model_t *m) {
+    return plan_phase(text, PHASE_PREFILL, n, m);
 }
 
 static const bad_t bad_shapes[] = {
@@ -355,6 +359,29 @@ static void test_account(void **state) {
 
 /* ---- weights ---- */
 
+/* A cache of 5 tokens behind which one is written, in both of two sequences. */
+static void test_costs_of_a_cache(void **state) {
+    (void)state;
+    network_t n;
+    model_t m;
+    double dram, bytes;
+    const double row = 2 * 4 * 8; /* bytes: of both sequences */
+    ASSERT_OK(plan_phase(HEAD "k v = append x x\ny = attention x k v heads=2 causal=1\noutput y\n",
+                         PHASE_DECODE, &n, &m));
+    choose_plans(&n, NULL);
+    const roof_ceilings_t ceilings = roof_ceilings_none();
+    step_roof(&n, &n.steps[1], &ceilings, &dram, &bytes);
+    assert_float_equal(bytes, 4 * row, 0); /* a row from each input, and behind each cache */
+    step_roof(&n, &n.steps[2], &ceilings, &dram, &bytes);
+    assert_float_equal(bytes, (1 + 6 + 6 + 1) * row, 0);
+    assert_float_equal(dram, 0, 0); /* all that lasts fits the cache of the device */
+    n.memory.weights = 4 * (double)device->info.cache_bytes;
+    step_roof(&n, &n.steps[2], &ceilings, &dram, &bytes);
+    assert_float_equal(dram, 2 * 5 * row, 0); /* the new row was written just now */
+    network_close(&n);
+    model_free(&m);
+}
+
 /* Random linear layers keep the size of their inputs: here 1/3 in the mean square, 12 layers long.
  */
 static void test_random_weights(void **state) {
@@ -458,11 +485,17 @@ static int close_device(void **state) {
 
 int main(void) {
     static const struct CMUnitTest fixed[] = {
-        cmocka_unit_test(test_values),         cmocka_unit_test(test_blocks_are_written_out),
-        cmocka_unit_test(test_base),           cmocka_unit_test(test_every_model_loads),
-        cmocka_unit_test(test_full_sizes),     cmocka_unit_test(test_mixed),
-        cmocka_unit_test(test_costs),          cmocka_unit_test(test_account),
-        cmocka_unit_test(test_random_weights), cmocka_unit_test(test_weights_of_another_shape),
+        cmocka_unit_test(test_values),
+        cmocka_unit_test(test_blocks_are_written_out),
+        cmocka_unit_test(test_base),
+        cmocka_unit_test(test_every_model_loads),
+        cmocka_unit_test(test_full_sizes),
+        cmocka_unit_test(test_mixed),
+        cmocka_unit_test(test_costs),
+        cmocka_unit_test(test_costs_of_a_cache),
+        cmocka_unit_test(test_account),
+        cmocka_unit_test(test_random_weights),
+        cmocka_unit_test(test_weights_of_another_shape),
         cmocka_unit_test(test_layer_times),
     };
     enum { FIXED = sizeof fixed / sizeof *fixed };

@@ -38,6 +38,7 @@ static const pointwise_t append = {
     .name = "append",
     .summary = "the cache of keys (and of values), with the new rows behind those of the past",
     .inputs = {"x", "?y"},
+    .appends = true,
     .shape = shape,
     .flops = flops,
 };

@@ -52,11 +52,13 @@ static double view_elements(const view_t *view) {
     return view->given ? (double)view->rows * (double)view->width : 0;
 }
 
-double pointwise_bytes(const call_t *call) {
+double pointwise_bytes(const pointwise_t *op, const call_t *call) {
     const double size = (double)dtype_size(call->dtype), batch = (double)call->batch;
     double bytes = 0, rows = 0;
     for (int i = 0; i < call->outputs; i++) {
-        bytes += batch * view_elements(&call->out[i]) * size;
+        view_t written = call->out[i];
+        if (op->appends) written.rows -= call->past;
+        bytes += batch * view_elements(&written) * size;
         rows = batch * (double)call->out[i].rows;
     }
     for (int i = 0; i < MAX_VIEWS; i++)

@@ -46,6 +46,7 @@ typedef struct {
  * and '=' (weights) that it is computed by table(), in fp32, and not loaded. A number with a
  * default is "eps=1e-5".
  *  in_place  an output may be the very buffer of an input
+ *  appends   outputs start with the rows of the past, which a launch leaves as they are
  *  shape     from the inputs and numbers, fills in rows and width of out[] and of the given
  *            weights; false, and a reason, where they do not fit together
  *  flops     by the formulas of the operator; exp, tanh and the like count 1
@@ -54,7 +55,7 @@ typedef struct {
 typedef struct {
     const char *name, *summary;
     const char *inputs[MAX_VIEWS + 1], *weights[MAX_PARAMETERS + 1], *numbers[MAX_NUMBERS + 1];
-    bool in_place;
+    bool in_place, appends;
     bool (*shape)(call_t *call, char *why, size_t why_len);
     double (*flops)(const call_t *call);
     void (*table)(const call_t *call, int slot, float *values);
@@ -79,8 +80,8 @@ const pointwise_kernel_t *pointwise_kernel_find(const char *name, device_kind_t 
 const pointwise_t *pointwise_at(int i);
 
 /* Bytes that a launch reads and writes at least: each view once, of a table no more rows than
- * outputs. */
-double pointwise_bytes(const call_t *call);
+ * outputs, of a cache the rows that are appended. */
+double pointwise_bytes(const pointwise_t *op, const call_t *call);
 
 /* ---- for shape() ---- */
 
