@@ -127,14 +127,18 @@ static int check_plan(case_t *c, const variant_t *v, const variant_t *plan) {
 /* Every plan of the variant. Returns how many failed, and adds to *checked. */
 static int check_one(case_t *c, const variant_t *v, int *checked) {
     char why[WHY_LEN];
+    const char *const only = getenv("PLAN");
     const variant_t *plans[MAX_PLANS];
     const int count = variant_plans(v, &c->problem, &gpu->info, plans, why, sizeof why);
     int failures = 0;
     if (count == 0)
         printf("# unsupported %s/%s n=%d: %s\n", v->structure, v->name, (int)c->problem.tokens,
                why);
-    for (int i = 0; i < count; i++) failures += check_plan(c, v, plans[i]);
-    *checked += count;
+    for (int i = 0; i < count; i++) {
+        if (only && strcmp(plans[i]->name, only)) continue;
+        failures += check_plan(c, v, plans[i]);
+        ++*checked;
+    }
     return failures;
 }
 

@@ -20,10 +20,8 @@
  * warpgroups takes half of the ranks, then half of the columns. What a block does:
  * hopper_cluster_block.cuh.
  *
- * Two blocks share an SM where they fit, one of this launch and one of the next, which loads its
- * weights meanwhile. So that they do, some of U may come late: when Y has been mixed, to where it
- * was, and the very last when the first of U is used up. The next launch starts when the kernel
- * ahead has ended, not first thing: the more launches lie on the chip, the slower the chain.
+ * Where one block an SM does, that is what the launch asks for: clusters whose blocks may share an
+ * SM do so although other SMs are idle, and the next launch, lying in wait beside them, slows them.
  */
 #include "kernels/blast/hopper.h"
 
@@ -55,12 +53,10 @@ __global__ void __launch_bounds__(S::THREADS, S::COLUMNS <= 256 ? 2 : 1)
             cluster.load_inputs(&x_map);
         }
         cluster_wait();
-        cluster_arrive_relaxed();
-        cluster_wait();
-        if (threadIdx.x == S::WEIGHTS_THREAD) cluster.load_mid_u();
-        cluster_arrive_relaxed();
-        if (threadIdx.x == S::WEIGHTS_THREAD) cluster.load_last_u();
-        cluster_wait();
+        for (int i = 0; i < 2; i++) {
+            cluster_arrive_relaxed();
+            cluster_wait();
+        }
     }
 #else
     __trap();
@@ -78,9 +74,25 @@ static status_t allow_cluster(const void *kernel, uint64_t *done) {
     return smem_opt_in(kernel, STAGE_SMEM, done);
 }
 
+/* Clusters that the device holds at once with one block an SM. */
+template <typename T, typename S> static status_t clusters_alone(int *out) {
+    cudaLaunchAttribute cluster = {};
+    cluster.id = cudaLaunchAttributeClusterDimension;
+    cluster.val.clusterDim = {S::BLOCKS, 1, 1};
+    cudaLaunchConfig_t config = {};
+    config.gridDim = S::BLOCKS;
+    config.blockDim = S::THREADS;
+    config.dynamicSmemBytes = ALONE_SMEM;
+    config.attrs = &cluster;
+    config.numAttrs = 1;
+    CUDA(cudaOccupancyMaxActiveClusters(out, blast_cluster<T, S>, &config));
+    return STATUS_OK;
+}
+
 template <typename T, typename S>
 static status_t launch_shape(const problem_t *p, void *const *tensors, stream_t stream) {
     static uint64_t allowed;
+    static int alone = -1; /* as on the first device */
     const int64_t in_block = p->in_features / p->blocks, out_block = p->out_features / p->blocks;
     const cluster_args_t args = {.v = (const uint8_t *)tensors[1],
                                  .s = (const uint8_t *)tensors[2],
@@ -97,9 +109,12 @@ static status_t launch_shape(const problem_t *p, void *const *tensors, stream_t 
     status_t st = tensor_map_2d(&x_map, p->dtype, tensors[0], p->tokens, p->in_features,
                                 p->in_features, TOKENS, DEPTH, SWIZZLE);
     if (st == STATUS_OK) st = allow_cluster((const void *)blast_cluster<T, S>, &allowed);
+    if (st == STATUS_OK && alone < 0) st = clusters_alone<T, S>(&alone);
     if (st != STATUS_OK) return st;
-    return launch_overlapped(blast_cluster<T, S>, ceil_div(p->tokens, TOKENS) * S::BLOCKS,
-                             S::THREADS, S::BLOCKS, args.cut.smem, stream, x_map, args);
+    const int64_t tiles = ceil_div(p->tokens, TOKENS);
+    const int smem = tiles <= alone && args.cut.smem < ALONE_SMEM ? ALONE_SMEM : args.cut.smem;
+    return launch_overlapped(blast_cluster<T, S>, tiles * S::BLOCKS, S::THREADS, S::BLOCKS, smem,
+                             stream, x_map, args);
 }
 
 /* A plan: the blocks of a cluster. The rest follows from the problem. */
@@ -108,20 +123,13 @@ template <int PARTS, int GROUPS> struct cluster_plan {
     static constexpr int UNIT_COLUMNS = 768 / BLOCKS; /* 768, 2304 and 3072 outputs fit */
     static constexpr int MOST_RANKS = 192, MOST_COLUMNS = 4 * UNIT_COLUMNS, MOST_BLOCKS = 8;
 
-    template <int RANKS, int COLUMNS, typename F>
-    static auto with_columns(const problem_t *p, F f) {
-        using shape = cluster_shape<PARTS, GROUPS, RANKS, COLUMNS, false>;
-        if constexpr (shape::DIRECT && shape::FIXED + 2 * shape::SLOT_BYTES > HALF_SMEM)
-            if (cut_of<shape>(p).chunks <= 2)
-                return f.template operator()<cluster_shape<PARTS, GROUPS, RANKS, COLUMNS, true>>();
-        return f.template operator()<shape>();
-    }
-
     template <int RANKS, typename F> static auto with_ranks(const problem_t *p, F f) {
         const int64_t columns = columns_of(p);
-        if (columns <= UNIT_COLUMNS) return with_columns<RANKS, UNIT_COLUMNS>(p, f);
-        if (columns <= 3 * UNIT_COLUMNS) return with_columns<RANKS, 3 * UNIT_COLUMNS>(p, f);
-        return with_columns<RANKS, MOST_COLUMNS>(p, f);
+        if (columns <= UNIT_COLUMNS)
+            return f.template operator()<cluster_shape<PARTS, GROUPS, RANKS, UNIT_COLUMNS>>();
+        if (columns <= 3 * UNIT_COLUMNS)
+            return f.template operator()<cluster_shape<PARTS, GROUPS, RANKS, 3 * UNIT_COLUMNS>>();
+        return f.template operator()<cluster_shape<PARTS, GROUPS, RANKS, MOST_COLUMNS>>();
     }
 
     /* Calls f.template operator()<shape>(). */
@@ -169,7 +177,7 @@ template <int PARTS, int GROUPS> struct cluster_plan {
         return with_shape(p, [&]<typename S>() {
             return tensor == 1   ? pack_v<S>(p, from, to)
                    : tensor == 2 ? pack_s<S>(p, from, to)
-                                 : pack_u<S>(p, from, to);
+                                 : hopper_pack_u(p, {.columns = S::COLUMNS}, from, to);
         });
     }
 

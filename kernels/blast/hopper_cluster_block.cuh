@@ -20,18 +20,15 @@ struct cluster_args_t {
 template <typename S> struct layout_t {
     uint32_t start;
 
-    /* Steps of U: the last take the places of the first. */
-    __device__ uint32_t u(int step) const {
-        return step < S::EARLY            ? start + step * S::U_STEP_BYTES
-               : step < S::EARLY + S::MID ? y(0, 0) + (step - S::EARLY) * S::U_STEP_BYTES
-                                          : start + (step - S::EARLY - S::MID) * S::U_STEP_BYTES;
-    }
-    __device__ uint32_t s() const {
-        return start + S::EARLY * S::U_STEP_BYTES;
+    __device__ uint32_t u(int chunk) const {
+        return start + chunk * S::U_CHUNK_BYTES;
     }
     /* Y of a part, of one of the units that this block mixes; later Z of a k, to be sent. */
     __device__ uint32_t y(int mixed, int part) const {
-        return s() + S::S_ROOM + (part * S::MIXED + mixed) * S::UNIT_BYTES;
+        return u(S::U_CHUNKS) + (part * S::MIXED + mixed) * S::UNIT_BYTES;
+    }
+    __device__ uint32_t s() const {
+        return y(0, S::PARTS);
     }
     __device__ uint32_t s_full() const {
         return s() + S::S_BYTES;
@@ -45,33 +42,20 @@ template <typename S> struct layout_t {
     __device__ uint32_t z_full() const {
         return s_full() + 3 * MBARRIER_BYTES;
     }
-    /* Late parts of U have come; may come. */
-    __device__ uint32_t u_mid_full() const {
-        return s_full() + 4 * MBARRIER_BYTES;
-    }
-    __device__ uint32_t u_last_full() const {
-        return s_full() + 5 * MBARRIER_BYTES;
-    }
-    __device__ uint32_t y_mixed() const {
-        return s_full() + 6 * MBARRIER_BYTES;
-    }
-    __device__ uint32_t u_used() const {
-        return s_full() + 7 * MBARRIER_BYTES;
-    }
     __device__ uint32_t full(int slot) const {
-        return s_full() + (8 + slot) * MBARRIER_BYTES;
+        return s_full() + (4 + slot) * MBARRIER_BYTES;
     }
     __device__ uint32_t empty(int slot) const {
         return full(MOST_SLOTS + slot);
     }
     __device__ uint32_t x(int slot) const {
-        return y(0, S::PARTS) + slot * S::SLOT_BYTES;
+        return z(0) + slot * S::SLOT_BYTES;
     }
     __device__ uint32_t v(int slot) const {
         return x(slot) + S::X_BYTES;
     }
     __device__ uint32_t z(int unit) const {
-        return x(0) + (S::LATE ? S::RING_BYTES - S::Z_BYTES : 0) + unit * S::UNIT_BYTES;
+        return s() + S::S_ROOM + unit * S::UNIT_BYTES;
     }
 };
 
@@ -126,46 +110,15 @@ template <typename T, typename S> struct cluster_t {
         }
         mbarrier_init(smem.s_full(), 1);
         mbarrier_init(smem.u_full(), 1);
-        if constexpr (S::LATE) {
-            mbarrier_init(smem.u_mid_full(), 1);
-            mbarrier_init(smem.u_last_full(), 1);
-            mbarrier_init(smem.y_mixed(), S::WARPS);
-            mbarrier_init(smem.u_used(), HALVES);
-        }
         mbarrier_init_done();
 #pragma unroll 1
         for (int slot = 0; slot < args.cut.slots; slot++) load_v(slot, slot);
         mbarrier_arrive_expect(smem.s_full(), S::S_BYTES);
         bulk_load(smem.s(), args.s + block * S::S_BYTES, S::S_BYTES, smem.s_full());
-        load_u(0, S::EARLY, smem.u_full());
-        if constexpr (S::LATE)
-            bulk_prefetch(u_steps(S::EARLY), (S::MID + S::LAST) * S::U_STEP_BYTES);
-    }
-
-    __device__ const uint8_t *u_steps(int first) const {
         const int tile = block / args.cut.owners * args.column_tiles +
                          min(block % args.cut.owners, args.column_tiles - 1);
-        return args.u + (int64_t)tile * S::U_BYTES + first * S::U_STEP_BYTES;
-    }
-
-    __device__ void load_u(int first, int count, uint32_t full) const {
-        mbarrier_arrive_expect(full, count * S::U_STEP_BYTES);
-        bulk_load(smem.u(first), u_steps(first), count * S::U_STEP_BYTES, full);
-    }
-
-    /* When all warps have read their Y. */
-    __device__ void load_mid_u() const {
-        if constexpr (S::MID > 0) {
-            mbarrier_wait(smem.y_mixed(), 0);
-            load_u(S::EARLY, S::MID, smem.u_mid_full());
-        }
-    }
-
-    __device__ void load_last_u() const {
-        if constexpr (S::LAST > 0) {
-            mbarrier_wait(smem.u_used(), 0);
-            load_u(S::EARLY + S::MID, S::LAST, smem.u_last_full());
-        }
+        mbarrier_arrive_expect(smem.u_full(), S::U_BYTES);
+        bulk_load(smem.u(0), args.u + (int64_t)tile * S::U_BYTES, S::U_BYTES, smem.u_full());
     }
 
     __device__ void load_inputs(const CUtensorMap *x_map) const {
@@ -358,36 +311,16 @@ template <typename T, typename S> struct cluster_t {
         }
     }
 
-    template <int FIRST, int END>
-    __device__ void last_steps(float (&acc)[S::COLUMNS / 4]) const {
+    __device__ void last_stage(float (&acc)[S::COLUMNS / 4]) const {
+        wgmma_fence();
 #pragma unroll
-        for (int step = FIRST; step < END; step++) {
-            const uint32_t columns = half * (S::COLUMNS / HALVES) * VECTOR_BYTES;
+        for (int step = 0; step < S::Z_STEPS; step++) {
             const uint64_t z = wgmma_tile_plain(smem.z(2 * step), S::UNIT_BYTES, 8 * VECTOR_BYTES);
             const uint64_t u =
-                wgmma_tile_plain(smem.u(step) + columns, S::U_STRIP_BYTES, 8 * VECTOR_BYTES);
-            wgmma<T>(acc, z, u, step > 0);
+                wgmma_tile<SWIZZLE>(smem.u(step / STEPS) + half * (S::COLUMNS / HALVES) * SWIZZLE);
+            wgmma<T>(acc, z, wgmma_step(u, step % STEPS), step > 0);
         }
         wgmma_commit();
-    }
-
-    __device__ void last_stage(float (&acc)[S::COLUMNS / 4]) const {
-        mbarrier_wait(smem.u_full(), 0);
-        wgmma_fence();
-        if constexpr (S::LAST > 0) last_steps<0, S::LAST>(acc);
-        last_steps<S::LAST, S::EARLY>(acc);
-        if constexpr (S::LAST > 0) {
-            wgmma_wait<1>();
-            if (threadIdx.x % WARPGROUP == 0) mbarrier_arrive(smem.u_used());
-        }
-        if constexpr (S::MID > 0) {
-            mbarrier_wait(smem.u_mid_full(), 0);
-            last_steps<S::EARLY, S::EARLY + S::MID>(acc);
-        }
-        if constexpr (S::LAST > 0) {
-            mbarrier_wait(smem.u_last_full(), 0);
-            last_steps<S::EARLY + S::MID, S::Z_STEPS>(acc);
-        }
         wgmma_wait<0>();
         registers_fence(acc);
     }
@@ -430,10 +363,6 @@ template <typename T, typename S> struct cluster_t {
         if constexpr (S::DIRECT) {
             cluster_wait();
             mix();
-            if constexpr (S::MID > 0) {
-                __syncwarp();
-                if (lane == 0) mbarrier_arrive(smem.y_mixed());
-            }
         } else {
             mix();
             fence_async_proxy();
@@ -456,6 +385,7 @@ template <typename T, typename S> struct cluster_t {
         mbarrier_wait(smem.s_full(), 0);
         exchange_z();
         cluster_arrive_relaxed();
+        mbarrier_wait(smem.u_full(), 0);
         last_stage(acc);
         store(acc);
         cluster_wait(); /* no copy from here is under way */

@@ -12,10 +12,10 @@ static constexpr int DEPTH = 64, SWIZZLE = 128, STEPS = DEPTH / 16, VECTOR_BYTES
 static constexpr int TOKENS = WARPGROUP_ROWS, MOST_SLOTS = 16;
 static constexpr int HALVES = CONSUMERS;     /* of the ranks, of the columns */
 static constexpr int HALF_SMEM = 113 * 1024; /* so that two blocks share an SM */
+static constexpr int ALONE_SMEM = HALF_SMEM + 1024;
 
-/* RANKS: of a group, padded. COLUMNS: of a block. LATE: parts have 2 chunks at most, and U comes
- * late as far as need be for two blocks on an SM. */
-template <int PARTS_, int GROUPS_, int RANKS_, int COLUMNS_, bool LATE_> struct cluster_shape {
+/* RANKS: of a group, padded. COLUMNS: of a block. */
+template <int PARTS_, int GROUPS_, int RANKS_, int COLUMNS_> struct cluster_shape {
     static constexpr int PARTS = PARTS_, GROUPS = GROUPS_;
     static constexpr int RANKS = RANKS_, COLUMNS = COLUMNS_, BLOCKS = PARTS * GROUPS;
     static constexpr int CONSUMER_THREADS = HALVES * WARPGROUP;
@@ -23,34 +23,24 @@ template <int PARTS_, int GROUPS_, int RANKS_, int COLUMNS_, bool LATE_> struct 
     static constexpr int THREADS = CONSUMER_THREADS + 64, WARPS = CONSUMER_THREADS / 32;
     static constexpr int UNITS = RANKS / UNIT_RANKS, HALF_UNITS = UNITS / HALVES;
     static constexpr int MIXED = (UNITS + PARTS - 1) / PARTS; /* units of a block, at most */
-    static constexpr int Z_STEPS = GROUPS * RANKS / 16;
+    static constexpr int Z_STEPS = GROUPS * RANKS / 16, U_CHUNKS = Z_STEPS / STEPS;
 
     static constexpr int X_BYTES = TOKENS * SWIZZLE, V_BYTES = RANKS * SWIZZLE;
     static constexpr int SLOT_BYTES = X_BYTES + V_BYTES;
     static constexpr int UNIT_BYTES = TOKENS * VECTOR_BYTES; /* 8 ranks of all tokens */
+    static constexpr int U_CHUNK_BYTES = COLUMNS * SWIZZLE, U_BYTES = U_CHUNKS * U_CHUNK_BYTES;
     static constexpr int Y_BYTES = MIXED * PARTS * UNIT_BYTES;
     static constexpr int Z_BYTES = GROUPS * UNITS * UNIT_BYTES;
-    static constexpr int BARRIERS_BYTES = (2 * MOST_SLOTS + 8) * MBARRIER_BYTES;
+    static constexpr int BARRIERS_BYTES = (2 * MOST_SLOTS + 4) * MBARRIER_BYTES;
     /* Y and Z go from registers to other blocks; otherwise by way of own shared memory. */
     static constexpr bool DIRECT = GROUPS > 1;
     static constexpr int S_WORDS = PARTS > 8 ? 2 : 1; /* of a lane: of a B operand, 0 the rest */
     static constexpr int S_RANK_BYTES = S_WORDS * 128;
     static constexpr int S_BYTES = MIXED * UNIT_RANKS * S_RANK_BYTES;
     static constexpr int S_ROOM = (BARRIERS_BYTES + S_BYTES + 1023) / 1024 * 1024;
-    /* U, in steps of 16 ranks: those that come early; those that come when Y has been mixed, to
-     * where Y and the ring were but for Z; those that come when the first have been used. */
-    static constexpr bool LATE = LATE_;
-    static constexpr int LATE_SLOTS = 2, U_STRIP_BYTES = COLUMNS * VECTOR_BYTES; /* of 8 ranks */
-    static constexpr int U_STEP_BYTES = 2 * U_STRIP_BYTES, U_BYTES = Z_STEPS * U_STEP_BYTES;
-    static constexpr int RING_BYTES = LATE_SLOTS * SLOT_BYTES; /* if LATE */
-    static constexpr int ROOM = HALF_SMEM - SMEM_ALIGN - S_ROOM - Y_BYTES - RING_BYTES;
-    static constexpr int EARLY = LATE ? ROOM / U_STEP_BYTES : Z_STEPS;
-    static constexpr int FREED = (Y_BYTES + RING_BYTES - Z_BYTES) / U_STEP_BYTES;
-    static constexpr int MID = FREED < Z_STEPS - EARLY ? FREED : Z_STEPS - EARLY;
-    static constexpr int LAST = Z_STEPS - EARLY - MID;
-    static constexpr int FIXED = SMEM_ALIGN + EARLY * U_STEP_BYTES + S_ROOM + Y_BYTES;
-    static_assert(HALF_UNITS * HALVES == UNITS && COLUMNS % 64 == 0 && Y_BYTES % SMEM_ALIGN == 0 &&
-                  LAST <= EARLY && RING_BYTES >= Z_BYTES);
+    static constexpr int FIXED = SMEM_ALIGN + U_BYTES + Y_BYTES + S_ROOM;
+    static_assert(U_CHUNKS * STEPS == Z_STEPS && HALF_UNITS * HALVES == UNITS &&
+                  COLUMNS % 64 == 0 && Y_BYTES % SMEM_ALIGN == 0);
 };
 
 /* Units that a part's block mixes, of its group: from part * MIXED on. */
@@ -75,14 +65,15 @@ template <typename S> static cut_t cut_of(const problem_t *p) {
     const int whole = (STAGE_SMEM - S::FIXED) / S::SLOT_BYTES;
     cut.slots = half >= wanted ? half : whole;
     if (cut.slots > wanted) cut.slots = wanted;
-    const int ring = S::LATE ? S::RING_BYTES : cut.slots * S::SLOT_BYTES;
+    const int ring = cut.slots * S::SLOT_BYTES;
     cut.smem = S::FIXED + (ring > S::Z_BYTES ? ring : S::Z_BYTES);
     return cut;
 }
 
 template <typename S> static bool fits(const problem_t *p) {
     const cut_t cut = cut_of<S>(p);
-    return cut.smem <= STAGE_SMEM && cut.slots >= (cut.chunks < 3 ? cut.chunks : 3);
+    return ceil_div(p->rank, DEPTH) == S::U_CHUNKS && cut.smem <= STAGE_SMEM &&
+           cut.slots >= (cut.chunks < 3 ? cut.chunks : 3);
 }
 
 /* ---- packed V: [group][part][chunk] tiles of RANKS x 64, K-major, 128-byte swizzle ---- */
@@ -125,26 +116,6 @@ static int64_t pack_s(const problem_t *p, const uint16_t *src, uint16_t *dst) {
                      : (uint16_t)0;
     }
     return S::BLOCKS * block_elements;
-}
-
-/* ---- packed U: [k][column tile][strip of 8 ranks] COLUMNS x 8: wgmma's plain layout ---- */
-template <typename S>
-static int64_t pack_u(const problem_t *p, const uint16_t *src, uint16_t *dst) {
-    const int64_t q = p->out_features / p->blocks, r = p->rank, tiles = ceil_div(q, S::COLUMNS);
-    const int64_t strips = p->blocks * tiles * S::Z_STEPS * 2;
-    if (!dst) return strips * S::COLUMNS * UNIT_RANKS;
-#pragma omp parallel for
-    for (int64_t strip = 0; strip < strips; strip++) {
-        const int64_t rank0 = strip % (S::Z_STEPS * 2) * UNIT_RANKS;
-        const int64_t tile = strip / (S::Z_STEPS * 2), k = tile / tiles;
-        for (int row = 0; row < S::COLUMNS; row++) {
-            const int64_t column = tile % tiles * S::COLUMNS + stored_column(row, S::COLUMNS);
-            uint16_t *const to = dst + (strip * S::COLUMNS + row) * UNIT_RANKS;
-            for (int i = 0; i < UNIT_RANKS; i++)
-                to[i] = rank0 + i < r && column < q ? src[(k * r + rank0 + i) * q + column] : 0;
-        }
-    }
-    return strips * S::COLUMNS * UNIT_RANKS;
 }
 
 #endif

@@ -30,15 +30,6 @@ enum {
     SMEM_ALIGN = 1024
 };
 
-/* Columns of U in groups of 32 such that a lane of wgmma's result has eight neighbours: where the
- * packed tile has column 8j + 2t + e, the product has 8t + 2j + e. A last, shorter group stays in
- * order. */
-static inline int stored_column(int packed, int columns) {
-    const int in_group = packed % 32;
-    if (packed - in_group + 32 > columns) return packed;
-    return packed - in_group + in_group / 2 % 4 * 8 + in_group / 8 * 2 + in_group % 2;
-}
-
 /* The tiles of a plan. */
 typedef struct {
     int ranks, columns;
