@@ -29,8 +29,7 @@ static double past_bytes(const step_t *step) {
     const problem_t *p = &step->problem;
     if (!step->cached) return 0;
     const int64_t row = p->kv_heads * attention_head_dim(p);
-    return 2.0 * (double)(p->batch * (p->context - p->tokens) * row) *
-           (double)dtype_size(p->dtype);
+    return 2.0 * (double)(p->batch * (p->context - p->tokens) * row) * (double)dtype_size(p->dtype);
 }
 
 /* Bytes that every pass needs again. */
