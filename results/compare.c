@@ -6,10 +6,11 @@
 
 enum {
     REPLICATES = 2000,
-    WITHIN = 64,       /* resampled medians kept of each process */
-    POOLED_POINTS = 8, /* that say together how noisy a point is */
-    MEASURED_DF = 8,   /* five processes a side show their noise; fewer do not */
-    SEED = 0x626c726f, /* any number: the same stream for every point */
+    WITHIN = 64,          /* resampled medians kept of each process */
+    POOLED_POINTS = 8,    /* that say together how noisy a point is */
+    MEASURED_DF = 8,      /* five processes a side show their noise; fewer do not */
+    SPREAD_PROCESSES = 4, /* have quartiles */
+    SEED = 0x626c726f,    /* any number: the same stream for every point */
 };
 static const double NORMAL_95 = 1.959964;
 /* False alarms a comparison; fewer where the noise is only stated, for that may be too little. */
@@ -47,6 +48,7 @@ typedef struct {
     double shift, deviation; /* of the log ratio; the deviation as the bootstrap has it */
     double low, high;        /* bootstrap quantiles of its error */
     double df;               /* of what the noise is known by; 0 if it is stated */
+    double spread;           /* between the quartiles of a side's processes, of the wider side */
     double clock_shift, clock_deviation; /* of the clocks' log ratio, NAN if unknown */
     bool clock_wobbles; /* single readings of an unsteady clock: the deviation is of all such */
 } estimate_t;
@@ -80,6 +82,14 @@ static int residuals_of(const double *level, int len, double *scratch, double *o
     const double centre = median_value(scratch, len), inflate = sqrt((double)len / (len - 1));
     for (int i = 0; i < len; i++) out[i] = (level[i] - centre) * inflate;
     return len;
+}
+
+/* From the lower to the upper quartile; 0 if they are too few to have any. */
+static double spread_of(const double *level, int len, double *scratch) {
+    if (len < SPREAD_PROCESSES) return 0;
+    memcpy(scratch, level, (size_t)len * sizeof *scratch);
+    const double low = select_kth(scratch, len, len / 4);
+    return select_kth(scratch, len, len - 1 - len / 4) - low;
 }
 
 /* Without residuals the processes differ by the stated deviation. */
@@ -125,6 +135,7 @@ static void estimate_clocks(const timed_pair_t *p, const scratch_t *s, estimate_
 static void estimate(const timed_pair_t *p, double stated, const scratch_t *s, estimate_t *e) {
     random_t r = {SEED};
     int residuals_len = 0;
+    e->spread = 0;
     for (int side = 0; side < 2; side++) {
         for (int i = 0; i < p->len[side]; i++) {
             s->level[side][i] = log(p->trials[side][i].time_us);
@@ -134,6 +145,7 @@ static void estimate(const timed_pair_t *p, double stated, const scratch_t *s, e
         }
         residuals_len +=
             residuals_of(s->level[side], p->len[side], s->pairs, s->residuals + residuals_len);
+        e->spread = fmax(e->spread, spread_of(s->level[side], p->len[side], s->pairs));
     }
     const int df = p->len[0] + p->len[1] - 2;
     e->df = df >= MEASURED_DF ? df : 0;
@@ -243,8 +255,8 @@ static double describe(const estimate_t *e, double deviation, const quantiles_t 
 
 /* Proven in one direction: 1 slower, -1 faster; else 0, with the reason if all but one thing held.
  */
-static int proven(const timed_pair_t *p, const compare_rules_t *rules, double family_half,
-                  double clock_deviation, const char **reason) {
+static int proven(const timed_pair_t *p, const compare_rules_t *rules, const estimate_t *e,
+                  double family_half, const char **reason) {
     const int direction = p->ratio > 1 ? 1 : -1;
     const double clear = direction > 0 ? log(p->ci_low) : -log(p->ci_high);
     if (clear <= log1p(rules->threshold)) return 0;
@@ -253,7 +265,11 @@ static int proven(const timed_pair_t *p, const compare_rules_t *rules, double fa
         *reason = "clear of this point's noise, but not among so many points";
         return 0;
     }
-    if (!cycles_agree(p, rules, clock_deviation, direction)) {
+    if (fabs(log(p->ratio)) <= e->spread) {
+        *reason = "processes of the same side differ by as much";
+        return 0;
+    }
+    if (!cycles_agree(p, rules, e->clock_deviation, direction)) {
         *reason = "the SM clock changed: cycles do not show it";
         return 0;
     }
@@ -271,7 +287,7 @@ static void judge(const estimate_t *e, double deviation, const quantiles_t *quan
     const double family_half = describe(e, deviation, quantiles, p, s);
     const double margin = rules->threshold + rules->noise;
     p->cycles_ratio = exp(e->shift + e->clock_shift);
-    const int direction = proven(p, rules, family_half, e->clock_deviation, &reason);
+    const int direction = proven(p, rules, e, family_half, &reason);
     const double up_us = (p->ci_high - 1) * p->time_us[0];
     const double down_us = (1 - p->ci_low) * p->time_us[0];
     const bool not_slower = p->ci_high <= 1 + margin || up_us <= rules->floor_us;

@@ -198,6 +198,30 @@ static void test_disturbed(void **state) {
     assert_int_equal(p.verdict, VERDICT_SLOWER);
 }
 
+/* Five of NEW's processes were disturbed, none of BASE's: the medians are 50 % apart, and so are
+ * processes of NEW. Were all of them slow, it would be NEW. */
+static void test_some_processes_disturbed(void **state) {
+    (void)state;
+    const compare_rules_t rules = compare_defaults();
+    double us[2][7] = {{100, 100.2, 99.9, 100.1, 99.8, 100.3, 100},
+                       {150, 150.4, 99.9, 149.7, 150.2, 100.1, 149.9}};
+    trial_t of[2][7];
+    for (int all = 0; all < 2; all++) {
+        if (all) us[1][2] = us[1][5] = 150;
+        for (int side = 0; side < 2; side++)
+            for (int i = 0; i < 7; i++) {
+                trial_t single[2];
+                one_each(single, us[side][i], us[side][i]);
+                of[side][i] = single[0];
+            }
+        timed_pair_t p = {.trials = {of[0], of[1]}, .len = {7, 7}};
+        assert_int_equal(compare_times(&rules, &p, 1), STATUS_OK);
+        assert_float_equal(p.ratio, 1.5, 0.01);
+        assert_int_equal(p.verdict, all ? VERDICT_SLOWER : VERDICT_INCONCLUSIVE);
+        if (!all) assert_non_null(strstr(p.reason, "same side"));
+    }
+}
+
 /* However noisy: one measurement given twice has not changed. */
 static void test_same_data(void **state) {
     (void)state;
@@ -389,6 +413,7 @@ int main(void) {
         cmocka_unit_test(test_cycles),
         cmocka_unit_test(test_unsteady_clocks),
         cmocka_unit_test(test_disturbed),
+        cmocka_unit_test(test_some_processes_disturbed),
         cmocka_unit_test(test_same_data),
         cmocka_unit_test(test_exact),
         cmocka_unit_test(test_null),
