@@ -27,10 +27,10 @@ status_t account_rows(const network_t *network, const step_time_t *times, double
 double step_flops(const step_t *step);
 
 /*
- * Seconds that the ceilings allow one step at least, and the bound. Weights, and keys
- * and values of the past, come from DRAM unless those of the whole model fit the last-level cache;
- * activations only as far as they exceed it.
- * *dram_bytes and *bytes are of one launch: the least at DRAM, and all it touches.
+ * Seconds that the ceilings allow one step at least, and the bound. Weights, and keys and values of
+ * the past, come from DRAM unless those of the whole model fit the last-level cache; activations
+ * only as far as they exceed it. *dram_bytes and *bytes are of one launch: the least at DRAM, and
+ * all it touches.
  */
 roof_t step_roof(const network_t *network, const step_t *step, const roof_ceilings_t *ceilings,
                  double *dram_bytes, double *bytes);

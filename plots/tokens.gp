@@ -74,11 +74,12 @@ if (speedup) {
     y_low = 2 ** (floor(2 * log2(y_low < 0.8 ? y_low : 0.8)) / 2.0)
     y_high = 2 ** (ceil(2 * log2(y_high > 1.25 ? y_high : 1.25)) / 2.0)
     set yrange [y_low:y_high]
-    # powers of two, never more than seven
+    # powers of two and 1, as many as there is room for
     times(e) = e < 0 ? sprintf('1/%g×', 2.0 ** -e) : sprintf('%g×', 2.0 ** e)
     log2_low = ceil(log2(y_low) - 1e-9)
     log2_high = floor(log2(y_high) + 1e-9)
-    step = log2_high - log2_low > 6 ? 2 : 1
+    step = ceil((log2_high - log2_low) / 6.0)
+    step = step < 1 ? 1 : step
     set ytics (times(0) 1)
     do for [e = 0:log2_high:step] { set ytics add (times(e) 2.0 ** e) }
     do for [e = 0:-log2_low:step] { set ytics add (times(-e) 2.0 ** -e) }
