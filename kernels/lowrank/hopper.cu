@@ -17,6 +17,7 @@
 #include "kernels/cuda/tma.cuh"
 #include "kernels/cuda/wgmma.cuh"
 #include "kernels/cuda/wgmma_store.cuh"
+#include "kernels/lowrank/portable.h"
 
 enum {
     CHUNK_BYTES = 128,
@@ -309,11 +310,9 @@ static double pair_clocks(const problem_t *p, const tile_t *pair) {
 
 static bool supports_pair(const problem_t *p, const device_info_t *device, const tile_t *pair,
                           char *why, size_t why_len) {
-    static const double SLACK = 1.3;      /* of the estimate */
-    static const double MOST_FLOPS = 4e9; /* measured: see NOTES.md */
-    const double flops =
-        2.0 * (double)(p->tokens * p->rank) * (double)(p->in_features + p->out_features);
-    if (!supports_hopper(device, why, why_len)) return false;
+    static const double SLACK = 1.3; /* of the estimate */
+    if (!supports_hopper(device, why, why_len) || !lowrank_supports_flops(p, why, why_len))
+        return false;
     if (p->in_features % 8 || p->out_features % 8) {
         snprintf(why, why_len, "8 does not divide the features");
         return false;
@@ -326,11 +325,6 @@ static bool supports_pair(const problem_t *p, const device_info_t *device, const
     if (p->tokens <= 16) {
         snprintf(why, why_len, "tiles are %d tokens, too many for %lld", pair[0].tokens,
                  (long long)p->tokens);
-        return false;
-    }
-    if (flops > MOST_FLOPS) {
-        snprintf(why, why_len, "%.0f GFLOP, beyond %.0f two library calls are faster", flops / 1e9,
-                 MOST_FLOPS / 1e9);
         return false;
     }
     for (const auto &other : PAIRS)

@@ -26,6 +26,16 @@ static chain_problem_t chain_problem(const problem_t *p) {
             .rank = p->rank};
 }
 
+bool lowrank_supports_flops(const problem_t *p, char *why, size_t why_len) {
+    static const double MOST_FLOPS = 4e9;
+    const double flops =
+        2.0 * (double)(p->tokens * p->rank) * (double)(p->in_features + p->out_features);
+    if (flops <= MOST_FLOPS) return true;
+    snprintf(why, why_len, "%.0f GFLOP, beyond %.0f two library calls are faster", flops / 1e9,
+             MOST_FLOPS / 1e9);
+    return false;
+}
+
 static size_t no_workspace(const problem_t *p, const device_info_t *device) {
     (void)p, (void)device;
     return 0;
@@ -36,7 +46,7 @@ static size_t no_workspace(const problem_t *p, const device_info_t *device) {
 struct lowrank_cluster_plan {
     static bool supports(const problem_t *p, const device_info_t *device, char *why, size_t len) {
         const chain_problem_t chain = chain_problem(p);
-        return gather_supports(&chain, device, why, len);
+        return lowrank_supports_flops(p, why, len) && gather_supports(&chain, device, why, len);
     }
 
     static int64_t pack(const problem_t *p, int tensor, const void *src, void *dst) {
@@ -92,7 +102,8 @@ template <typename NARROW, typename WIDE> struct portable_plan {
         const chain_problem_t chain = chain_problem(p);
         const size_t smem = narrow(p) ? NARROW::SMEM_BYTES : WIDE::SMEM_BYTES;
         const int64_t tiles = ceil_div(p->out_features, WIDE::COLUMNS);
-        if (!supports_portable(device, why, len)) return false;
+        if (!supports_portable(device, why, len) || !lowrank_supports_flops(p, why, len))
+            return false;
         if ((int64_t)smem > device->smem_bytes)
             snprintf(why, len, "needs %zu bytes of shared memory a block", smem);
         else if (!chain_vectors(&chain))

@@ -51,3 +51,27 @@ static const variant_t monarch_chained = {
     .launch = launch,
 };
 REGISTER_VARIANT(monarch_chained)
+
+/* As a plan of monarch/fused. */
+static bool supports_wide(const problem_t *p, const device_info_t *device, char *why,
+                          size_t why_len) {
+    static const int64_t TILE_COLUMNS = 256; /* the most of a tile that keeps T to itself */
+    if (p->out_features / p->blocks > TILE_COLUMNS) return supports(p, device, why, why_len);
+    snprintf(why, why_len, "a tile has all outputs of a block: T is computed once");
+    return false;
+}
+
+const variant_t monarch_chain = {
+    .structure = "monarch",
+    .name = "chain",
+    .summary = "two kernels, T through L2",
+    .device = DEVICE_CUDA,
+    .baseline = false,
+    .output_order = ORDER_KJ,
+    .dtypes = DTYPE_BIT(DTYPE_BF16) | DTYPE_BIT(DTYPE_FP16),
+    .supports = supports_wide,
+    .intermediates = intermediates,
+    .pack = monarch_pack,
+    .workspace = workspace_bytes,
+    .launch = launch,
+};

@@ -1,10 +1,12 @@
 /*
  * monarch/fused: both products in one kernel; T, the intermediate, never leaves the chip. Which
- * kernel: the plans, best guess first.
+ * kernel: the plans, best guess first. Where a block of outputs takes several tiles, each of them
+ * computes T again, and a chain of two kernels stands beside them.
  */
 #include "kernels/monarch/decode.h"
 #include "kernels/monarch/hopper.h"
 #include "kernels/monarch/portable.h"
+#include "kernels/monarch/stages.h"
 
 static const variant_t *const plans[] = {
     &monarch_decode,
@@ -19,6 +21,7 @@ static const variant_t *const plans[] = {
     &monarch_hopper_128x2x128_split2,
     &monarch_hopper_pair256,
     &monarch_hopper_pair352,
+    &monarch_chain,
     &monarch_cluster_32,
     &monarch_sm80_32x128_g4,
     &monarch_sm80_64x128_g4,
@@ -33,7 +36,8 @@ static const variant_t *const plans[] = {
 static const variant_t monarch_fused = {
     .structure = "monarch",
     .name = "fused",
-    .summary = "both products in one kernel, T stays on the chip; output order (k, j)",
+    .summary =
+        "both products in one kernel, T on the chip (or a chain, q > 256); output order (k, j)",
     .device = DEVICE_CUDA,
     .baseline = false,
     .output_order = ORDER_KJ,
