@@ -189,7 +189,7 @@ __device__ inline void ring_fetch(stream_ring_t &r) {
     __syncwarp(); /* all lanes have read what was there */
     if (lane == 0) {
         barrier_expect(r.full + r.in, count * FRAGMENT_BYTES);
-        bulk_copy(to, r.at, count * FRAGMENT_BYTES, r.full + r.in);
+        bulk_copy_once(to, r.at, count * FRAGMENT_BYTES, r.full + r.in);
     }
 #else
 #pragma unroll

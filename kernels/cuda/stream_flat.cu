@@ -40,7 +40,8 @@ __device__ inline void flat_request(flat_ring_t &r, const stream_flat_t &a,
         const int first = r.group * STREAM_GROUP;
         const int bytes = min(item.steps - first, (int)STREAM_GROUP) * FRAGMENT_BYTES;
         barrier_expect(r.full + r.in, bytes);
-        bulk_copy(r.ring + r.in * STREAM_GROUP * 32, r.tile + first * 32, bytes, r.full + r.in);
+        bulk_copy_once(r.ring + r.in * STREAM_GROUP * 32, r.tile + first * 32, bytes,
+                       r.full + r.in);
     }
     if (++r.in == a.depth) r.in = 0;
     r.group += STREAM_WARPS;

@@ -91,6 +91,18 @@ __device__ inline void bulk_copy(void *smem, const void *global, int bytes, uint
                  "l"(__cvta_generic_to_global(global)), "r"(bytes), "r"(smem_address(barrier))
                  : "memory");
 }
+
+/* The same of what is read once: it is the first to leave L2 again. */
+__device__ inline void bulk_copy_once(void *smem, const void *global, int bytes,
+                                      uint64_t *barrier) {
+    uint64_t policy;
+    asm("createpolicy.fractional.L2::evict_first.b64 %0;" : "=l"(policy));
+    asm volatile("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes.L2::cache_hint "
+                 "[%0], [%1], %2, [%3], %4;" ::"r"(smem_address(smem)),
+                 "l"(__cvta_generic_to_global(global)), "r"(bytes), "r"(smem_address(barrier)),
+                 "l"(policy)
+                 : "memory");
+}
 #endif
 
 __device__ inline void prefetch_l2(const void *global) {
