@@ -14,7 +14,8 @@
 #include "harness/version.h"
 #include "results/csv_table.h"
 
-static const double PLAN_BUDGET_S = 0.1, TUNING_S = 1.8, TIE = 1.01;
+static const double LOOK_S = 0.02, PLAN_BUDGET_S = 0.1, TUNING_S = 1.8;
+static const double NEAR = 1.25, TIE = 1.01; /* times the fastest */
 
 static int compare_choices(const void *a, const void *b) {
     const plan_row_t *x = a, *y = b;
@@ -135,40 +136,71 @@ static const variant_t *plan_named(const char *name, const variant_t *const *pla
     return NULL;
 }
 
-static status_t time_plan(const case_t *c, const variant_t *plan, device_t *device, cache_t cache,
+static double list_min(const double *values, int count) {
+    double least = INFINITY;
+    for (int i = 0; i < count; i++) least = fmin(least, values[i]);
+    return least;
+}
+
+typedef struct {
+    const case_t *c;
+    device_t *device;
+    cache_t cache;
+    const variant_t *const *plans;
+    int count;
+    double start_s;
+} search_t;
+
+/* *time_us stays as it is where the plan's memory cannot be had. */
+static status_t time_plan(const search_t *s, const variant_t *plan, double budget_s,
                           double *time_us) {
     binding_t binding = {0};
     timing_t timing = {0};
     status_t st = STATUS_OK;
-    TRY(binding_open(c, plan, device, point_rotate_bytes(&device->info, cache), &binding));
-    TRY(device->ops->run(device, binding_launch, &binding, 0));
-    TRY(timing_run(device, binding_launch, &binding, binding.sets, cache, PLAN_BUDGET_S, &timing));
+    TRY(binding_open(s->c, plan, s->device, point_rotate_bytes(&s->device->info, s->cache),
+                     &binding));
+    TRY(s->device->ops->run(s->device, binding_launch, &binding, 0));
+    TRY(timing_run(s->device, binding_launch, &binding, binding.sets, s->cache, budget_s, &timing));
     *time_us = timing.summary.median;
 cleanup:
     timing_free(&timing);
     binding_close(&binding);
-    return st;
+    return st == STATUS_OOM ? STATUS_OK : st;
 }
 
-/* *out is NULL if no plan could be timed. */
-static status_t find_fastest(const case_t *c, device_t *device, cache_t cache,
-                             const variant_t *const *plans, int count, const variant_t **out,
-                             double *best_us) {
-    const double start_s = now_s();
+/* Times the plans that are near the fastest in time_us[], or as many as there is time for. */
+static status_t time_near(const search_t *s, double budget_s, double *time_us) {
+    const double near_us = NEAR * list_min(time_us, s->count);
     double plan_s = 0; /* the longest so far */
-    *out = NULL;
-    for (int i = 0; i < count && !interrupted(); i++) {
-        const double plan_start_s = now_s();
-        double time_us = NAN;
-        if (plan_start_s - start_s + plan_s > TUNING_S) break;
-        const status_t st = time_plan(c, plans[i], device, cache, &time_us);
-        if (st != STATUS_OK && st != STATUS_OOM) return st;
-        plan_s = fmax(plan_s, now_s() - plan_start_s);
-        if (st == STATUS_OOM || (*out && !(time_us * TIE < *best_us))) continue;
-        *out = plans[i];
-        *best_us = time_us;
+    for (int i = 0; i < s->count && !interrupted(); i++) {
+        const double begin_s = now_s();
+        if (time_us[i] > near_us) {
+            time_us[i] = INFINITY;
+            continue;
+        }
+        if (begin_s - s->start_s + plan_s > TUNING_S) continue;
+        const status_t st = time_plan(s, s->plans[i], budget_s, time_us + i);
+        if (st != STATUS_OK) return st;
+        plan_s = fmax(plan_s, now_s() - begin_s);
     }
     return STATUS_OK;
+}
+
+/* A short look at each plan, a longer one at those that may be the fastest. *out is NULL if no plan
+ * could be timed. */
+static status_t find_fastest(const search_t *s, const variant_t **out, double *best_us) {
+    double time_us[MAX_PLANS];
+    for (int i = 0; i < s->count; i++) time_us[i] = INFINITY;
+    status_t st = time_near(s, LOOK_S, time_us);
+    if (st == STATUS_OK) st = time_near(s, PLAN_BUDGET_S, time_us);
+    const double tie_us = TIE * list_min(time_us, s->count);
+    *out = NULL;
+    for (int i = 0; i < s->count && !*out && st == STATUS_OK; i++) {
+        if (time_us[i] == INFINITY || time_us[i] > tie_us) continue;
+        *out = s->plans[i];
+        *best_us = time_us[i];
+    }
+    return st;
 }
 
 status_t tuning_choose(tuning_t *t, const case_t *c, const variant_t *variant, device_t *device,
@@ -186,9 +218,9 @@ status_t tuning_choose(tuning_t *t, const case_t *c, const variant_t *variant, d
         *out = plan;
         return STATUS_OK;
     }
-    const double start_s = now_s();
-    const status_t st = find_fastest(c, device, cache, plans, count, &plan, &row.time_us);
-    *seconds = now_s() - start_s;
+    const search_t search = {c, device, cache, plans, count, now_s()};
+    const status_t st = find_fastest(&search, &plan, &row.time_us);
+    *seconds = now_s() - search.start_s;
     if (st != STATUS_OK || !plan || interrupted()) return st;
     *out = plan;
     row_set_text(row.plan, "%s", plan->name);

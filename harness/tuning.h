@@ -24,9 +24,10 @@ const char *tuning_build(void); /* the commit; NULL in a build of a changed chec
 
 /*
  * Puts the fastest of plans[0] to plans[count - 1] into *out, as timed in this cache state, and the
- * seconds that took into *seconds: NAN with a single plan, 0 if the choice was known. Of plans
- * within 1 % the first is taken. It stops at about 2 s: plans are tried in their order. A plan
- * whose memory cannot be had is passed over.
+ * seconds that took into *seconds: NAN with a single plan, 0 if the choice was known. Each gets a
+ * short look, those within 25 % of the fastest a longer one; of plans within 1 % the first is
+ * taken. It stops at about 2 s: plans are tried in their order. A plan whose memory cannot be had
+ * is passed over.
  */
 status_t tuning_choose(tuning_t *tuning, const case_t *c, const variant_t *variant,
                        device_t *device, cache_t cache, const variant_t *const *plans, int count,
