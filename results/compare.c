@@ -6,13 +6,12 @@
 
 enum {
     REPLICATES = 2000,
-    WITHIN = 64,          /* resampled medians kept of each process */
-    POOLED_POINTS = 8,    /* that say together how noisy a point is */
-    MEASURED_DF = 8,      /* five processes a side show their noise; fewer do not */
-    SPREAD_PROCESSES = 4, /* have quartiles */
-    SEED = 0x626c726f,    /* any number: the same stream for every point */
+    WITHIN = 64,       /* resampled medians kept of each process */
+    POOLED_POINTS = 8, /* that say together how noisy a point is */
+    MEASURED_DF = 8,   /* five processes a side show their noise; fewer do not */
+    SEED = 0x626c726f, /* any number: the same stream for every point */
 };
-static const double NORMAL_95 = 1.959964;
+static const double NORMAL_95 = 1.959964, NORMAL_997 = 2.967738;
 /* False alarms a comparison; fewer where the noise is only stated, for that may be too little. */
 static const double FAMILY_ERROR = 0.01, FAMILY_ERROR_STATED = 0.001;
 /* The ratio of two readings of an H200's clock under its power cap: its standard deviation. */
@@ -48,7 +47,7 @@ typedef struct {
     double shift, deviation; /* of the log ratio; the deviation as the bootstrap has it */
     double low, high;        /* bootstrap quantiles of its error */
     double df;               /* of what the noise is known by; 0 if it is stated */
-    double spread;           /* between the quartiles of a side's processes, of the wider side */
+    int apart;               /* 1: NEW's processes rank as slower, -1: as faster; else 0 */
     double clock_shift, clock_deviation; /* of the clocks' log ratio, NAN if unknown */
     bool clock_wobbles; /* single readings of an unsteady clock: the deviation is of all such */
 } estimate_t;
@@ -84,12 +83,19 @@ static int residuals_of(const double *level, int len, double *scratch, double *o
     return len;
 }
 
-/* From the lower to the upper quartile; 0 if they are too few to have any. */
-static double spread_of(const double *level, int len, double *scratch) {
-    if (len < SPREAD_PROCESSES) return 0;
-    memcpy(scratch, level, (size_t)len * sizeof *scratch);
-    const double low = select_kth(scratch, len, len / 4);
-    return select_kth(scratch, len, len - 1 - len / 4) - low;
+/*
+ * 1 if new's processes rank as slower, -1 if as faster, where chance would put processes of the
+ * same kind so far apart 3 times in 1000 (Mann & Whitney 1947, its normal approximation). Of too
+ * few for that none may lie between those of the other side.
+ */
+static int ranked_apart(const double *base, int base_len, const double *new, int new_len) {
+    const double pairs = (double)base_len * new_len;
+    const double deviation = sqrt(pairs * (base_len + new_len + 1) / 12);
+    double above = 0; /* pairs with new above base, beyond half of them */
+    for (int i = 0; i < new_len; i++)
+        for (int j = 0; j < base_len; j++) above += (new[i] > base[j]) - 0.5 * (new[i] != base[j]);
+    if (fabs(above) < fmin(NORMAL_997 * deviation, pairs / 2)) return 0;
+    return above > 0 ? 1 : -1;
 }
 
 /* Without residuals the processes differ by the stated deviation. */
@@ -135,7 +141,6 @@ static void estimate_clocks(const timed_pair_t *p, const scratch_t *s, estimate_
 static void estimate(const timed_pair_t *p, double stated, const scratch_t *s, estimate_t *e) {
     random_t r = {SEED};
     int residuals_len = 0;
-    e->spread = 0;
     for (int side = 0; side < 2; side++) {
         for (int i = 0; i < p->len[side]; i++) {
             s->level[side][i] = log(p->trials[side][i].time_us);
@@ -145,11 +150,11 @@ static void estimate(const timed_pair_t *p, double stated, const scratch_t *s, e
         }
         residuals_len +=
             residuals_of(s->level[side], p->len[side], s->pairs, s->residuals + residuals_len);
-        e->spread = fmax(e->spread, spread_of(s->level[side], p->len[side], s->pairs));
     }
     const int df = p->len[0] + p->len[1] - 2;
     e->df = df >= MEASURED_DF ? df : 0;
     e->shift = shift_of(s->level[0], p->len[0], s->level[1], p->len[1], s->pairs);
+    e->apart = ranked_apart(s->level[0], p->len[0], s->level[1], p->len[1]);
     double squares = 0;
     for (int i = 0; i < REPLICATES; i++) {
         s->replicates[i] = bootstrap_once(p, s, e->df > 0 ? residuals_len : 0, stated, &r);
@@ -265,8 +270,8 @@ static int proven(const timed_pair_t *p, const compare_rules_t *rules, const est
         *reason = "clear of this point's noise, but not among so many points";
         return 0;
     }
-    if (fabs(log(p->ratio)) <= e->spread) {
-        *reason = "processes of the same side differ by as much";
+    if (e->apart != direction) {
+        *reason = "processes of one side lie among those of the other";
         return 0;
     }
     if (!cycles_agree(p, rules, e->clock_deviation, direction)) {

@@ -13,10 +13,12 @@
  *
  *   SLOWER        the interval lies above 1 + threshold, and 1 is outside of what holds for all
  *                 points at once (Bonferroni: 1 % false alarms a comparison, 0.1 % where the noise
- *                 is only stated); the change is at least floor_us, and larger than what the
- *                 quartiles of either side's processes lie apart (four or more), for where some
- *                 processes are disturbed and others not the bootstrap knows too little; SM cycles
- *                 (time x clock) do not exclude it; and not NEW alone was disturbed
+ *                 is only stated); the change is at least floor_us; the processes of both sides,
+ *                 ranked by time, lie further apart than chance puts them 3 times in 1000 (Mann &
+ *                 Whitney, "On a Test of Whether One of Two Random Variables Is Stochastically
+ *                 Larger than the Other", 1947), for where some processes are disturbed and others
+ *                 not the bootstrap knows too little; SM cycles (time x clock) do not exclude it;
+ *                 and not NEW alone was disturbed
  *   FASTER        the same below 1 / (1 + threshold)
  *   SAME          the interval lies within threshold + noise of 1, or its ends within floor_us
  *   INCONCLUSIVE  else
