@@ -174,7 +174,7 @@ static status_t time_near(const search_t *s, double budget_s, double *time_us) {
     double plan_s = 0; /* the longest so far */
     for (int i = 0; i < s->count && !interrupted(); i++) {
         const double begin_s = now_s();
-        if (time_us[i] > near_us) {
+        if (!(time_us[i] <= near_us)) {
             time_us[i] = INFINITY;
             continue;
         }
@@ -196,7 +196,7 @@ static status_t find_fastest(const search_t *s, const variant_t **out, double *b
     const double tie_us = TIE * list_min(time_us, s->count);
     *out = NULL;
     for (int i = 0; i < s->count && !*out && st == STATUS_OK; i++) {
-        if (time_us[i] == INFINITY || time_us[i] > tie_us) continue;
+        if (!isfinite(time_us[i]) || time_us[i] > tie_us) continue;
         *out = s->plans[i];
         *best_us = time_us[i];
     }
