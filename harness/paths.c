@@ -8,7 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
-static char root[PATH_MAX];
+static _Thread_local char root[PATH_MAX]; /* pictures are drawn beside the page that is written */
 
 static bool holds_workloads(const char *directory) {
     char path[PATH_MAX];

@@ -9,7 +9,7 @@
 /*
  * The directory that holds harness/workloads: BLROOF_ROOT if that is set, else the nearest one
  * above the running program (<root>/build/blroof, <root>/bin/blroof). "." if there is none. The
- * text is valid until the next call.
+ * text is valid until the next call of the same thread.
  */
 const char *blroof_root(void);
 

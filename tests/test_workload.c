@@ -1,6 +1,8 @@
 /* harness/workload.c and harness/paths.c. */
 #include "harness/workload.h"
 
+#include <pthread.h>
+
 #include "harness/paths.h"
 #include "tests/temp_file.h"
 
@@ -306,6 +308,28 @@ static void test_root(void **state) {
     assert_string_equal(blroof_root(), found);
 }
 
+static void *count_roots(void *ctx) {
+    int *others = ctx;
+    char first[512];
+    snprintf(first, sizeof first, "%s", blroof_root());
+    for (int i = 0; i < 2000; i++) *others += strcmp(blroof_root(), first) != 0;
+    return NULL;
+}
+
+/* Pictures are drawn while the page is written: each thread has the same root all the time. */
+static void test_root_in_threads(void **state) {
+    (void)state;
+    enum { THREADS = 4 };
+    pthread_t threads[THREADS];
+    int others[THREADS] = {0};
+    for (int i = 0; i < THREADS; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, count_roots, &others[i]), 0);
+    for (int i = 0; i < THREADS; i++) {
+        pthread_join(threads[i], NULL);
+        assert_int_equal(others[i], 0);
+    }
+}
+
 int main(void) {
     static const struct CMUnitTest fixed[] = {
         cmocka_unit_test(test_expands_in_file_order),
@@ -321,6 +345,7 @@ int main(void) {
         cmocka_unit_test(test_paper_layers),
         cmocka_unit_test(test_quick_is_part_of_the_paper),
         cmocka_unit_test(test_root),
+        cmocka_unit_test(test_root_in_threads),
     };
     enum { FIXED = sizeof fixed / sizeof *fixed };
     struct CMUnitTest tests[BAD_FILES + FIXED] = {0};
