@@ -1,11 +1,13 @@
 /*
  * blast/fused: two kernels in a chain with programmatic dependent launch. Y stays on the chip; Z, a
- * chunk of tokens at a time, in the L2 cache. Small layers: one kernel, all on the chip. Which
- * tiles: the plans, best guess first.
+ * chunk of tokens at a time, in the L2 cache. Small layers: one kernel, all on the chip. Few
+ * tokens: the three kernels of blast/three_bmm, where Y and Z fit that cache. Which: the plans,
+ * best guess first.
  */
 #include "kernels/blast/decode.h"
 #include "kernels/blast/hopper.h"
 #include "kernels/blast/portable.h"
+#include "kernels/blast/stages.h"
 
 static const variant_t *const plans[] = {
     &blast_decode,
@@ -20,6 +22,7 @@ static const variant_t *const plans[] = {
     &blast_hopper_64x256,
     &blast_hopper_32x128,
     &blast_hopper_32x64,
+    &blast_chain,
     &blast_fused_sm80,
     NULL,
 };
@@ -27,7 +30,8 @@ static const variant_t *const plans[] = {
 static const variant_t blast_fused = {
     .structure = "blast",
     .name = "fused",
-    .summary = "stages 1 and 2 in one kernel, 3 behind it, Z in L2; small layers: one kernel",
+    .summary =
+        "a kernel for stages 1 and 2, one behind it, Z in L2 (small layers one, few tokens three)",
     .device = DEVICE_CUDA,
     .baseline = false,
     .output_order = ORDER_KJ,

@@ -35,6 +35,9 @@ int64_t blast_token_elements(const problem_t *problem);
 status_t blast_token_stages(const problem_t *problem, void *const *tensors, void *y, void *z,
                             stream_t stream);
 
+/* A plan of blast/fused: the kernels of blast/three_bmm. */
+extern const variant_t blast_chain;
+
 #ifdef __cplusplus
 }
 #endif

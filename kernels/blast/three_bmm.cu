@@ -277,3 +277,29 @@ static const variant_t blast_three_bmm = {
     .launch = launch,
 };
 REGISTER_VARIANT(blast_three_bmm)
+
+/* As a plan of blast/fused: where Y and Z stay in the cache. */
+static bool supports_chain(const problem_t *p, const device_info_t *device, char *why,
+                           size_t why_len) {
+    double bytes[MAX_INTERMEDIATES];
+    intermediates(p, bytes);
+    if (bytes[0] + bytes[1] <= (double)device->cache_bytes)
+        return supports(p, device, why, why_len);
+    snprintf(why, why_len, "Y and Z are larger than the L2 cache");
+    return false;
+}
+
+const variant_t blast_chain = {
+    .structure = "blast",
+    .name = "chain",
+    .summary = "three kernels, Y and Z through L2",
+    .device = DEVICE_CUDA,
+    .baseline = false,
+    .output_order = ORDER_KJ,
+    .dtypes = DTYPE_BIT(DTYPE_BF16) | DTYPE_BIT(DTYPE_FP16),
+    .supports = supports_chain,
+    .intermediates = intermediates,
+    .pack = blast_token_pack,
+    .workspace = workspace_bytes,
+    .launch = launch,
+};

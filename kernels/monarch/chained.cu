@@ -52,12 +52,16 @@ static const variant_t monarch_chained = {
 };
 REGISTER_VARIANT(monarch_chained)
 
-/* As a plan of monarch/fused. */
-static bool supports_wide(const problem_t *p, const device_info_t *device, char *why,
-                          size_t why_len) {
+/* As a plan of monarch/fused: where T stays in the cache, or where every tile of a block of outputs
+ * would compute it again. */
+static bool supports_chain(const problem_t *p, const device_info_t *device, char *why,
+                           size_t why_len) {
     static const int64_t TILE_COLUMNS = 256; /* the most of a tile that keeps T to itself */
-    if (p->out_features / p->blocks > TILE_COLUMNS) return supports(p, device, why, why_len);
-    snprintf(why, why_len, "a tile has all outputs of a block: T is computed once");
+    double bytes[MAX_INTERMEDIATES];
+    intermediates(p, bytes);
+    if (bytes[0] <= (double)device->cache_bytes || p->out_features / p->blocks > TILE_COLUMNS)
+        return supports(p, device, why, why_len);
+    snprintf(why, why_len, "T is larger than the L2 cache, and a tile computes it once");
     return false;
 }
 
@@ -69,7 +73,7 @@ const variant_t monarch_chain = {
     .baseline = false,
     .output_order = ORDER_KJ,
     .dtypes = DTYPE_BIT(DTYPE_BF16) | DTYPE_BIT(DTYPE_FP16),
-    .supports = supports_wide,
+    .supports = supports_chain,
     .intermediates = intermediates,
     .pack = monarch_pack,
     .workspace = workspace_bytes,

@@ -1,7 +1,7 @@
 /*
- * monarch/fused: both products in one kernel; T, the intermediate, never leaves the chip. Which
- * kernel: the plans, best guess first. Where a block of outputs takes several tiles, each of them
- * computes T again, and a chain of two kernels stands beside them.
+ * monarch/fused: both products in one kernel, T, the intermediate, within a multiprocessor. Which
+ * kernel: the plans, best guess first. A chain of two kernels stands beside them where T stays in
+ * the L2 cache, or where a block of outputs takes several tiles, each of which computes T again.
  */
 #include "kernels/monarch/decode.h"
 #include "kernels/monarch/hopper.h"
@@ -37,7 +37,7 @@ static const variant_t monarch_fused = {
     .structure = "monarch",
     .name = "fused",
     .summary =
-        "both products in one kernel, T on the chip (or a chain, q > 256); output order (k, j)",
+        "both products in one kernel (or a chain with T in L2, or of q > 256); output order (k, j)",
     .device = DEVICE_CUDA,
     .baseline = false,
     .output_order = ORDER_KJ,

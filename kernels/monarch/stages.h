@@ -27,8 +27,7 @@ status_t monarch_first_bmm_permuted(const problem_t *problem, const void *x, con
 status_t monarch_second_bmm(const problem_t *problem, const void *t, const void *u, void *y,
                             int64_t ld, int64_t stride, void *cublas_workspace, stream_t stream);
 
-/* T goes through L2: a plan for outputs that take many tiles, each of which would compute T again.
- */
+/* A plan of monarch/fused: the kernels of monarch/chained. */
 extern const variant_t monarch_chain;
 
 /* y[n][j][k] = from[k][n][j], the order of Monarch's original code. */
