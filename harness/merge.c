@@ -203,6 +203,7 @@ static void write_fact(void *ctx, const char *key, const char *value) {
 }
 
 static status_t write_facts(merge_t *m) {
+    char points[16];
     status_t st = whole_table_open(m->out, &RUN_TABLE, &m->file);
     if (st != STATUS_OK) return whole_table_close(&m->file, st);
     run_new_facts(write_fact, m);
@@ -210,9 +211,11 @@ static status_t write_facts(merge_t *m) {
         const char *key = m->facts.items[i].key;
         if (!strcmp(key, "run_id"))
             write_fact(m, "merged_run_ids", m->facts.items[i].value);
-        else if (strcmp(key, "utc") != 0 && strcmp(key, "argv") != 0)
+        else if (strcmp(key, "utc") != 0 && strcmp(key, "argv") != 0 && strcmp(key, "points") != 0)
             write_fact(m, key, m->facts.items[i].value);
     }
+    snprintf(points, sizeof points, "%d", m->planned_len);
+    write_fact(m, "points", points);
     if (ferror(m->file.file)) st = fail(STATUS_IO, "cannot write %s", m->file.temporary);
     return whole_table_close(&m->file, st);
 }

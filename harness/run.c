@@ -172,6 +172,25 @@ status_t run_open(const char *path, device_t *device, const counters_t *counters
     return write_run_csv(run, device, counters);
 }
 
+static status_t copy_fact(void *ctx, const void *data, int line) {
+    (void)line;
+    const run_row_t *row = data;
+    fact_writer_t *w = ctx;
+    if (strcmp(row->key, "points") != 0) write_fact(w, row->key, row->value);
+    return w->st;
+}
+
+status_t run_note_points(run_t *run, int points) {
+    char path[PATH_LEN], text[16];
+    fact_writer_t w = {.run = run};
+    path_in(run->path, RUN_TABLE.file, path);
+    w.st = whole_table_open(run->path, &RUN_TABLE, &w.file);
+    if (w.st == STATUS_OK) w.st = table_read(&RUN_TABLE, path, true, copy_fact, &w);
+    snprintf(text, sizeof text, "%d", points);
+    write_fact(&w, "points", text);
+    return whole_table_close(&w.file, w.st);
+}
+
 void run_close(run_t *run) {
     if (run->points) fclose(run->points);
     if (run->samples) fclose(run->samples);

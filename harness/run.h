@@ -38,6 +38,12 @@ void run_close(run_t *run);
 /* The facts that are new with every run: run_id, utc and argv, in this order. */
 void run_new_facts(fact_t fact, void *ctx);
 
+/*
+ * Notes in run.csv how many points the run has when its sweep is at its end, so that one that was
+ * cut short is known by its directory.
+ */
+status_t run_note_points(run_t *run, int points);
+
 /* Called for each ceiling of the device: those on file, else measured now and filed. */
 status_t run_ceilings(run_t *run, device_t *device, void (*visit)(void *, const ceiling_t *),
                       void *ctx);

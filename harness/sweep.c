@@ -355,7 +355,22 @@ static status_t run_tasks(sweep_t *s) {
     const sweep_counts_t *n = s->counts;
     s->counts->left = rows - n->ok - n->unsupported - n->mismatch - n->oom - n->error - n->skipped;
     if (st == STATUS_OK && s->lost != STATUS_OK) return fail(s->lost, "%s", s->why);
+    /* A workload that names a point twice has fewer than it promised. */
+    if (st == STATUS_OK) return run_note_points(s->run, run_count_points(s->run));
     return st == STATUS_INTERRUPTED ? fail(st, "interrupted") : st;
+}
+
+/* So many points has the run when this sweep is at its end. */
+static status_t note_points(sweep_t *s) {
+    const int devices = s->pool->pin_point ? s->pool->len : 1;
+    int points = run_count_points(s->run);
+    for (int i = 0; i < s->own_len; i++)
+        for (int d = 0; d < devices; d++) {
+            point_row_t row;
+            describe(s, &s->tasks[s->own[i]], &s->pool->workers[d].device, &row);
+            points += !run_has_point(s->run, &row);
+        }
+    return run_note_points(s->run, points);
 }
 
 static status_t choose_tasks(sweep_t *s, const workload_t *workloads, int workloads_len) {
@@ -401,6 +416,7 @@ status_t sweep_run(run_t *run, pool_t *pool, const counters_t *counters,
     TRY(measure_ceilings(&s));
     TRY(run_open_points(run));
     TRY(file_plan(&s));
+    TRY(note_points(&s));
     TRY(run_tasks(&s));
     if (will_count(&s))
         st = counting_rows(run, pool, options->counting, s.ceilings, options->limit_s);

@@ -179,6 +179,12 @@ void write_fitness(FILE *out, const report_t *r) {
         putc('\n', out);
         return;
     }
+    const int missing = atoi(report_fact(r, "points")) - r->own_len;
+    if (missing > 0)
+        fprintf(out,
+                "- **The sweep is not at its end:** %d of its points are missing; the same command "
+                "with `--resume` measures them.\n",
+                missing);
     fprintf(out, "- %d of %d points are checked against fp64 and timed", t.timed, r->own_len);
     if (*number_text(typical_noise(r), text))
         fprintf(out, ", half of them within +-%s %% (95 %% interval of the median)", text);

@@ -56,6 +56,7 @@ ok "each as its shard has it" sh -c "for s in 0 1 2 3; do tail -n +2 $scratch/s\
 ok "with all samples" test "$(rows "$scratch/m/samples.csv")" -eq "$(cat "$scratch"/s[0-3]/samples.csv | grep -vc '^run_id')"
 ok "and all ceilings" test "$(rows "$scratch/m/ceilings.csv")" -eq $((4 * $(rows "$scratch/c/ceilings.csv")))
 ok "run.csv names the shards" grep -qx 'merged_run_ids,of-shard-0 | of-shard-1 | of-shard-2 | of-shard-3' "$scratch/m/run.csv"
+ok "and how many points they have" grep -qx "points,$(($(wc -l <"$scratch/m/points.csv") - 1))" "$scratch/m/run.csv"
 ok "and the hosts" grep -qx 'host,node0 | node1' "$scratch/m/run.csv"
 ok "and is a run of its own" test "$(grep -c '^run_id,[0-9]' "$scratch/m/run.csv")" -eq 1
 ok "no lock is left" test ! -e "$scratch/m/lock"

@@ -61,10 +61,13 @@ wait $pid
 code=$?
 ok "Ctrl-C exits 130" test $code -eq 130
 ok "and says how to go on" grep -q -- '--resume' "$scratch/i.err"
+ok "report of what there is" sh -c "'$BLROOF' report '$scratch/i' >/dev/null 2>&1; grep -q '^- \*\*The sweep is not at its end:\*\* [0-9]* of its points are missing' '$scratch/i/report/index.md'"
 ok "what there is is whole" sh -c "tail -c1 $scratch/i/points.csv | od -An -c | grep -q '\\\\n'"
 ok "resume after Ctrl-C" sweep --resume -o "$scratch/i"
 identities "$scratch/i/points.csv" >"$scratch/i.ids"
 ok "gives the rows of the whole run" cmp "$scratch/a.ids" "$scratch/i.ids"
+ok "run.csv says how many they are" grep -qx "points,$points" "$scratch/i/run.csv"
+ok "and its report no longer misses any" sh -c "'$BLROOF' report '$scratch/i' >/dev/null 2>&1; ! grep -q 'not at its end' '$scratch/i/report/index.md'"
 
 # Shards tile the sweep.
 for shard in 0 1 2; do
