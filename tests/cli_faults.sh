@@ -23,6 +23,8 @@ ok "resume" "$faulty" sweep "$scratch/w.csv" -d cpu --budget 0.02 --limit 10 --r
 ok "does not try them again" cmp "$scratch/before.csv" "$scratch/a/points.csv"
 
 # Ctrl-C while a point hangs: at once, and the point is not filed.
+mkdir "$scratch/i"
+cp "$scratch/a/run.csv" "$scratch/a/ceilings.csv" "$scratch/i"
 "$faulty" sweep "$scratch/w.csv" -d cpu --variant fault_hang -o "$scratch/i" 2>"$scratch/i.err" &
 pid=$!
 tries=0
