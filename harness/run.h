@@ -40,7 +40,7 @@ void run_new_facts(fact_t fact, void *ctx);
 
 /*
  * Notes in run.csv how many points the run has when its sweep is at its end, so that one that was
- * cut short is known by its directory.
+ * cut short is known by its directory. STATUS_IO where it cannot be written; run.csv is as it was.
  */
 status_t run_note_points(run_t *run, int points);
 
