@@ -107,6 +107,12 @@ static bool differs(const char *value, const char *wanted) {
 static void write_doubts(FILE *out, const report_t *r, const tally_t *t) {
     const char *limit = report_fact(r, "gpu_power_limit_w");
     const char *usual = report_fact(r, "gpu_power_limit_default_w");
+    const double missing = strtod(report_fact(r, "points"), NULL) - r->own_len;
+    if (missing > 0)
+        fprintf(out,
+                "- **The sweep is not at its end:** %.0f of its points are missing; the same "
+                "command with `--resume` measures them.\n",
+                missing);
     if (differs(report_fact(r, "gpu_other_processes"), "0"))
         fprintf(out, "- **Other processes were on the GPU:** %s.\n",
                 report_fact(r, "gpu_other_processes"));
@@ -179,12 +185,6 @@ void write_fitness(FILE *out, const report_t *r) {
         putc('\n', out);
         return;
     }
-    const int missing = atoi(report_fact(r, "points")) - r->own_len;
-    if (missing > 0)
-        fprintf(out,
-                "- **The sweep is not at its end:** %d of its points are missing; the same command "
-                "with `--resume` measures them.\n",
-                missing);
     fprintf(out, "- %d of %d points are checked against fp64 and timed", t.timed, r->own_len);
     if (*number_text(typical_noise(r), text))
         fprintf(out, ", half of them within +-%s %% (95 %% interval of the median)", text);
